@@ -1,0 +1,192 @@
+"""Cards: the data beside every plugin's code, and where they are found.
+
+A plugin folder is a package named by an entry point of the group ``fusionbench.plugins``, or a directory given
+with ``--plugins`` (or in ``FUSIONBENCH_PLUGINS``, separated like ``PATH``). Reading cards imports no plugin code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import PluginError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KINDS = ("method", "metric", "dataset", "task")
+GROUP = "fusionbench.plugins"
+REQUIRED = ("kind", "name", "title", "summary", "object", "version")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One plugin's metadata.
+
+    Attributes:
+        kind: ``method``, ``metric``, ``dataset`` or ``task``.
+        name: the name users type.
+        path: the card file.
+        module: dotted name of the module that holds the code; outside a package, a name made from the folder.
+        source: the ``.py`` file behind it (the package's ``__init__.py`` for a folder plugin).
+        data: everything the file says.
+    """
+
+    kind: str
+    name: str
+    path: Path
+    module: str
+    source: Path
+    data: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The name as printed in tables."""
+        return self.data["title"]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return self.data["summary"]
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Option name to ``{"default": ..., "help": ...}``."""
+        return self.data.get("options", {})
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Option name to default value."""
+        return {name: spec.get("default") for name, spec in self.options.items()}
+
+    @cached_property
+    def code_hash(self) -> str:
+        """SHA-256 over the plugin's own sources and the private modules (``_*.py``) it lies beside.
+
+        Results are kept under it: after a change of code nothing stale is shown.
+        """
+        if self.source.name == "__init__.py":
+            files = sorted(self.source.parent.rglob("*.py"))
+            shared = self.source.parent.parent.glob("_*.py")
+        else:
+            files, shared = [self.source], self.source.parent.glob("_*.py")
+        digest = hashlib.sha256()
+        for file in [*files, *sorted(p for p in shared if p.name != "__init__.py")]:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+
+def read(path: Path, package: str | None) -> Card:
+    """Read one card file.
+
+    Args:
+        path: ``NAME.toml`` beside ``NAME.py``, or ``NAME/card.toml``.
+        package: dotted name of the plugin folder, or None for a folder outside any package.
+
+    Raises:
+        PluginError: when the file is not TOML, lacks a key, or has no code beside it.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PluginError(f"{path}: not a readable TOML card: {error}") from None
+    missing = [key for key in REQUIRED if not isinstance(data.get(key), str) or not data[key]]
+    if missing:
+        raise PluginError(f"{path}: the card lacks {', '.join(missing)} (text)")
+    if data["kind"] not in KINDS:
+        raise PluginError(f"{path}: kind {data['kind']!r} is none of {', '.join(KINDS)}")
+    folder = path.parent
+    if path.name == "card.toml":
+        stem, source = folder.name, folder / "__init__.py"
+    else:
+        stem = data.get("module", path.stem)
+        source = folder / f"{stem}.py"
+    if not source.is_file():
+        raise PluginError(f"{path}: no code beside the card: {source} does not exist")
+    outer = folder.parent if path.name == "card.toml" else folder
+    prefix = package or "fusionbench_plugins_" + hashlib.sha256(str(outer.resolve()).encode()).hexdigest()[:12]
+    return Card(data["kind"], data["name"], path, f"{prefix}.{stem}", source, data)
+
+
+def folders() -> list[tuple[Path, str | None]]:
+    """All plugin folders as (directory, package name or None), ours first.
+
+    Raises:
+        PluginError: for an entry point or directory that does not exist.
+    """
+    found: list[tuple[Path, str | None]] = []
+    points = importlib.metadata.entry_points(group=GROUP)
+    for point in sorted(points, key=lambda p: (not p.value.startswith("fusionbench."), p.value)):
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise PluginError(f"entry point {point.name} = {point.value}: no such package; reinstall or uninstall it")
+        found.append((Path(next(iter(spec.submodule_search_locations))), point.value))
+    for text in filter(None, os.environ.get("FUSIONBENCH_PLUGINS", "").split(os.pathsep)):
+        path = Path(text)
+        if not path.is_dir():
+            raise PluginError(f"{path}: no such plugin folder (given with --plugins or FUSIONBENCH_PLUGINS)")
+        found.append((path, None))
+    return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=1)
+def _all(_environment: str) -> dict[tuple[str, str], Card]:
+    cards: dict[tuple[str, str], Card] = {}
+    for folder, package in folders():
+        for path in sorted([*folder.glob("*.toml"), *folder.glob("*/card.toml")]):
+            if path.name != "profiles.toml":
+                card = read(path, package)
+                if other := cards.get((card.kind, card.name)):
+                    raise PluginError(
+                        f"{path}: the {card.kind} {card.name!r} already exists in {other.path}; rename one"
+                    )
+                cards[card.kind, card.name] = card
+    return cards
+
+
+def cards(kind: str) -> dict[str, Card]:
+    """All cards of one kind by name, in alphabetical order."""
+    every = _all(os.environ.get("FUSIONBENCH_PLUGINS", ""))
+    return {name: card for (k, name), card in sorted(every.items()) if k == kind}
+
+
+def card(kind: str, name: str) -> Card:
+    """The card of one plugin.
+
+    Raises:
+        PluginError: when there is none, naming the closest ones there are.
+    """
+    known = cards(kind)
+    if name not in known:
+        raise PluginError(f"no {kind} {name!r}; {did_you_mean(name, known)}")
+    return known[name]
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """The nearest known names, or all of them when nothing is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known)}"
+
+
+def profiles() -> dict[str, dict[str, Any]]:
+    """Metric profiles by name, from every plugin folder's ``profiles.toml``."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder, _ in folders():
+        path = folder / "profiles.toml"
+        if path.is_file():
+            found.update(tomllib.loads(path.read_text(encoding="utf-8")))
+    return found
