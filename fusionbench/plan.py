@@ -1,0 +1,217 @@
+"""From what a user asked to what will be run: entries x datasets x metrics, decided before any work."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionbench.cards import cards
+from fusionbench.entries import Entry, Skip, entries, from_folder, runnable
+from fusionbench.errors import FusionbenchError
+from fusionbench.protocol import Metric, Protocol, metrics_of, protocol, variants_of
+
+if TYPE_CHECKING:
+    from fusionbench.data import Dataset
+
+ORIGIN = "fusionbench-origin.json"  # lies in the root of a generated tree; keeps it from passing for the real set
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked; empty tuples and None mean "as the protocol says" or "all there is"."""
+
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    data_root: Path | None = None
+    split: str | None = None
+    profile: str | None = None
+    output_rule: str | None = None
+    limit: int | None = None
+    device: str = "cpu"
+    jobs: int = 0
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset split that is scored under one protocol.
+
+    Attributes:
+        dataset: the adapter, on its folder.
+        label: name in tables; a generated tree says so here.
+        ids: the image ids to score, in order.
+        expected: number of images in the whole split, or None where nobody states it.
+        origin: where a generated tree comes from, else empty.
+    """
+
+    dataset: Dataset
+    label: str
+    protocol: Protocol
+    ids: tuple[str, ...]
+    expected: int | None
+    metrics: tuple[Metric, ...]
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self.protocol.split
+
+    @property
+    def partial(self) -> bool:
+        """Whether images of the split are not scored."""
+        return self.expected is not None and len(self.ids) < self.expected
+
+    def info(self) -> dict[str, Any]:
+        """Facts for provenance and tables."""
+        split = self.dataset.split(self.split)
+        return {
+            "dataset": self.label,
+            "title": self.dataset.card.title,
+            "split": self.split,
+            "split_sha256": split.sha256,
+            "split_source": split.source,
+            "expected": self.expected,
+            "protocol": self.protocol.token,
+            "colour": self.protocol.colour,
+            "output": self.protocol.output,
+            "profile": self.protocol.profile,
+            "metrics": [m.id for m in self.metrics],
+            "origin": self.origin,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be run, and what is left out with the reason."""
+
+    entries: tuple[Entry, ...]
+    sources: tuple[Source, ...]
+    skipped: tuple[Skip, ...]
+    device: str
+    jobs: int
+
+    @cached_property
+    def count(self) -> int:
+        """Number of fused images the plan covers."""
+        return len(self.entries) * sum(len(s.ids) for s in self.sources)
+
+    def info(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {
+            "entries": [e.info() for e in self.entries],
+            "sources": [{**s.info(), "images": len(s.ids)} for s in self.sources],
+            "skipped": [str(s) for s in self.skipped],
+            "device": self.device,
+            "jobs": self.jobs,
+        }
+
+
+def data_root(given: Path | None) -> Path:
+    """``--data-root``, else ``FUSIONBENCH_DATA``, else ``data`` in the working directory."""
+    return given or Path(os.environ.get("FUSIONBENCH_DATA", "data"))
+
+
+def make_plan(request: Request) -> Plan:
+    """Decide what is run.
+
+    Raises:
+        FusionbenchError: for anything asked that does not exist, or when nothing is left to run.
+    """
+    skipped: list[Skip] = []
+    chosen: list[Entry] = []
+    rule = request.output_rule or "released"
+    check_rule(rule)
+    if request.methods:
+        for spec in request.methods:
+            got, missing = entries(spec, rule)
+            chosen += got
+            skipped += missing
+    elif not request.images:
+        chosen, skipped = runnable(rule)
+    chosen += [from_folder(spec, rule) for spec in request.images]
+    chosen = sorted({e.key: e for e in chosen}.values(), key=lambda e: (not e.source_only, e.id))
+
+    sources: list[Source] = []
+    for spec in request.datasets or tuple(cards("dataset")):
+        found = _source(spec, request, explicit=bool(request.datasets))
+        if isinstance(found, Skip):
+            skipped.append(found)
+        else:
+            sources.append(found)
+    if not sources:
+        raise FusionbenchError(
+            f"no images under {data_root(request.data_root)}: name a data folder with --data-root or FUSIONBENCH_DATA "
+            "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
+            " --like msrs --out data/MSRS"
+        )
+    if not chosen:
+        raise FusionbenchError(
+            "nothing to run: " + "; ".join(str(s) for s in skipped if s.fix) if skipped else "nothing to run"
+        )
+    jobs = request.jobs or os.cpu_count() or 1
+    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, 1 if request.device != "cpu" else jobs)
+
+
+def check_rule(rule: str) -> None:
+    """Raise for an output rule that does not exist."""
+    from fusionbench.output import RULES
+
+    if rule != "released" and rule not in RULES:
+        raise FusionbenchError(f"no output rule {rule!r}; there are: released, {', '.join(RULES)}")
+
+
+def open_dataset(spec: str, root: Path | None) -> Dataset:
+    """The adapter for ``name`` (looked for under the data root) or ``name=folder``.
+
+    Raises:
+        PluginError: unknown dataset.
+        DataError: the folder is not there.
+    """
+    from fusionbench import data
+
+    name, equals, text = spec.partition("=")
+    return data.open_dataset(name, Path(text) if equals else data_root(root))
+
+
+def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
+    try:
+        dataset = open_dataset(spec, request.data_root)
+    except FusionbenchError as error:
+        if explicit:
+            raise
+        return Skip(spec, str(error).partition(": ")[2] or str(error))
+    name = dataset.card.name
+    rules = protocol(dataset.card).with_changes(
+        split=request.split, profile=request.profile, output=request.output_rule
+    )
+    if request.metrics:
+        chosen = [m for spec in request.metrics for m in variants_of(spec, rules.profile)]
+    else:
+        chosen = metrics_of(rules.profile, rules.metrics if rules.profile == "default" else None, rules.colour)
+    ids = dataset.ids(rules.split)
+    if request.ids:
+        ids = [i for i in ids if i in set(request.ids)]
+    if not ids:
+        return Skip(
+            spec,
+            f"no images of split {rules.split!r} in {dataset.root}",
+            f"splits here: {', '.join(s for s in dataset.splits() if dataset.ids(s)) or 'none'}",
+        )
+    split = dataset.split(rules.split)
+    expected = len(split.ids) if split.ids is not None else split.count
+    if request.limit and request.limit < len(ids):
+        expected, ids = expected or len(ids), ids[: request.limit]
+    origin: dict[str, Any] = {}
+    if (dataset.root / ORIGIN).is_file():
+        origin = json.loads((dataset.root / ORIGIN).read_text())
+        rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
+        expected = origin.get("counts", {}).get(rules.split, len(ids))
+    label = f"{origin['generator']}-{name}" if origin else name
+    return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

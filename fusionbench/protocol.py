@@ -1,0 +1,148 @@
+"""Protocols and metric variants: what a number means, in one token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fusionbench.cards import Card, card, cards, did_you_mean, profiles
+from fusionbench.entries import RELEASED
+from fusionbench.errors import PluginError
+
+COLOURS = {
+    "gray": "BT.601 luma of the saved picture against luma of the visible image",
+    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric in one variant, under one colour rule.
+
+    Attributes:
+        card: the metric's card.
+        variant: name of the variant, whose options the card holds.
+        colour: ``gray`` or ``per-channel``.
+    """
+
+    card: Card
+    variant: str
+    colour: str = "gray"
+
+    @property
+    def id(self) -> str:
+        """``name@variant``, with the colour rule where it is not ``gray``."""
+        return f"{self.card.name}@{self.variant}" + ("" if self.colour == "gray" else f"/{self.colour}")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the metric function."""
+        return self.card.data["variants"][self.variant].get("options", {})
+
+    @property
+    def up(self) -> bool:
+        """Whether a larger value is better."""
+        return self.card.data["direction"] == "up"
+
+    @property
+    def title(self) -> str:
+        """Column title, e.g. ``VIF@tdfusion``."""
+        return f"{self.card.title}@{self.id.partition('@')[2]}"
+
+    @property
+    def digits(self) -> int:
+        """Decimals in tables."""
+        return int(self.card.data.get("digits", 4))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a table of fusion metrics was measured under.
+
+    Attributes:
+        name: e.g. ``msrs-fusion``; from the dataset's card.
+        version: raised when any other field changes.
+        split: which images.
+        colour: colour rule, see `COLOURS`.
+        output: ``released`` (each entry's own output rule) or a rule that all entries share.
+        profile: metric profile; decides the variant of each metric.
+        metrics: metric names in column order.
+        changed: what the user changed; a changed protocol may not be cited by its token.
+    """
+
+    name: str
+    version: int
+    split: str
+    colour: str = "gray"
+    output: str = RELEASED
+    profile: str = "default"
+    metrics: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """Citable id, e.g. ``msrs-fusion@v1``; with the changes behind it when there are any."""
+        return f"{self.name}@v{self.version}" + "".join(f"+{c}" for c in self.changed)
+
+    def with_changes(self, **given: Any) -> Protocol:
+        """A copy with the given fields that are not None, noting those that differ."""
+        kept = {k: v for k, v in given.items() if v is not None and v != getattr(self, k)}
+        notes = tuple(f"{k}={v}" for k, v in kept.items() if k != "metrics")
+        return replace(self, **kept, changed=self.changed + notes)
+
+
+def protocol(dataset: Card, name: str | None = None) -> Protocol:
+    """The dataset's first protocol, or the named one.
+
+    Raises:
+        PluginError: when the card has no such protocol.
+    """
+    known = dataset.data.get("protocols", {})
+    if not known:
+        raise PluginError(f"{dataset.path}: the card has no [protocols.NAME]")
+    name = name or next(iter(known))
+    if name not in known:
+        raise PluginError(f"{dataset.name} has no protocol {name!r}; {did_you_mean(name, known)}")
+    facts = dict(known[name])
+    return Protocol(name, **{**facts, "metrics": tuple(facts.get("metrics", ()))})
+
+
+def metric(spec: str, profile: str = "default", colour: str = "gray") -> Metric:
+    """The metric a user typed: ``vif`` (the profile's variant, else the default) or ``vif@cddfuse``.
+
+    Raises:
+        PluginError: unknown metric or variant.
+    """
+    spec, _, rule = spec.partition("/")
+    name, _, variant = spec.partition("@")
+    entry = card("metric", name)
+    variants = entry.data["variants"]
+    variant = variant or entry.data.get("profiles", {}).get(profile, entry.data["default"])
+    if variant not in variants:
+        raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, variants)}")
+    return Metric(entry, variant, rule or colour)
+
+
+def variants_of(spec: str, profile: str = "default") -> list[Metric]:
+    """What a user typed, ``name@all`` meaning every variant of the metric."""
+    name, _, variant = spec.partition("@")
+    if variant != "all":
+        return [metric(spec, profile)]
+    return [metric(f"{name}@{v}") for v in card("metric", name).data["variants"]]
+
+
+def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list[Metric]:
+    """The metrics of a profile in the order of `names`, or all that the profile maps.
+
+    Raises:
+        PluginError: unknown profile or metric.
+    """
+    if profile != "default":
+        known = profiles()
+        if profile not in known:
+            raise PluginError(f"no profile {profile!r}; {did_you_mean(profile, ['default', *known])}")
+        colour = known[profile].get("colour", colour)
+        names = names or tuple(n for n, c in cards("metric").items() if profile in c.data.get("profiles", {}))
+    elif not names:
+        names = tuple(cards("metric"))
+    return [metric(name, profile, colour) for name in names]

@@ -1,0 +1,385 @@
+"""Runs a plan: fuse once, score many, keep everything that is finished.
+
+Each image is its own unit of work with one torch thread, whatever is left to do and however many workers there are:
+so an interrupted run that is started again ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fusionbench import provenance
+from fusionbench.entries import RELEASED, Entry, Skip
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.plan import Plan, Source
+from fusionbench.protocol import Metric
+from fusionbench.store import Score, Store, storage_error
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+SOURCE = ""  # the entry key under which a failure of the source pair itself is kept
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        fused, scored: numbers of images fused and of values computed in this run (the rest was kept).
+        failures: (entry id or "source", dataset, image id) to reason.
+        undefined: (entry id, dataset, metric) to image ids where the metric has no value.
+        skipped: entries that could not start.
+    """
+
+    fused: int = 0
+    scored: int = 0
+    seconds: float = 0.0
+    failures: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    undefined: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
+    skipped: list[Skip] = field(default_factory=list)
+
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+
+
+def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda *_: None) -> Outcome:
+    """Fuse and score everything in the plan that is not in the store yet.
+
+    Args:
+        plan: from :func:`fusionbench.plan.make_plan`.
+        store: where results go; one per output directory.
+        command: kept in the provenance.
+        progress: called as work proceeds.
+
+    Returns:
+        What was done and what failed; a bad image or method never stops the rest.
+
+    Raises:
+        FusionbenchError: when results cannot be written.
+    """
+    import torch
+
+    from fusionbench.allocator import keep_memory
+
+    keep_memory()
+    torch.set_num_threads(1)
+    began, started = time.perf_counter(), provenance.now()
+    outcome = Outcome(skipped=list(plan.skipped))
+    hashes: dict[str, dict[str, str]] = {}
+    failures: dict[str, dict[tuple[str, str], str]] = {}
+    for source in plan.sources:
+        hashes[source.label], failures[source.label] = _hash(plan, source, progress)
+        store.put_board(source.label, source.split, source.info(), hashes[source.label].items())
+    for entry in plan.entries:
+        store.put_entry(entry.key, entry.id, entry.info())
+        _fuse(plan, entry, store, hashes, failures, outcome, progress)
+    for source in plan.sources:
+        _score(plan, source, store, hashes[source.label], failures[source.label], outcome, progress)
+        store.set_failures(source.label, source.split, failures[source.label], {e.key for e in plan.entries})
+        names = {e.key: e.id for e in plan.entries} | {SOURCE: "source"}
+        for (key, ident), reason in failures[source.label].items():
+            outcome.failures[names[key], source.label, ident] = reason
+    outcome.seconds = time.perf_counter() - began
+    store.put_run(started, provenance.collect(command, started, outcome.seconds, plan.info()))
+    return outcome
+
+
+def _parallel(plan: Plan, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
+    """Results in the order of `items`, at most a few waiting; on an error or Ctrl-C nothing further is begun."""
+    with ThreadPoolExecutor(plan.jobs) as pool:
+        waiting: list[tuple[T, Future[R]]] = []
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) >= 4 * plan.jobs:
+                    pair = waiting.pop(0)
+                    _wait(pair[1])
+                    yield pair
+            while waiting:
+                pair = waiting.pop(0)
+                _wait(pair[1])
+                yield pair
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _wait(future: Future[Any]) -> None:
+    with contextlib.suppress(Exception):
+        future.result()
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (
+        text if isinstance(error, (FusionbenchError, ValueError)) and text else f"{type(error).__name__}: {text}"[:300]
+    )
+
+
+def _hash(plan: Plan, source: Source, progress: Progress) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+    """Hash of every source pair; pairs that cannot be read at all are failures of the source."""
+    found: dict[str, str] = {}
+    failed: dict[tuple[str, str], str] = {}
+    total = len(source.ids)
+    for done, (ident, future) in enumerate(
+        _parallel(plan, lambda i: source.dataset.hash(source.split, i), source.ids), 1
+    ):
+        if error := future.exception():
+            failed[SOURCE, ident] = _reason(error)
+        else:
+            found[ident] = future.result()
+        progress(f"reading {source.label}", done, total)
+    return found, failed
+
+
+def _fuse(
+    plan: Plan,
+    entry: Entry,
+    store: Store,
+    hashes: dict[str, dict[str, str]],
+    failures: dict[str, dict[tuple[str, str], str]],
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    """Fuse what is missing of one entry, over all sources, with the method loaded once."""
+    kept = {} if entry.precomputed else store.fused(entry.key)
+    todo = [
+        (source, ident, pair)
+        for source in plan.sources
+        for ident, pair in hashes[source.label].items()
+        if pair not in kept or not (store.folder / str(kept[pair][1])).is_file()
+    ]
+    if not todo:
+        return
+    try:
+        method = entry.build(plan.device)
+    except (FusionbenchError, OSError) as error:
+        outcome.skipped.append(Skip(entry.id, _reason(error)))
+        for source, ident, _ in todo:
+            failures[source.label][entry.key, ident] = "the method did not start: " + _reason(error)
+        return
+    worker = _Fuser(entry, method, plan.device, store)
+    for done, ((source, ident, pair), future) in enumerate(_parallel(plan, worker, todo), 1):
+        error = future.exception()
+        if error is None:
+            image, path = future.result()
+            store.put_fused(entry.key, pair, image, path)
+            outcome.fused += 1
+        elif isinstance(error, OSError):
+            raise storage_error(store.folder, error)
+        elif isinstance(error, DataError):
+            failures[source.label][SOURCE, ident] = _reason(error)
+        else:
+            failures[source.label][entry.key, ident] = _reason(error)
+        progress(f"fusing {entry.id}", done, len(todo))
+
+
+class _Fuser:
+    """Fuses one image and saves it the way a user would."""
+
+    def __init__(self, entry: Entry, method: Any, device: str, store: Store) -> None:
+        from fusionbench.output import RULES, OutputRule
+
+        self.entry, self.method, self.device, self.store = entry, method, device, store
+        self.rule = OutputRule(**entry.card.data.get("output", {})) if entry.rule == RELEASED else RULES[entry.rule]
+
+    def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
+        """Returns the SHA-256 of the saved picture and its path below the output directory."""
+        from fusionbench.images import write_image
+
+        source, ident, _ = job
+        sample = source.dataset.pair(source.split, ident)
+        picture = fuse_pair(
+            self.method, self.rule, sample.ir, sample.vis, self.device, ident, source.label, source.split
+        )
+        path = f"fused/{self.entry.folder}/{source.label}-{source.split}/{ident}.png"
+        write_image(self.store.folder / path, picture)
+        return _digest(picture), path
+
+
+def fuse_pair(
+    method: Any, rule: Any, ir: Any, vis: Any, device: str = "cpu", ident: str = "", dataset: str = "", split: str = ""
+) -> Any:
+    """Fuse one pair and apply the output rule.
+
+    Args:
+        method: a built method.
+        rule: its :class:`fusionbench.output.OutputRule`.
+        ir: uint8 ``[1,H,W]``.
+        vis: uint8 ``[3,H,W]``.
+
+    Returns:
+        The 8-bit picture, uint8 ``[1 or 3,H,W]``.
+
+    Raises:
+        ValueError: when the network returns another size or values that are not finite.
+    """
+    import torch
+
+    from fusionbench.method import Context
+    from fusionbench.output import render
+
+    with torch.inference_mode():
+        a = torch.from_numpy(ir)[None].to(device, torch.float32) / 255
+        b = torch.from_numpy(vis)[None].to(device, torch.float32) / 255
+        fused = method.fuse(a, b, Context([ident], dataset, split))
+        if fused.shape[0] != 1 or fused.shape[1] not in (1, 3) or fused.shape[-2:] != a.shape[-2:]:
+            raise ValueError(
+                f"fuse returned {list(fused.shape)} for a pair of {list(a.shape[-2:])}; "
+                "expected [1,1,H,W] or [1,3,H,W] of the same size"
+            )
+        return render(fused, b, rule)[0].cpu().numpy()
+
+
+def _digest(picture: Any) -> str:
+    return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
+
+
+def _score(
+    plan: Plan,
+    source: Source,
+    store: Store,
+    hashes: dict[str, str],
+    failed: dict[tuple[str, str], str],
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    """Compute the missing scores of one source, image by image, all entries of an image together."""
+    codes = {m.id: m.card.code_hash for m in source.metrics}
+    kept = store.scores(codes)
+    fused = {entry.key: store.fused(entry.key) for entry in plan.entries}
+    jobs = []
+    for ident, pair in hashes.items():
+        todo = []
+        for entry in plan.entries:
+            if pair not in fused[entry.key] or (entry.key, ident) in failed or (SOURCE, ident) in failed:
+                continue
+            image, path = fused[entry.key][pair]
+            if metrics := [m for m in source.metrics if (image, pair, m.id) not in kept]:
+                todo.append((entry, image, path, metrics))
+        if todo:
+            jobs.append((ident, pair, todo))
+    scorer = Scorer(source, store, plan.device)
+    for done, ((ident, pair, _), future) in enumerate(_parallel(plan, scorer, jobs), 1):
+        if error := future.exception():
+            failed[SOURCE, ident] = _reason(error)
+        else:
+            values, broken = future.result()
+            scores = [Score(image, pair, m, codes[m], value) for image, m, value in values]
+            store.put_scores(scores)
+            kept.update({(s.image, s.pair, s.metric): s.value for s in scores})
+            outcome.scored += len(scores)
+            failed.update({(key, ident): reason for key, reason in broken.items()})
+        progress(f"scoring {source.label}", done, len(jobs))
+    for entry in plan.entries:
+        for ident, pair in hashes.items():
+            if pair in fused[entry.key] and (entry.key, ident) not in failed:
+                for metric in source.metrics:
+                    if math.isnan(kept.get((fused[entry.key][pair][0], pair, metric.id), 0.0)):
+                        outcome.undefined.setdefault((entry.id, source.label, metric.id), []).append(ident)
+
+
+class Scorer:
+    """Scores the saved pictures of one source image."""
+
+    def __init__(self, source: Source, store: Store, device: str) -> None:
+        from fusionbench.registry import resolve
+
+        self.source, self.store, self.device = source, store, device
+        self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
+
+    def __call__(
+        self, job: tuple[str, str, list[tuple[Entry, str, str, list[Metric]]]]
+    ) -> tuple[list[tuple[str, str, float]], dict[str, str]]:
+        """Returns (image hash, metric id, value) of everything asked, and entry key to reason for what broke."""
+        import torch
+
+        from fusionbench.images import read_image
+
+        ident, _, todo = job
+        pair = self.source.dataset.pair(self.source.split, ident)
+        sources = _Sources(pair.ir, pair.vis, self.device)
+        values: list[tuple[str, str, float]] = []
+        broken: dict[str, str] = {}
+        seen: set[tuple[str, str]] = set()
+        with torch.inference_mode():
+            for entry, image, path, metrics in todo:
+                try:
+                    picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
+                    if _digest(picture) != image:
+                        raise DataError(f"{self.store.folder / path}: changed since it was fused; delete it and rerun")
+                    views = sources.views(picture)
+                    for m in metrics:
+                        if (image, m.id) not in seen:
+                            seen.add((image, m.id))
+                            values.append((image, m.id, views.score(self.functions[m.id], m)))
+                except Exception as error:
+                    # One broken metric or picture must not take the other entries of this image with it.
+                    broken[entry.key] = _reason(error)
+        return values, broken
+
+
+class _Sources:
+    """The two source images of one pair as metric input, under every colour rule, made on first use."""
+
+    def __init__(self, ir: Any, vis: Any, device: str) -> None:
+        self.ir, self.vis, self.device = ir, vis, device
+        self._kept: dict[Any, Any] = {}
+
+    def planes(self, name: Any, array: Callable[[], Any]) -> Any:
+        if name not in self._kept:
+            self._kept[name] = as_planes(array(), self.device)
+        return self._kept[name]
+
+    def views(self, picture: Any) -> _Views:
+        return _Views(self, picture)
+
+
+class _Views:
+    """One fused picture beside its sources."""
+
+    def __init__(self, sources: _Sources, picture: Any) -> None:
+        self.sources, self.picture = sources, picture
+        self._fused: dict[Any, Any] = {}
+
+    def score(self, function: Callable[..., torch.Tensor], metric: Metric) -> float:
+        """The metric's value under its colour rule."""
+        from fusionbench.images import grey
+
+        s, p = self.sources, self.picture
+        if metric.colour == "gray":
+            ir, vis = s.planes("ir", lambda: grey(s.ir)), s.planes("vis", lambda: grey(s.vis))
+            fused = self._of("gray", lambda: grey(p))
+            return float(function(fused, ir, vis, **metric.options)[0])
+        total = 0.0
+        for c in range(3):
+            ir = s.planes("ir", lambda: grey(s.ir))
+            vis = s.planes(c, lambda c=c: s.vis[c : c + 1])
+            fused = self._of(c % p.shape[0], lambda c=c: p[c % p.shape[0]][None])
+            total += float(function(fused, ir, vis, **metric.options)[0])
+        return total / 3
+
+    def _of(self, name: Any, array: Callable[[], Any]) -> Any:
+        if name not in self._fused:
+            self._fused[name] = as_planes(array(), self.sources.device)
+        return self._fused[name]
+
+
+def as_planes(array: Any, device: str = "cpu") -> Any:
+    """A grey uint8 image ``[1,H,W]`` as the object on which metrics share their terms (batch of one)."""
+    import numpy as np
+    import torch
+
+    from fusionbench.metrics._planes import Planes
+
+    return Planes(torch.from_numpy(np.ascontiguousarray(array)).to(device))

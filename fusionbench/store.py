@@ -1,0 +1,204 @@
+"""The results store: one SQLite file that survives ``kill -9`` and two writers at once.
+
+What is kept is content-addressed, so that nothing stale can be shown: a fused image under its entry and the hash of
+its source pair, a score under the hashes of fused image and pair, the metric's variant and code. Means are never
+stored; tables derive them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import FusionbenchError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, seq INTEGER NOT NULL, info TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, info TEXT NOT NULL, PRIMARY KEY(dataset, split));
+CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, id));
+CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT, PRIMARY KEY(entry, pair));
+CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
+    PRIMARY KEY(image, pair, metric, code));
+CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
+    PRIMARY KEY(entry, dataset, split, id));
+CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);
+"""
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number: ``metric`` is ``name@variant`` with the colour rule behind it, ``value`` NaN where undefined."""
+
+    image: str
+    pair: str
+    metric: str
+    code: str
+    value: float
+
+
+class Store:
+    """Per-image results of one output directory.
+
+    Args:
+        folder: the output directory; ``results.db`` lies in it.
+        create: make the directory and the file when they are missing.
+
+    Raises:
+        FusionbenchError: when the directory cannot be written or holds no store.
+    """
+
+    def __init__(self, folder: Path, create: bool = True) -> None:
+        self.folder = folder
+        self.path = folder / "results.db"
+        if not create and not self.path.is_file():
+            raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Autocommit; transactions are opened where several rows belong together.
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if found not in (0, VERSION):
+                raise FusionbenchError(
+                    f"{self.path}: written by another version of fusionbench (store {found}); use another --out"
+                )
+            self._db.executescript(SCHEMA)
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+        except (OSError, sqlite3.Error) as error:
+            raise storage_error(self.path, error) from None
+
+    def close(self) -> None:
+        """Close the file; a later open sees everything that was written."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, waiting for another writer; what was there before stays on any error.
+
+        Raises:
+            FusionbenchError: when the file cannot be written (disk full, read-only).
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise storage_error(self.path, error) from None
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def put_entry(self, key: str, ident: str, info: dict[str, Any]) -> None:
+        """Register an entry; the latest registered key of an id is the one that tables show."""
+        with self.transaction() as db:
+            seq = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM entries").fetchone()[0]
+            db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?)", (key, ident, seq, _json(info)))
+
+    def put_board(self, dataset: str, split: str, info: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> None:
+        """Register the (id, hash) pairs of a dataset's split, with its protocol."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?)", (dataset, split, _json(info)))
+            db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((dataset, split, i, h) for i, h in pairs))
+
+    def put_fused(self, entry: str, pair: str, image: str, path: str | None) -> None:
+        """Record the fused image of one pair: its SHA-256 and where it lies below the output directory."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?)", (entry, pair, image, path))
+
+    def put_scores(self, scores: Iterable[Score]) -> None:
+        """Record all scores of one image in one transaction; NaN is kept as NULL."""
+        rows = [(s.image, s.pair, s.metric, s.code, None if math.isnan(s.value) else s.value) for s in scores]
+        with self.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
+
+    def set_failures(self, dataset: str, split: str, failures: dict[tuple[str, str], str], entries: set[str]) -> None:
+        """Replace the failures of some entries on a split; ``("", id)`` is a failure of the source pair itself."""
+        with self.transaction() as db:
+            for entry in {*entries, ""}:
+                db.execute("DELETE FROM failures WHERE entry=? AND dataset=? AND split=?", (entry, dataset, split))
+            rows = [(entry, dataset, split, ident, reason) for (entry, ident), reason in failures.items()]
+            db.executemany("INSERT INTO failures VALUES(?,?,?,?,?)", rows)
+
+    def put_run(self, started: str, info: dict[str, Any]) -> None:
+        """Keep one run's provenance."""
+        with self.transaction() as db:
+            db.execute("INSERT INTO runs VALUES(?,?)", (started, _json(info)))
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Key to info of the latest entry of every id."""
+        rows = self._db.execute(
+            "SELECT key, info FROM entries e WHERE seq = (SELECT max(seq) FROM entries WHERE id=e.id) ORDER BY id"
+        )
+        return {key: json.loads(info) for key, info in rows}
+
+    def boards(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """(dataset, split) to its protocol and split facts."""
+        rows = self._db.execute("SELECT dataset, split, info FROM boards ORDER BY dataset, split")
+        return {(dataset, split): json.loads(info) for dataset, split, info in rows}
+
+    def pairs(self, dataset: str, split: str) -> dict[str, str]:
+        """Image id to pair hash, ordered by id."""
+        rows = self._db.execute("SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id", (dataset, split))
+        return dict(rows.fetchall())
+
+    def fused(self, entry: str) -> dict[str, tuple[str, str | None]]:
+        """Pair hash to (image hash, path) of everything an entry has fused."""
+        rows = self._db.execute("SELECT pair, image, path FROM fused WHERE entry=?", (entry,))
+        return {pair: (image, path) for pair, image, path in rows}
+
+    def scores(self, metrics: dict[str, str]) -> dict[tuple[str, str, str], float]:
+        """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
+        found: dict[tuple[str, str, str], float] = {}
+        for metric, code in metrics.items():
+            rows = self._db.execute("SELECT image, pair, value FROM scores WHERE metric=? AND code=?", (metric, code))
+            found.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
+        return found
+
+    def failures(self, dataset: str, split: str) -> dict[tuple[str, str], str]:
+        """(entry key or "", image id) to reason."""
+        rows = self._db.execute(
+            "SELECT entry, id, reason FROM failures WHERE dataset=? AND split=? ORDER BY entry, id", (dataset, split)
+        )
+        return {(entry, ident): reason for entry, ident, reason in rows}
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Provenance of every run, oldest first."""
+        return [json.loads(info) for (info,) in self._db.execute("SELECT info FROM runs ORDER BY rowid")]
+
+
+def storage_error(path: Path, error: Exception) -> FusionbenchError:
+    """One line for a file that cannot be written or read."""
+    text = str(error)
+    if "full" in text or "No space" in text:
+        text = "the disk is full; free some space and run the same command again, finished images are kept"
+    elif "readonly" in text or "Permission denied" in text or "Read-only" in text or "unable to open" in text:
+        text = "cannot be written; choose a writable directory with --out"
+    elif "not a database" in text or "malformed" in text:
+        text = "is damaged or no results store; move it away, or choose another --out"
+    elif "locked" in text:
+        text = "another run holds it for over a minute; try again"
+    return FusionbenchError(f"{path}: {text}")
+
+
+def _json(info: dict[str, Any]) -> str:
+    return json.dumps(info, sort_keys=True)

@@ -1,0 +1,169 @@
+"""Checkpoints: added once from a released file, kept as safetensors in the user's cache, verified before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionbench.cards import Card, card
+from fusionbench.errors import WeightsError
+from fusionbench.registry import resolve
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One installed checkpoint.
+
+    Attributes:
+        method: the method it belongs to.
+        name: short name used in entry ids (``refusion[ivif]``).
+        sha256: hash of the file as its author released it; part of every result.
+        stored_sha256: hash of the safetensors file it was converted to.
+        trained_on: what the card or the user says of its training data.
+        listed: whether the card lists this very file.
+        path: the safetensors file.
+    """
+
+    method: str
+    name: str
+    sha256: str
+    stored_sha256: str
+    trained_on: str
+    listed: bool
+    path: Path
+
+
+def cache_folder() -> Path:
+    """``FUSIONBENCH_CACHE``, else ``fusionbench`` below ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    if chosen := os.environ.get("FUSIONBENCH_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fusionbench"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read()).hexdigest()
+        )
+
+
+def installed(method: str) -> list[Weights]:
+    """Checkpoints of a method that are ready to use, by name."""
+    found = []
+    for record in sorted((cache_folder() / "weights" / method).glob("*.json")):
+        found.append(Weights(path=record.with_suffix(".safetensors"), **json.loads(record.read_text())))
+    return found
+
+
+def verify(weights: Weights) -> Path:
+    """The file, after checking that it is what was added.
+
+    Raises:
+        WeightsError: when it is gone or has changed.
+    """
+    if not weights.path.is_file() or sha256(weights.path) != weights.stored_sha256:
+        state = "has changed since it was added" if weights.path.is_file() else "is gone"
+        raise WeightsError(f"{weights.path}: {state}; add it again: fusionbench weights add {weights.method} FILE")
+    return weights.path
+
+
+def add(method: str, file: Path, name: str | None = None, trained_on: str | None = None) -> Weights:
+    """Convert a checkpoint and keep it.
+
+    The file is read with ``weights_only=True``: nothing in it is ever executed. It is kept only after the network
+    has loaded it strictly.
+
+    Args:
+        method: name of a learned method.
+        file: the checkpoint as released (``.pth``, ``.pt``, ``.safetensors``...).
+        name: short name; by default the card's name for this file, else the file's stem in lower case.
+        trained_on: what it was trained on, for files the card does not list.
+
+    Raises:
+        WeightsError: unreadable, pickled code, or not this network's tensors.
+    """
+    entry = card("method", method)
+    if not entry.data.get("requires_weights") and not entry.data.get("weights"):
+        raise WeightsError(f"{method} takes no weights")
+    if not file.is_file():
+        raise WeightsError(f"{file}: no such file")
+    digest = sha256(file)
+    known: dict[str, Any] = next((w for w in entry.data.get("weights", []) if w["sha256"] == digest), {})
+    name = name or known.get("name") or file.stem.lower()
+    network = resolve("method", method)()
+    state = _read(file)
+    try:
+        state = network.convert(state)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+
+    from safetensors.torch import save_file
+
+    folder = cache_folder() / "weights" / method
+    target = folder / f"{name}.safetensors"
+    part = folder / f".{name}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in state.items()}, part)
+        network.load(part)
+        weights = Weights(
+            method, name, digest, sha256(part), trained_on or known.get("trained_on", "not stated"), bool(known), target
+        )
+        record = {k: v for k, v in asdict(weights).items() if k != "path"}
+        os.replace(part, target)
+        target.with_suffix(".json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    except OSError as error:
+        raise WeightsError(f"{folder}: cannot be written ({error.strerror}); set FUSIONBENCH_CACHE") from None
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return weights
+
+
+def _read(file: Path) -> Any:
+    """Tensors of a checkpoint, without executing anything in it."""
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file}: damaged safetensors file ({_first_line(error)}); get it again") from None
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "global" in str(error):
+            raise WeightsError(
+                f"{file}: refused, it holds pickled code and not only tensors; nothing was executed; "
+                "ask its author for a plain state dict"
+            ) from None
+        raise WeightsError(f"{file}: damaged or no checkpoint; get it again") from None
+    except Exception as error:
+        # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
+        raise WeightsError(f"{file}: damaged or no checkpoint ({_first_line(error)}); get it again") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] if lines else type(error).__name__
+
+
+def hint(entry: Card) -> str:
+    """The command that would make a learned method runnable."""
+    listed = entry.data.get("weights", [])
+    if not listed:
+        return f"fusionbench weights add {entry.name} FILE"
+    return f"fusionbench weights add {entry.name} {listed[0]['file']}  (from {listed[0]['url']})"

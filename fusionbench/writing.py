@@ -1,0 +1,67 @@
+"""Writes tables and, beside each, where its numbers come from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from fusionbench.render import FORMATS, render
+from fusionbench.store import Store, storage_error
+from fusionbench.tables import Table
+
+
+def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]:
+    """Every table in every format below ``out/tables``, with ``STEM.provenance.json`` beside it.
+
+    Raises:
+        FusionbenchError: when the files cannot be written.
+    """
+    written = []
+    for table in tables:
+        folder = out / "tables"
+        texts = {f"{table.stem}.{suffix}": render(table, form) for form, suffix in FORMATS.items()}
+        texts[f"{table.stem}.provenance.json"] = provenance_of(table, store)
+        for name, text in texts.items():
+            written.append(write_text(folder / name, text))
+    return written
+
+
+def provenance_of(table: Table, store: Store) -> str:
+    """Command, commit, versions, hardware, hashes and counts of a table, as JSON text."""
+    runs = store.runs()
+    last = runs[-1] if runs else {}
+    pairs = store.pairs(table.board["dataset"], table.board["split"])
+    facts = {
+        "table": table.stem,
+        "board": table.board,
+        "images": len(table.ids),
+        "pairs": {i: pairs[i] for i in table.ids},
+        "entries": [r.info for r in table.rows],
+        "metrics": {
+            m.id: {"version": m.card.data["version"], "code": m.card.code_hash, "options": m.options}
+            for m in table.metrics
+        },
+        "notes": list(table.notes),
+        "run": {k: v for k, v in last.items() if k != "plan"},
+        "earlier_runs": len(runs) - 1 if runs else 0,
+    }
+    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        FusionbenchError: when it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise storage_error(path, error) from None
+    return path
