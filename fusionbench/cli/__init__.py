@@ -1,0 +1,112 @@
+"""The command line. Each verb is imported when it is used: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+# verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
+VERBS = {
+    "eval": ("Measure", "evaluate", "Fuse and score methods on datasets; finished work is kept."),
+    "leaderboard": ("Measure", "leaderboard", "Print a table of results: Markdown, LaTeX, CSV, JSON."),
+    "fuse": ("Measure", "fuse", "Fuse a pair or two folders with one method."),
+    "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
+    "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
+    "explain": ("Understand", "explain", "Under which variants a published number is plausible."),
+    "reproduce": ("Share", "share", "Verify a result's hashes, rerun it, compare."),
+    "export": ("Share", "share", "Per-image scores with their hashes, as Parquet or CSV."),
+    "merge": ("Share", "share", "Several results stores into one, conflicts named."),
+    "list": ("Look", "listing", "List methods, metrics, datasets, tasks, profiles, protocols."),
+    "show": ("Look", "listing", "Show everything a plugin's card says."),
+    "doctor": ("Look", "doctor", "Check environment, GPU, data and weights, with fixes."),
+    "data": ("Set up", "data", "List, check, download or generate datasets."),
+    "weights": ("Set up", "weights", "Add released checkpoints and list them."),
+    "completion": ("Set up", "completion", "Print the completion script for bash, zsh or fish."),
+    "validate": ("Extend", "validate", "Run the plugin contract on one plugin."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs in help order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the module behind a verb."""
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"fusionbench.cli.{VERBS[name][1]}")
+        return getattr(module, name.replace("-", "_") + "_command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Verbs by section, from the table above: nothing is imported."""
+        for section in dict.fromkeys(s for s, _, _ in VERBS.values()):
+            with formatter.section(section):
+                formatter.write_dl([(name, text) for name, (s, _, text) in VERBS.items() if s == section])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Say which verbs are near when there is none of that name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from fusionbench.cards import did_you_mean
+
+            raise click.UsageError(f"no command {args[0]!r}; {did_you_mean(args[0], VERBS)}", ctx) from None
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from fusionbench.provenance import version
+
+        click.echo(f"fusionbench {version()}")
+        ctx.exit()
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--plugins", multiple=True, metavar="DIR", help="A folder of further plugins (also FUSIONBENCH_PLUGINS).")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
+def cli(plugins: tuple[str, ...]) -> None:
+    """Benchmark infrared-visible image fusion: every number names its metric variant, split, weights and recipe."""
+    if plugins:
+        before = os.environ.get("FUSIONBENCH_PLUGINS")
+        os.environ["FUSIONBENCH_PLUGINS"] = os.pathsep.join(
+            [*([before] if before else []), *map(os.path.abspath, plugins)]
+        )
+
+
+def main() -> None:
+    """Entry point: errors a user can mend are one line on stderr and exit code 2."""
+    from fusionbench.errors import FusionbenchError
+
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; finished images are kept, the same command continues", err=True)
+        sys.exit(130)
+    except FusionbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `fusionbench list | head` is no error
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("FUSIONBENCH_DEBUG"):
+            raise
+        click.echo(
+            f"internal error: {type(error).__name__}: {error}; FUSIONBENCH_DEBUG=1 shows where; please report it",
+            err=True,
+        )
+        sys.exit(70)

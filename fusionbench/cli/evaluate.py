@@ -1,0 +1,183 @@
+"""``fusionbench eval``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out, profile_names
+
+
+@click.command("eval")
+@click.option("--all", "all_", is_flag=True, help="Every runnable method on every dataset that is there.")
+@click.option(
+    "--methods", type=Comma(), default=(), shell_complete=names("method"), help="e.g. average,gff[r1=30],refusion[ivif]"
+)
+@click.option("--datasets", type=Comma(), default=(), shell_complete=names("dataset"), help="e.g. msrs,tno,folder=DIR")
+@click.option("--metrics", type=Comma(), default=(), shell_complete=names("metric"), help="e.g. vif,ssim@cddfuse")
+@click.option("--images", multiple=True, metavar="NAME=DIR", help="Score pictures that another program made.")
+@click.option("--profile", shell_complete=profile_names, help="Metric profile: whose evaluator to follow.")
+@click.option("--output-rule", help="released (each method's own) or one rule for all, e.g. clip-round.")
+@click.option("--split", help="Split other than the protocol's.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...")
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@data_root
+@out
+@as_json
+def eval_command(
+    all_: bool,
+    methods: tuple[str, ...],
+    datasets: tuple[str, ...],
+    metrics: tuple[str, ...],
+    images: tuple[str, ...],
+    profile: str | None,
+    output_rule: str | None,
+    split: str | None,
+    limit: int | None,
+    device: str,
+    jobs: int,
+    dry_run: bool,
+    data_root: Path | None,
+    out: Path,
+    json_: bool,
+) -> None:
+    """Fuse and score methods on datasets, and write the tables.
+
+    What is already in --out is not computed again; an interrupted run continues with the same command.
+    Exit code: 0 everything scored, 1 some images or methods failed (they are named), 2 nothing could be run.
+    """
+    if not (all_ or methods or images):
+        raise click.UsageError("say what to run: --all, --methods or --images")
+    from fusionbench.plan import Request, make_plan
+
+    plan = make_plan(
+        Request(methods, datasets, metrics, images, data_root, split, profile, output_rule, limit, device, jobs)
+    )
+    if dry_run:
+        click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
+        return
+    from fusionbench import runner
+    from fusionbench.store import Store
+    from fusionbench.tables import build
+    from fusionbench.writing import write_tables
+
+    check_device(device)
+    with Store(out) as store, Bar(json_) as bar:
+        for source in plan.sources:
+            if source.partial:
+                click.echo(
+                    f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial",
+                    err=True,
+                )
+        outcome = runner.run(plan, store, command(), bar)
+        tables, problems = [], []
+        for source in plan.sources:
+            try:
+                tables.append(
+                    build(
+                        store,
+                        source.label,
+                        source.split,
+                        [m.id for m in source.metrics],
+                        [e.key for e in plan.entries],
+                        ids=source.ids,
+                    )
+                )
+            except Exception as error:
+                from fusionbench.errors import FusionbenchError
+
+                if not isinstance(error, FusionbenchError):
+                    raise
+                problems.append(str(error))
+        written = write_tables(out, tables, store)
+    report(plan, outcome, tables, problems, written, json_)
+    if problems and not tables:
+        sys.exit(2)
+    if outcome.failures or problems or len(outcome.skipped) > len(plan.skipped):
+        sys.exit(1)
+
+
+def command() -> str:
+    """What the user typed, for the provenance."""
+    return " ".join(["fusionbench", *sys.argv[1:]])
+
+
+def check_device(device: str) -> None:
+    """One clear line when the device is not there."""
+    from fusionbench.errors import FusionbenchError
+
+    if device != "cpu":
+        import torch
+
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise FusionbenchError(
+                f"--device {device}: {str(error).splitlines()[0]}; `fusionbench doctor` shows what is there"
+            ) from None
+
+
+def describe(plan: Any) -> str:
+    """The plan in words."""
+    lines = [f"{len(plan.entries)} entries: " + ", ".join(e.id for e in plan.entries)]
+    for s in plan.sources:
+        part = f" of {s.expected}, partial" if s.partial else ""
+        lines.append(
+            f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.protocol.token}: " + ", ".join(m.id for m in s.metrics)
+        )
+    return "\n".join([*lines, *(f"skipped {s}" for s in plan.skipped)])
+
+
+def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], written: list[Path], json_: bool) -> None:
+    """Tables on stdout, everything else on stderr."""
+    from fusionbench.render import markdown
+
+    failures = [f"{d} {i} ({e}): {reason}" for (e, d, i), reason in sorted(outcome.failures.items())]
+    undefined = [
+        f"{m} of {e} is undefined on {len(ids)} images of {d}, e.g. {ids[0]}"
+        for (e, d, m), ids in sorted(outcome.undefined.items())
+    ]
+    if json_:
+        click.echo(
+            json.dumps(
+                {
+                    "tables": [t.to_dict() for t in tables],
+                    "fused": outcome.fused,
+                    "scored": outcome.scored,
+                    "seconds": round(outcome.seconds, 2),
+                    "failures": failures,
+                    "undefined": undefined,
+                    "skipped": [str(s) for s in outcome.skipped],
+                    "problems": problems,
+                    "files": [str(w) for w in written],
+                },
+                indent=1,
+            )
+        )
+        return
+    for table in tables:
+        click.echo(markdown(table))
+    for skip in outcome.skipped:
+        click.echo(f"skipped {skip}", err=True)
+    for line in undefined:
+        click.echo(f"warning: {line}", err=True)
+    for line in failures[:20]:
+        click.echo(f"failed: {line}", err=True)
+    if len(failures) > 20:
+        click.echo(f"failed: ... and {len(failures) - 20} more; they are in the tables' notes", err=True)
+    for line in problems:
+        click.echo(f"error: {line}", err=True)
+    kept = plan.count - outcome.fused - len(failures)
+    click.echo(
+        f"{outcome.fused} images fused, {max(kept, 0)} kept, {outcome.scored} values computed "
+        f"in {outcome.seconds:.1f} s; "
+        f"tables in {os.path.commonpath([str(w.parent) for w in written]) if written else '-'}",
+        err=True,
+    )

@@ -1,0 +1,98 @@
+"""``fusionbench explain``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+
+from fusionbench.cards import card
+from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
+
+
+@click.command("explain")
+@click.argument("metric", shell_complete=names("metric"))
+@click.argument("value", type=float)
+@click.option("--images", multiple=True, metavar="NAME=DIR", help="Score these pictures under every variant.")
+@click.option(
+    "--datasets", type=Comma(), default=(), shell_complete=names("dataset"), help="Whose source images they are."
+)
+@data_root
+@as_json
+def explain_command(
+    metric: str, value: float, images: tuple[str, ...], datasets: tuple[str, ...], data_root: Path | None, json_: bool
+) -> None:
+    """Say under which variants of METRIC a published VALUE is plausible.
+
+    Judged by the definition's range and by what real methods reached in the committed tables. With --images, the same
+    pictures are scored under every variant, the closest first.
+    """
+    from fusionbench.explain import explain
+
+    entry = card("metric", metric)
+    verdicts = explain(entry, value)
+    scored: dict[str, dict[str, float | None]] = {}
+    if images:
+        scored = _score(metric, images, datasets, data_root)
+    if json_:
+        click.echo(
+            json.dumps(
+                {
+                    "metric": metric,
+                    "value": value,
+                    "scored": scored,
+                    "variants": [
+                        {
+                            "variant": v.variant,
+                            "verdict": v.verdict,
+                            "used_by": v.used_by,
+                            "measured": [s.__dict__ for s in v.spans],
+                        }
+                        for v in verdicts
+                    ],
+                },
+                indent=1,
+            )
+        )
+        return
+    click.echo(f"{entry.title} = {value:g}")
+    for v in verdicts:
+        click.echo(f"  {v.verdict:<11} {metric}@{v.variant}: {v.formula}")
+        for s in v.spans:
+            click.echo(
+                f"              measured {s.low:.4g} to {s.high:.4g} "
+                f"({s.entries} methods, {s.dataset}, {s.images} images)"
+            )
+        if v.used_by:
+            click.echo(f"              published with by {'; '.join(v.used_by)}")
+    for where, means in scored.items():
+        click.echo(f"{where}:")
+        ordered = sorted(means.items(), key=lambda kv: math.inf if kv[1] is None else abs(kv[1] - value))
+        for name, mean in ordered:
+            click.echo(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
+
+
+def _score(
+    metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root: Path | None
+) -> dict[str, dict[str, float | None]]:
+    import tempfile
+
+    from fusionbench.plan import Request, make_plan
+    from fusionbench.runner import run
+    from fusionbench.store import Store
+    from fusionbench.tables import build
+
+    plan = make_plan(Request((), datasets, (f"{metric}@all",), images, root))
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store, Bar() as bar:
+        run(plan, store, progress=bar)
+        for s in plan.sources:
+            table = build(store, s.label, s.split, [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
+            for row in table.rows:
+                means = {m.id: row.mean(m.id) for m in table.metrics}
+                found[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {
+                    k: None if math.isnan(v) else v for k, v in means.items()
+                }
+    return found

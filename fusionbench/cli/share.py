@@ -1,0 +1,98 @@
+"""``fusionbench reproduce``, ``export`` and ``merge``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out
+
+
+@click.command("reproduce")
+@click.argument("result", type=click.Path(path_type=Path))
+@click.option("--images", multiple=True, metavar="NAME=DIR", help="Where the pictures of another program lie.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep the rerun here [a temporary folder].")
+@data_root
+@as_json
+def reproduce_command(
+    result: Path, images: tuple[str, ...], device: str, jobs: int, out: Path | None, data_root: Path | None, json_: bool
+) -> None:
+    """Verify the hashes of a table (weights, data, split, code), run it again and compare every mean.
+
+    RESULT is a table's .json or .provenance.json. Exit code 0: same numbers; 1: they or a hash differ.
+    """
+    from fusionbench.reproduce import reproduce
+
+    with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
+        found = reproduce(result, out or Path(scratch), data_root, images, jobs, device, bar)
+    if json_:
+        click.echo(
+            json.dumps(
+                {"same": found.same, "cells": found.cells, "worst": found.worst, "differences": found.differences},
+                indent=1,
+            )
+        )
+    else:
+        for line in found.differences:
+            click.echo(f"differs: {line}")
+        for name, gap in found.worst.items():
+            click.echo(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
+        click.echo(f"{found.cells} means compared: {'all the same' if found.same else 'not all the same'}")
+    sys.exit(0 if found.same and not found.differences else 1)
+
+
+@click.command("export")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".parquet or .csv")
+@click.option("--dataset", shell_complete=names("dataset"), help="Only this dataset.")
+@click.option(
+    "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these entries or methods."
+)
+@out
+def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], out: Path) -> None:
+    """Write per-image scores, one row each, with the hashes of weights, source pair, fused picture and code."""
+    import pandas as pd
+
+    from fusionbench.analysis import frame
+    from fusionbench.errors import FusionbenchError
+    from fusionbench.store import Store, storage_error
+    from fusionbench.tables import build
+
+    if output.suffix not in (".parquet", ".csv"):
+        raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
+    with Store(out, create=False) as store:
+        boards = [key for key in store.boards() if dataset in (None, key[0])]
+        tables = [build(store, d, s, entry_ids=methods) for d, s in boards]
+        rows: pd.DataFrame = frame(store, tables)
+    if rows.empty:
+        raise FusionbenchError(f"{out}: no scores to export" + (f" for {dataset}" if dataset else ""))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        rows.to_parquet(output, index=False) if output.suffix == ".parquet" else rows.to_csv(output, index=False)
+    except OSError as error:
+        raise storage_error(output, error) from None
+    click.echo(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
+
+
+@click.command("merge")
+@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@out
+def merge_command(stores: tuple[Path, ...], out: Path) -> None:
+    """Merge the results of several machines (their --out folders) into --out.
+
+    What disagrees is named and ours is kept; exit code 1 then.
+    """
+    from fusionbench.merge import merge
+    from fusionbench.store import Store
+
+    with Store(out) as store:
+        added, conflicts = merge(store, list(stores))
+    for line in conflicts:
+        click.echo(f"conflict: {line}")
+    click.echo(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
+    sys.exit(1 if conflicts else 0)

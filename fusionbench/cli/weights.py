@@ -1,0 +1,93 @@
+"""``fusionbench weights``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from fusionbench.cards import cards
+from fusionbench.cli.options import as_json, names
+
+
+@click.group("weights")
+def weights_command() -> None:
+    """Released checkpoints: kept as safetensors in the user's cache, verified before every use."""
+
+
+@weights_command.command("add")
+@click.argument("method", shell_complete=names("method"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Short name used in entry ids [the card's name for this file, else the file's].")
+@click.option("--trained-on", help="What it was trained on, for files the card does not list.")
+def add(method: str, file: Path, name: str | None, trained_on: str | None) -> None:
+    """Add a checkpoint. It is read as tensors only (weights_only=True) and must load strictly."""
+    from fusionbench import weights
+
+    added = weights.add(method, file, name, trained_on)
+    known = "as its authors released it" if added.listed else "not a file the card lists"
+    click.echo(
+        f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}"
+    )
+
+
+@weights_command.command("list")
+@as_json
+def list_weights(json_: bool) -> None:
+    """What is here, and what the cards know of."""
+    from fusionbench.weights import hint, installed
+
+    rows = []
+    for method, entry in cards("method").items():
+        here = {w.name: w for w in installed(method)}
+        for w in entry.data.get("weights", []):
+            rows.append(
+                {
+                    "method": method,
+                    "name": w["name"],
+                    "sha256": w["sha256"],
+                    "here": w["name"] in here,
+                    "trained_on": w["trained_on"],
+                    "file": w["file"],
+                    "url": w["url"],
+                }
+            )
+        rows += [
+            {
+                "method": method,
+                "name": n,
+                "sha256": w.sha256,
+                "here": True,
+                "trained_on": w.trained_on,
+                "file": "",
+                "url": "",
+            }
+            for n, w in here.items()
+            if not w.listed
+        ]
+        if entry.data.get("requires_weights") and not here and not json_:
+            click.echo(f"{method}: none here; {hint(entry)}", err=True)
+    if json_:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        state = "here    " if row["here"] else "not here"
+        click.echo(f"{row['method']}[{row['name']}]  {state}  {row['sha256'][:12]}  {row['trained_on']}")
+
+
+@weights_command.command("remove")
+@click.argument("method", shell_complete=names("method"))
+@click.argument("name")
+def remove(method: str, name: str) -> None:
+    """Remove a checkpoint from the cache."""
+    from fusionbench.errors import WeightsError
+    from fusionbench.weights import installed
+
+    for w in installed(method):
+        if w.name == name:
+            w.path.unlink(missing_ok=True)
+            w.path.with_suffix(".json").unlink()
+            click.echo(f"removed {method}[{name}]")
+            return
+    raise WeightsError(f"{method} has no weights {name!r} here; `fusionbench weights list` shows what there is")
