@@ -1,0 +1,80 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
+
+
+def _absent(what: str, reason: str) -> None:
+    """Skip, or fail where the environment says that `what` must be there (FUSIONBENCH_REQUIRE=real,latex)."""
+    if what in os.environ.get("FUSIONBENCH_REQUIRE", "").split(","):
+        pytest.fail(f"required here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real images, released weights and reference values that lies beside the checkout.
+
+    It is never part of the repository. Tests that need it carry the marker ``real``.
+    """
+    if not (SHARED / "reference").is_dir():
+        _absent("real", f"no reference material at {SHARED} (set FUSIONBENCH_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def pdflatex() -> str:
+    """The TeX program."""
+    found = shutil.which("pdflatex")
+    if not found:
+        _absent("latex", "pdflatex is not installed")
+    return str(found)
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the user's weights, data or plugins."""
+    monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for name in ("FUSIONBENCH_DATA", "FUSIONBENCH_PLUGINS", "FUSIONBENCH_OUT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A data root with an MSRS tree of four small pairs."""
+    make_tree(tmp_path / "data", 4)
+    return tmp_path / "data"
+
+
+def make_tree(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> None:
+    """Write `count` smooth random pairs as the MSRS test split under `root`."""
+    from fusionbench.cards import card
+    from fusionbench.contract import _images
+    from fusionbench.data import Sample
+    from fusionbench.registry import resolve
+
+    dataset = resolve("dataset", "msrs")(root / "MSRS", card("dataset", "msrs"))
+    for index, ident in enumerate(dataset.split("test").ids[:count]):
+        _, ir, vis = _images(1, *size, seed=index)
+        dataset.write(Sample(ident, "test", ir[0].numpy(), vis[0].numpy()), "test")
+
+
+def fusionbench(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "fusionbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings},
+        timeout=300,
+    )

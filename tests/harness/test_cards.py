@@ -1,0 +1,136 @@
+"""Cards and the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fusionbench import cards
+from fusionbench.errors import PluginError
+from fusionbench.registry import resolve
+from tests.conftest import fusionbench
+
+CARD = 'kind = "method"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "Mine"\nversion = "1"\n'
+
+
+def plugin(folder: Path, card: str = CARD, code: str = "class Mine:\n    pass\n", name: str = "mine") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.toml").write_text(card)
+    (folder / f"{name}.py").write_text(code)
+    return folder
+
+
+def test_every_kind_is_found() -> None:
+    assert {"average", "refusion", "visible", "infrared"} <= set(cards.cards("method"))
+    assert {"en", "vif"} <= set(cards.cards("metric"))
+    assert {"msrs", "tno", "folder"} <= set(cards.cards("dataset"))
+
+
+def test_a_folder_given_by_the_user_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(plugin(tmp_path / "p")))
+    assert resolve("method", "mine").__name__ == "Mine"
+
+
+def test_two_folders_may_use_a_name_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2):
+        folder = plugin(tmp_path / str(number), code=f"class Mine:\n    number = {number}\n")
+        monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(folder))
+        assert resolve("method", "mine").number == number
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("kind = ", "not a readable TOML card"),
+        (CARD.replace('title = "Mine"\n', ""), "the card lacks title"),
+        (CARD.replace('"method"', '"thing"'), "kind 'thing' is none of"),
+        (CARD.replace('name = "mine"', 'name = "average"'), "already exists"),
+    ],
+)
+def test_a_bad_card_is_one_clear_line(tmp_path: Path, card: str, message: str) -> None:
+    plugin(tmp_path / "p", card)
+    done = fusionbench("--plugins", tmp_path / "p", "list", "methods")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "mine.toml" in done.stderr
+
+
+def test_a_card_without_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plugin(tmp_path / "p") / "mine.py").unlink()
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / "p"))
+    with pytest.raises(PluginError, match="no code beside the card"):
+        cards.cards("method")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("raise OSError('boom')", "importing it failed: OSError: boom"), ("x = 1", "defines no 'Mine'")],
+)
+def test_code_that_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str) -> None:
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(plugin(tmp_path / "p", code=code)))
+    with pytest.raises(PluginError, match=message):
+        resolve("method", "mine")
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(PluginError, match="did you mean average"):
+        cards.card("method", "avarage")
+
+
+def test_the_code_hash_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = plugin(tmp_path / "p")
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(folder))
+    before = cards.read(folder / "mine.toml", None).code_hash
+    (folder / "mine.toml").write_text(CARD + "# a comment in the card changes nothing\n")
+    assert cards.read(folder / "mine.toml", None).code_hash == before
+    (folder / "mine.py").write_text("class Mine:\n    number = 2\n")
+    assert cards.read(folder / "mine.toml", None).code_hash != before
+
+
+def test_listing_and_help_import_nothing_heavy() -> None:
+    for arguments in (["--help"], ["list"], ["show", "vif"], ["eval", "--help"]):
+        code = (
+            "import sys; sys.argv[1:] = %r\n"
+            "from fusionbench.cli import main\n"
+            "try: main()\n"
+            "except SystemExit as e: assert not e.code, e.code\n"
+            "heavy = {'torch', 'mmengine', 'numpy', 'pandas'} & set(sys.modules)\n"
+            "plugins = [m for m in sys.modules if m.startswith(('fusionbench.methods.', 'fusionbench.metrics.'))]\n"
+            "assert not heavy and not plugins, (heavy, plugins)\n"
+        ) % (arguments,)
+        import subprocess
+        import sys
+
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, (arguments, done.stderr)
+
+
+def test_no_harness_file_names_a_plugin() -> None:
+    """The harness knows no method, metric or dataset by name."""
+    import ast
+
+    names = {n for k in cards.KINDS for n in cards.cards(k)} - {
+        "folder",
+        "images",
+        "average",
+        "maximum",
+        "visible",
+        "infrared",
+        "en",
+        "cc",
+        "ce",
+        "ei",
+        "ag",
+        "sd",
+        "sf",
+        "mi",
+    }
+    home = Path(cards.__file__).parent
+    for path in [*home.glob("*.py"), *home.glob("cli/*.py")]:
+        tree = ast.parse(path.read_text())
+        docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                assert node.value not in names, f"{path.name}:{node.lineno} names the plugin {node.value!r}"
