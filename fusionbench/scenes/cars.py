@@ -1,0 +1,238 @@
+"""Passenger cars: a profile drawn out to a width, with windows, wheels and lights on its faces."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .bodywork import GLASS, Maker, beams, footing, panel, quad, turned
+from .canvas import Canvas, Frame
+from .people import pick
+
+PAINT = (
+    *((0.90, 0.90, 0.89), (0.12, 0.12, 0.13), (0.62, 0.64, 0.66), (0.35, 0.37, 0.40), (0.58, 0.10, 0.10)),
+    *((0.14, 0.24, 0.46), (0.82, 0.82, 0.80), (0.20, 0.21, 0.23), (0.46, 0.40, 0.32), (0.16, 0.30, 0.24)),
+    *((0.75, 0.76, 0.78), (0.86, 0.62, 0.12)),
+)
+
+# (l, h) from the lower rear corner over the top to the lower front corner; the second row tells what each edge is.
+BODIES = {
+    "sedan": (
+        (
+            (-2.20, 0.30),
+            (-2.27, 0.62),
+            (-2.20, 0.96),
+            (-1.72, 1.02),
+            (-1.02, 1.42),
+            (0.22, 1.45),
+            (1.02, 0.99),
+            (2.02, 0.80),
+            (2.25, 0.58),
+            (2.20, 0.28),
+        ),
+        ("bumper", "rear", "deck", "rear_glass", "roof", "screen", "hood", "front", "bumper"),
+    ),
+    "hatch": (
+        (
+            (-1.95, 0.30),
+            (-2.02, 0.62),
+            (-1.98, 0.95),
+            (-1.62, 1.46),
+            (0.25, 1.50),
+            (1.10, 1.00),
+            (1.92, 0.84),
+            (2.10, 0.60),
+            (2.05, 0.28),
+        ),
+        ("bumper", "rear", "rear_glass", "roof", "screen", "hood", "front", "bumper"),
+    ),
+    "suv": (
+        (
+            (-2.20, 0.38),
+            (-2.28, 0.75),
+            (-2.24, 1.10),
+            (-2.02, 1.66),
+            (0.15, 1.72),
+            (0.95, 1.18),
+            (2.10, 1.04),
+            (2.28, 0.74),
+            (2.22, 0.36),
+        ),
+        ("bumper", "rear", "rear_glass", "roof", "screen", "hood", "front", "bumper"),
+    ),
+    "van": (
+        (
+            (-2.40, 0.35),
+            (-2.45, 0.80),
+            (-2.42, 1.15),
+            (-2.34, 1.86),
+            (1.10, 1.92),
+            (1.85, 1.20),
+            (2.35, 1.02),
+            (2.45, 0.70),
+            (2.40, 0.34),
+        ),
+        ("bumper", "rear", "rear_glass", "roof", "screen", "hood", "front", "bumper"),
+    ),
+}
+
+
+def car(canvas: Canvas, rng, x: float, z: float, yaw: float, moving: bool = True, body: str | None = None) -> None:
+    """A passenger car centred on (x, z) metres; yaw 0 is seen from behind."""
+    body = body or tuple(BODIES)[int(rng.choice(4, p=(0.4, 0.22, 0.28, 0.10)))]
+    points, kinds = BODIES[body]
+    scale = float(rng.uniform(0.95, 1.05))
+    profile = np.array(points) * scale
+    half, belt, roof = 0.9 * scale, 0.95 * scale, float(profile[:, 1].max())
+    if body in ("suv", "van"):
+        belt *= 1.14
+    frame, w = Frame(x, z, yaw), canvas.weather
+    paint = pick(rng, PAINT)
+    tint = float(np.mean(paint))
+    soak = 0.75 - 0.5 * tint  # dark paint soaks up the sun
+    lit, warm = w.dark and moving, 1.0 if moving else (0.6 if rng.random() < 0.3 else 0.0)
+    canvas.begin("car", z)
+    make = Maker(canvas, frame, "car")
+
+    def width(h):
+        lean = max(0.0, (h - belt) / max(roof - belt, 0.1))
+        return half * (1.0 - (0.2 if body != "van" else 0.1) * lean)
+
+    footing(canvas, frame, profile, half, roof)
+    tyre = make((0.05, 0.05, 0.055), heat=1.0 + 7.0 * warm, absorb=0.5)
+    dark = make((0.03, 0.03, 0.035), heat=0.5 + 5.0 * warm, absorb=0.1)
+    axles = (float(profile[0, 0]) * 0.61, float(profile[-1, 0]) * 0.62)
+    radius = 0.33 * scale if body != "suv" else 0.38
+    under = [(fore, s * half * 0.92, h) for fore in profile[[0, -1], 0] * 0.97 for s in (-1, 1) for h in (0.17, 0.45)]
+    canvas.solid(frame.world(under), dark)
+    for fore in sorted(axles, key=lambda fore: -(frame.z + fore * frame.cos)):
+        for side in (-1, 1):
+            rubber = [
+                (fore + dl, side * dw, h)
+                for dl in (-radius * 0.8, radius * 0.8)
+                for dw in (half * 0.7, half)
+                for h in (0, 0.5)
+            ]
+            canvas.solid(frame.world(rubber), tyre)
+    quads, parts = [], []
+    for (l0, h0), (l1, h1), kind in zip(profile[:-1], profile[1:], kinds, strict=True):
+        length = max(float(np.hypot(l1 - l0, h1 - h0)), 1e-6)
+        n = (-(h1 - h0) / length, 0.0, (l1 - l0) / length)
+        heat = {"hood": 9.0, "front": 6.0, "bumper": 1.5, "deck": 1.0}.get(kind, 0.0) * warm
+        tone = tuple(0.75 * c for c in paint) if kind == "bumper" else paint
+        quads.append(quad(l0, h0, width(h0), l1, h1, width(h1)))
+        parts.append(make(tone, n, heat=heat, absorb=soak))
+        if kind.endswith(("glass", "screen")):
+            a, b = 0.10, 0.92
+            pane = [(l0 + (l1 - l0) * t, h0 + (h1 - h0) * t) for t in (a, b)]
+            inset = [0.9 * width(h) for _, h in pane]
+            quads.append(quad(*pane[0], inset[0], *pane[1], inset[1]))
+            shine = 0.16 * max(n[2], 0.2) * (not w.dark)
+            parts.append(make(tuple(c + shine for c in GLASS), n, heat=w.sky_heat * 0.16 + 2.0 * warm, absorb=0.25))
+    world = frame.world(np.array(quads))
+    shown = turned(canvas, world)
+    canvas.faces(world[shown], [p for p, s in zip(parts, shown, strict=True) if s])
+    _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, axles, radius, tyre, body)
+    _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm)
+    canvas.end()
+    if lit:
+        beams(canvas, frame, float(profile[:, 0].max()), half * 0.75, 0.65)
+
+
+def _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, axles, radius, tyre, body) -> None:
+    """The side of a car that faces the camera: panel, windows, door gap, wheels."""
+    for side in (-1, 1):
+        n = (0.0, float(side), 0.2)
+        loop = np.array([(fore, side * width(h), h) for fore, h in profile])
+        world = frame.world(loop if side < 0 else loop[::-1])[None]
+        if not turned(canvas, world)[0]:
+            continue
+        canvas.faces(world, (make(paint, n, heat=1.0 * warm, absorb=soak),))
+        skirt = make(tuple(0.55 * c for c in paint), n, heat=1.5 * warm, absorb=soak * 0.6)
+        make.decal(
+            [
+                (profile[0, 0], side * width(0.3), 0.3),
+                (profile[-1, 0], side * width(0.3), 0.3),
+                (profile[-1, 0], side * width(0.4), 0.42),
+                (profile[0, 0], side * width(0.4), 0.42),
+            ],
+            skirt,
+        )
+        glass = make(tuple(c + 0.05 for c in GLASS), n, heat=-1.0 + canvas.weather.sky_heat * 0.05, absorb=0.25)
+        top = roof - 0.09
+        rear, front = _window_ends(profile, belt + 0.06), _window_ends(profile, top)
+        middle = 0.5 * (rear[0] + rear[1])
+        for a0, a1, b0, b1 in (
+            (rear[0] + 0.16, middle - 0.04, front[0] + 0.1, middle - 0.04),
+            (middle + 0.04, rear[1] - 0.1, middle + 0.04, front[1] - 0.05),
+        ):
+            low, high = belt + 0.05, top
+            make.decal(
+                [
+                    (a0, side * width(low), low),
+                    (a1, side * width(low), low),
+                    (b1, side * width(high), high),
+                    (b0, side * width(high), high),
+                ],
+                glass,
+            )
+        gap = make(tuple(0.5 * c for c in paint), n)
+        for fore in (middle, rear[1] - 0.12):
+            make.decal(
+                [
+                    (fore - 0.02, side * width(0.4), 0.42),
+                    (fore + 0.02, side * width(0.4), 0.42),
+                    (fore + 0.02, side * width(belt), belt),
+                    (fore - 0.02, side * width(belt), belt),
+                ],
+                gap,
+            )
+        arch = make((0.03, 0.03, 0.03), n, heat=1.0 * warm)
+        rim = make((0.55, 0.56, 0.58), n, heat=2.0 + 9.0 * warm, absorb=0.3)
+        for fore in axles:
+            canvas.disc(frame, fore, side * width(0.3) * 1.005, radius + 0.02, radius * 1.17, arch)
+            canvas.disc(frame, fore, side * width(0.3) * 1.01, radius, radius, tyre)
+            canvas.disc(frame, fore, side * width(0.3) * 1.012, radius, radius * 0.62, rim)
+
+
+def _window_ends(profile, h: float) -> tuple[float, float]:
+    """Rear and front ends where a profile crosses height h."""
+    crossing = []
+    for (l0, h0), (l1, h1) in pairwise(profile):
+        if (h0 - h) * (h1 - h) <= 0 and h0 != h1:
+            crossing.append(float(l0 + (l1 - l0) * (h - h0) / (h1 - h0)))
+    return (min(crossing), max(crossing)) if crossing else (-1.0, 1.0)
+
+
+def _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm) -> None:
+    """Lights, plates and grille at the ends that can be seen."""
+    seen_rear, seen_front = _ends_seen(canvas, frame, profile)
+    waist = 0.72 * scale * (profile[:, 1].max() / (1.45 * scale)) ** 0.5
+    if seen_rear:
+        fore = float(profile[:, 0].min()) - 0.01
+        braking = rng.random() < 0.35
+        glow = (1.6, 0.05, 0.03) if lit else ((0.5, 0.02, 0.02) if braking and warm else (0.0, 0.0, 0.0))
+        tail = make((0.55, 0.06, 0.06), (-1.0, 0.0, 0.0), heat=3.0 * warm, glow=glow)
+        for s in (-1, 1):
+            make.decal(panel(fore, s * half * 0.62, s * half * 0.93, waist, waist + 0.17), tail)
+        make.decal(panel(fore, -0.27, 0.27, waist - 0.2, waist - 0.07), make((0.8, 0.82, 0.86), (-1.0, 0.0, 0.0)))
+        if warm:
+            pipe = make((0.1, 0.1, 0.1), heat=24.0 * warm)
+            make.decal(panel(fore, half * 0.45, half * 0.62, 0.26, 0.36), pipe)
+    if seen_front:
+        fore = float(profile[:, 0].max()) + 0.01
+        glow = (5.0, 4.8, 4.2) if lit else (0.0, 0.0, 0.0)
+        lamp = make((0.85, 0.87, 0.9), (1.0, 0.0, 0.0), heat=6.0 * lit + 2 * warm, glow=glow)
+        for s in (-1, 1):
+            make.decal(panel(fore, s * half * 0.6, s * half * 0.93, waist - 0.1, waist + 0.04), lamp)
+        grille = make((0.06, 0.06, 0.07), (1.0, 0.0, 0.0), heat=9.0 * warm)
+        make.decal(panel(fore, -half * 0.5, half * 0.5, waist - 0.16, waist - 0.02), grille)
+        make.decal(panel(fore, -0.26, 0.26, waist - 0.34, waist - 0.22), make((0.75, 0.8, 0.88), (1.0, 0.0, 0.0)))
+
+
+def _ends_seen(canvas, frame, profile) -> tuple[bool, bool]:
+    rear = quad(profile[:, 0].min(), 0.3, 0.8, profile[:, 0].min(), 0.9, 0.8)
+    front = quad(profile[:, 0].max(), 0.9, 0.8, profile[:, 0].max(), 0.3, 0.8)
+    seen = turned(canvas, frame.world(np.array([rear, front])))
+    return bool(seen[0]), bool(seen[1])

@@ -1,0 +1,75 @@
+"""What the two cameras make of the light: blur, noise, exposure, and eight bits."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .weather import Weather
+
+F = np.float32
+_STEPS = 4096
+_TOP = 2.0
+
+
+def _tone_curve() -> np.ndarray:
+    x = np.arange(_STEPS) * (_TOP / (_STEPS - 1))
+    knee = 0.62
+    rolled = np.where(x < knee, x, knee + (1 - knee) * (1 - np.exp(-(x - knee) / (1 - knee))))
+    return np.clip(np.rint(255 * rolled ** (1 / 2.2)), 0, 255).astype(np.uint8)
+
+
+_TONE = _tone_curve()
+
+
+def _vignette(shape, strength: float) -> np.ndarray:
+    height, width = shape
+    v = (np.arange(height, dtype=F)[:, None] - F(height / 2)) / F(width / 2)
+    u = (np.arange(width, dtype=F)[None] - F(width / 2)) / F(width / 2)
+    return 1 - F(strength) * (u * u + v * v)
+
+
+def visible_picture(light: np.ndarray, w: Weather, rng: np.random.Generator) -> np.ndarray:
+    """8-bit RGB picture [H, W, 3] of linear light [H, W, 3]."""
+    level = float(np.clip(light, 0, 1.5).mean())
+    gain = float(np.clip(w.target / max(level, 1e-4), *w.gain))
+    signal = ndimage.gaussian_filter(light * F(gain), (0.5, 0.5, 0), truncate=3)
+    signal *= _vignette(light.shape[:2], 0.14)[..., None]
+    shot = F(w.noise) * np.sqrt(F(0.25) + F(1.5) * np.maximum(signal, 0))  # read and shot noise
+    noise = rng.standard_normal(signal.shape, dtype=F)
+    grey = noise.mean(-1, keepdims=True)
+    signal += shot * (F(0.7) * grey * F(1.7) + F(0.5) * noise)
+    if w.colour < 1:
+        luma = signal @ np.array((0.3, 0.59, 0.11), F)
+        signal = luma[..., None] + (signal - luma[..., None]) * F(w.colour)
+    index = np.clip(signal * F((_STEPS - 1) / _TOP), 0, _STEPS - 1).astype(np.int32)
+    return _TONE[index]
+
+
+def infrared_picture(heat: np.ndarray, w: Weather, rng: np.random.Generator) -> np.ndarray:
+    """8-bit picture [H, W] of apparent temperature [H, W] in kelvin, with the automatic gain of a thermal camera."""
+    height, width = heat.shape
+    heat = ndimage.gaussian_filter(heat, 0.85, truncate=3)
+    detail = heat - ndimage.gaussian_filter(heat, 2.4, truncate=2.5)
+    heat = heat + F(0.35) * np.clip(detail, -2.5, 2.5)
+    heat += rng.standard_normal(heat.shape, dtype=F) * F(w.netd)
+    heat += rng.standard_normal((1, width), dtype=F) * F(0.55 * w.netd)  # columns of the read-out
+    heat += rng.standard_normal((height, 1), dtype=F) * F(0.2 * w.netd)
+    heat -= F(0.5) * (1 - _vignette(heat.shape, 1.0))
+    low, high = (float(v) for v in np.percentile(heat[::2, ::2], (0.6, 99.6)))
+    usual = float(np.median(heat[::2, ::2]))
+    low, high = max(low, usual - 14.0), max(high, usual + 5.0)  # a cold sky may go black, the street not all white
+    if high - low < 9.0:
+        middle = 0.45 * low + 0.55 * high
+        low, high = middle - 4.5, middle + 4.5
+    linear = np.clip((heat - F(low)) / F(high - low), 0, 1)
+    # plateau equalisation: crowded levels get more of the range, but none more than its share
+    counts = np.bincount((linear * 255).astype(np.int32).ravel(), minlength=256).astype(float)
+    counts = np.minimum(counts, 2.5 * counts.sum() / 256) + 0.15 * counts.sum() / 256
+    curve = np.concatenate([[0.0], np.cumsum(counts)])
+    curve /= curve[-1]
+    position = linear * 255
+    index = np.minimum(position.astype(np.int32), 255)
+    equal = (curve[index] + (curve[index + 1] - curve[index]) * (position - index)).astype(F)
+    mixed = F(0.65) * linear + F(0.35) * equal
+    return np.clip(np.rint(mixed * 246 + 4), 0, 255).astype(np.uint8)

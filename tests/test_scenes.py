@@ -1,0 +1,199 @@
+"""The embedded scenes: same bytes, exact labels, every size, condition and preset, and neither camera enough alone."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from fusionbench.scenes import CLASS_ID, CLASSES, CONDITIONS, LAYOUT_CLASSES, PRESETS, THINGS, scene
+
+TARGETS = ("person", "car", "bus", "truck", "motorcycle", "bicycle")
+
+
+def digest(s) -> str:
+    parts = (s.ir, s.vis, s.classes, s.saliency, s.instance_map)
+    text = repr((s.instances, s.condition, s.preset, s.seed)).encode()
+    return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts) + text).hexdigest()
+
+
+def check(s, size):
+    """Everything that holds of any scene."""
+    height, width = size
+    assert s.ir.shape == size
+    assert s.vis.shape == (height, width, 3)
+    for plane in (s.ir, s.vis, s.classes, s.saliency):
+        assert plane.dtype == np.uint8
+    assert s.classes.shape == s.saliency.shape == s.instance_map.shape == size
+    assert s.classes.max() < len(CLASSES)
+    assert set(np.unique(s.saliency)) <= {0, 255}
+    assert s.ir.std() > 3
+    assert s.vis.std() > 1
+    numbers = [i.index for i in s.instances]
+    assert len(set(numbers)) == len(numbers)
+    for i in s.instances:
+        mask = s.instance_map == i.index
+        rows, columns = np.nonzero(mask)
+        assert i.cls in THINGS
+        assert (s.classes[mask] == CLASS_ID[i.cls]).all()
+        assert i.area == mask.sum() >= 16
+        assert i.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert 0.25 <= i.visible_fraction <= 1
+        assert i.distance > 0
+    counted = s.instance_map > 0
+    assert np.isin(s.classes[counted], [CLASS_ID[c] for c in THINGS]).all()
+    # a counted class is never drawn outside an object
+    assert not np.isin(s.classes[~counted], [CLASS_ID[c] for c in THINGS]).any()
+    assert ((s.saliency > 0) <= counted).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_condition(preset):
+    for k, condition in enumerate(CONDITIONS):
+        s = scene(k, (96, 128), condition, preset)
+        assert s.condition == condition
+        assert s.preset == preset
+        check(s, (96, 128))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (33, 47), (101, 75), (64, 200), (256, 320), (480, 640)])
+def test_every_size(size):
+    check(scene(5, size, "dusk", "street"), size)
+    check(scene(6, size, None, "llvip"), size)
+
+
+def test_same_arguments_same_bytes():
+    first = scene(3, (72, 96), None, "msrs")
+    scene(4, (50, 60))
+    np.random.seed(0)
+    assert digest(scene(3, (72, 96), None, "msrs")) == digest(first)
+    assert digest(scene(3, (72, 96), None, "fmb")) != digest(first)
+    assert digest(scene(4, (72, 96), None, "msrs")) != digest(first)
+
+
+def test_same_bytes_in_another_process():
+    code = "import test_scenes as t; print(t.digest(t.scene(11, (72, 96), 'night', 'm3fd')))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
+    assert out.stdout.strip() == digest(scene(11, (72, 96), "night", "m3fd"))
+
+
+def test_conditions_follow_the_preset():
+    drawn = {scene(k, (32, 40), None, "llvip").condition for k in range(12)}
+    assert drawn <= {"night", "dusk"}
+
+
+def test_salient_objects():
+    for k in range(12):
+        s = scene(k, (96, 128), None, "vt5000")
+        assert s.saliency.any()
+        marked = {CLASSES[c] for c in np.unique(s.classes[s.saliency > 0])}
+        assert marked <= set(LAYOUT_CLASSES["vt5000"])
+
+
+@pytest.mark.parametrize("preset", ["msrs", "fmb"])
+def test_every_mask_class_is_produced(preset):
+    wanted = set(LAYOUT_CLASSES[preset].values()) - {"background", "unlabelled"}
+    made = set()
+    for k in range(60):
+        made |= {LAYOUT_CLASSES[preset].get(CLASSES[c]) for c in np.unique(scene(k, (64, 80), "day", preset).classes)}
+        if made >= wanted:
+            break
+    assert made >= wanted
+
+
+def test_every_box_class_is_produced():
+    made = set()
+    for k in range(40):
+        made |= {LAYOUT_CLASSES["m3fd"].get(i.cls) for i in scene(k, (128, 160), "day", "m3fd").instances}
+        if made >= set(LAYOUT_CLASSES["m3fd"].values()):
+            break
+    assert made >= set(LAYOUT_CLASSES["m3fd"].values())
+
+
+def test_layouts_name_generic_classes_only():
+    for names in LAYOUT_CLASSES.values():
+        assert set(names) <= set(CLASSES)
+
+
+def test_arguments_are_checked():
+    for wrong in ({"preset": "moon"}, {"condition": "hail"}, {"size": (8, 8)}):
+        with pytest.raises(ValueError, match=r"preset|condition|size"):
+            scene(0, **wrong)
+    with pytest.raises(ValueError, match="seed"):
+        scene(-1)
+
+
+def test_cameras_see_the_light():
+    night, day, fog = (scene(2, (96, 128), c, "msrs") for c in ("night", "day", "fog"))
+    assert night.vis.mean() < 0.6 * day.vis.mean()
+    assert fog.vis.std() < day.vis.std()
+    people = [scene(k, (128, 160), "night", "llvip") for k in range(3)]
+    for s in people:  # warm bodies at night
+        body = s.classes == CLASS_ID["person"]
+        assert np.median(s.ir[body]) > np.percentile(s.ir[~body], 80)
+
+
+# -- neither camera suffices ---------------------------------------------------------------------------------
+
+
+def local_features(planes):
+    """Level, mean and spread over 5 and 13 pixels, [pixels, 5 * planes]."""
+    out = []
+    for p in planes:
+        out.append(p)
+        for side in (5, 13):
+            mean = ndimage.uniform_filter(p, side)
+            out += [mean, np.sqrt(np.maximum(ndimage.uniform_filter(p * p, side) - mean * mean, 0))]
+    return np.stack(out, -1).reshape(-1, len(out))
+
+
+def samples(seeds, condition):
+    x, y = {"ir": [], "vis": [], "both": []}, []
+    for seed in seeds:
+        s = scene(seed, (128, 160), condition, "msrs")
+        ir = local_features([s.ir / 255.0])
+        vis = local_features(list(np.moveaxis(s.vis / 255.0, -1, 0)))
+        pick = np.random.default_rng(seed).choice(len(ir), 1500, replace=False)
+        for name, f in (("ir", ir), ("vis", vis), ("both", np.concatenate([ir, vis], 1))):
+            x[name].append(f[pick])
+        y.append(np.isin(s.classes, [CLASS_ID[c] for c in TARGETS]).ravel()[pick])
+    return {k: np.concatenate(v) for k, v in x.items()}, np.concatenate(y)
+
+
+def learn(x, y, tx, ty, width=250):
+    """Average precision of a balanced random-feature ridge trained on x, y and tried on tx, ty."""
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    rng = np.random.default_rng(0)
+    w = rng.normal(0, 1.2 / np.sqrt(x.shape[1]), (x.shape[1], width))
+    shift = rng.uniform(0, 2 * np.pi, width)
+
+    def lift(f):
+        z = (f - mean) / spread
+        return np.concatenate([np.cos(z @ w + shift), z, np.ones((len(z), 1))], 1)
+
+    a, weight = lift(x), np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))[:, None]
+    gram = (a * weight).T @ a + 1e-4 * len(a) * np.eye(a.shape[1])
+    score = lift(tx) @ np.linalg.solve(gram, (a * weight).T @ (2.0 * y - 1))
+    truth = ty[np.argsort(-score, kind="stable")]
+    return float((np.cumsum(truth)[truth] / (np.flatnonzero(truth) + 1)).mean())
+
+
+def test_neither_camera_alone_suffices():
+    scores = {}
+    for condition in ("day", "night"):
+        x, y = samples(range(20), condition)
+        tx, ty = samples(range(500, 516), condition)
+        scores[condition] = {name: learn(x[name], y, tx[name], ty) for name in x}
+        print(condition, {k: round(v, 3) for k, v in scores[condition].items()})
+    day, night = scores["day"], scores["night"]
+    assert day["both"] > day["ir"] + 0.08
+    assert night["both"] > night["vis"] + 0.08
+    assert day["both"] > day["vis"]
+    assert night["ir"] > night["vis"] + 0.08
+    # what each camera is worse at depends on the light
+    assert night["ir"] - night["vis"] > day["ir"] - day["vis"] + 0.08
