@@ -1,0 +1,1 @@
+"""Dataset adapters, one file and one card each."""
