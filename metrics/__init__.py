@@ -1,0 +1,53 @@
+"""Fusion metrics: a function and a class per card, imported when first asked for.
+
+``fusionbench.metrics.vif(fused, ir, vis)`` is the function, ``fusionbench.metrics.VIF`` its accumulating class (the
+function's name in capitals without underscores). Importing the package reads nothing; listing it reads the cards.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Module of every function and class, from the cards."""
+    names: dict[str, str] = {}
+    for path in sorted(Path(__file__).parent.glob("*.toml")):
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+        if card.get("kind") == "metric":
+            module = card.get("module", path.stem)
+            names |= {card["object"]: module, card["object"].replace("_", "").upper(): module}
+    return names
+
+
+def __getattr__(name: str) -> Any:
+    module = "_stateful" if name == "MeanOverImages" else None if name.startswith("_") else _modules().get(name)
+    if module is None:
+        raise AttributeError(f"fusionbench.metrics has no {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*_modules(), "MeanOverImages"})
+
+
+class _Package(ModuleType):
+    """Keeps a function in place when the import system puts the submodule of the same name here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        function = getattr(value, name, None) if isinstance(value, ModuleType) else None
+        super().__setattr__(name, function if callable(function) else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,213 @@
+"""What metrics share: grey images of one role with everything derived from them kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from . import _filters
+
+T = TypeVar("T")
+
+
+class Planes:
+    """A batch of grey images and the quantities that several metrics need from it, computed once.
+
+    Args:
+        x: ``[B,1,H,W]`` or ``[B,H,W]``, grey levels 0..255. Integer input becomes float64, float32 and float64
+            keep their type, anything narrower becomes float32. Gradients are not tracked.
+
+    Attributes:
+        x: the images as ``[B,H,W]`` floats.
+
+    Raises:
+        ValueError: for any other shape.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        if x.ndim == 4 and x.shape[1] == 1:
+            x = x[:, 0]
+        if x.ndim != 3:
+            raise ValueError(f"grey images are [B,1,H,W] or [B,H,W], got {list(x.shape)}")
+        x = x.detach()
+        if x.dtype not in (torch.float32, torch.float64):
+            x = x.to(torch.float32 if x.is_floating_point() else torch.float64)
+        self.x = x
+        self._kept: dict[Hashable, object] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` gave the first time `key` was asked for."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]  # type: ignore[return-value]
+
+    def with_source(self, source: Planes, key: Hashable, compute: Callable[[], T]) -> T:
+        """Like :meth:`once`, for a quantity of this (fused) batch and one source."""
+        kept = self.once(("with", key, id(source)), lambda: (source, compute()))  # held, so that the id stays its own
+        return kept[1]
+
+    def undefined(self) -> Tensor:
+        """NaN for every image, ``[B]``."""
+        return self.x.new_full((self.x.shape[0],), torch.nan)
+
+    def smaller(self, n: int) -> bool:
+        """Whether the images are too small for a metric that needs `n` rows and `n` columns."""
+        return min(self.x.shape[-2:]) < n
+
+    def double(self) -> Planes:
+        """The same images in float64."""
+        return self if self.x.dtype == torch.float64 else self.once("double", lambda: Planes(self.x.double()))
+
+    def unit(self) -> Planes:
+        """The same images with levels 0..1, in float64."""
+        return self.once("unit", lambda: Planes(self.x.double() / 255))
+
+    def stretched(self) -> Tensor:
+        """Min-max rescaled to 0..255 per image and rounded, halves up, as the Chen, Chen-Blum and Hossny programs do.
+
+        ``[B,H,W]``, always found in float64. An image of one level has no range: NaN, but all black stays black.
+        """
+
+        def compute() -> Tensor:
+            x = self.x.double()
+            low, high = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
+            unit = (x - low) / torch.where((low == 0) & (high == 0), 1.0, high - low)
+            return torch.floor(unit * 255 + 0.5).to(self.x)
+
+        return self.once("stretched", compute)
+
+    def levels(self, kind: str = "raw") -> Tensor:
+        """Grey levels as integers ``[B,H*W]``, 0..255.
+
+        `kind`: ``raw`` (rounded) or ``stretched`` (of :meth:`stretched`; one level only: 0).
+        """
+
+        def compute() -> Tensor:
+            x = self.stretched().nan_to_num(0) if kind == "stretched" else self.x.round()
+            return x.clamp(0, 255).to(torch.int64).flatten(1)
+
+        if kind not in ("raw", "stretched"):
+            raise ValueError(f"levels are raw or stretched, got {kind!r}")
+        return self.once(("levels", kind), compute)
+
+    def histogram(self, kind: str = "raw") -> Tensor:
+        """Shares of the 256 grey levels, ``[B,256]`` in float64."""
+        return self.once(("histogram", kind), lambda: _shares(self.levels(kind), 256))
+
+    def entropy(self, kind: str = "raw") -> Tensor:
+        """Entropy of the grey levels in nats, ``[B]`` in float64."""
+        return self.once(("entropy", kind), lambda: torch.special.entr(self.histogram(kind)).sum(-1))
+
+    def mutual_information(self, source: Planes, kind: str = "raw", top: int = 255) -> Tensor:
+        """I(source; this) of the 256 x 256 joint histogram in nats, ``[B]`` in float64.
+
+        `top`: the joint histogram, but not the two single ones, counts the levels above it as `top`.
+        """
+
+        def compute() -> Tensor:
+            x, y = (p.levels(kind) if top == 255 else p.levels(kind).clamp(max=top) for p in (source, self))
+            joint = _shares(x * 256 + y, 65536)
+            return source.entropy(kind) + self.entropy(kind) - torch.special.entr(joint).sum(-1)
+
+        return self.with_source(source, ("mutual information", kind, top), compute)
+
+    def centred(self) -> tuple[Tensor, Tensor]:
+        """The images less their means ``[B,H*W]``, and the sum of squares of that ``[B]``."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            x = centred(self.x.flatten(1))
+            return x, x.square().sum(-1)
+
+        return self.once("centred", compute)
+
+    def squared_error(self, source: Planes) -> Tensor:
+        """Mean squared difference from a source, ``[B]``."""
+        return self.with_source(source, "squared error", lambda: (self.x - source.x).square().mean((-2, -1)))
+
+    def edges(self, by_columns: bool = False) -> tuple[Tensor, Tensor]:
+        """Sobel magnitude, and direction atan(y/x) in (-pi/2, pi/2], pi/2 where x is 0; zero border.
+
+        y points up, which matters because pi/2 and -pi/2 are not taken for the same direction. `by_columns`: sum in
+        the order of MATLAB's ``conv2``; of no consequence for integer levels.
+        """
+
+        def compute() -> tuple[Tensor, Tensor]:
+            if by_columns:
+                sx, sy = (s.mT.contiguous() for s in reversed(_filters.sobel(self.x.mT)))
+            else:
+                sx, sy = _filters.sobel(self.x)
+            strength = (sx.square() + sy.square()).sqrt_()  # equal for equal responses, which hypot need not be
+            return strength, torch.atan(sy / -sx).masked_fill_(sx == 0, torch.pi / 2)
+
+        return self.once(("edges", by_columns), compute)
+
+    def sobel(self, border: str = "zero") -> tuple[Tensor, Tensor]:
+        """Horizontal and vertical Sobel responses, see :func:`_filters.sobel`."""
+        return self.once(("sobel", border), lambda: _filters.sobel(self.x, border))
+
+    def window(self, kind: str, product: Planes | None = None) -> Tensor:
+        """Windowed mean of these images (of their product with `product`'s), one value per window position.
+
+        `kind`: ``uniform7`` and ``gauss11`` (sigma 1.5) over full windows only, ``gauss11-replicate`` at every pixel,
+        with the edge pixels repeated beyond the border.
+        """
+
+        def compute() -> Tensor:
+            x = self.x if product is None else self.x * product.x
+            if kind == "uniform7":
+                return _filters.box(x, 7)
+            taps = _filters.gaussian(11, 1.5, x.dtype, x.device)
+            return _filters.separable(x, taps, "replicate" if kind == "gauss11-replicate" else "valid")
+
+        if product is None or product is self:
+            return self.once(("window", kind, product is None), compute)
+        return self.with_source(product, ("window", kind), compute)
+
+
+def _shares(codes: Tensor, bins: int) -> Tensor:
+    """Relative frequency of every code ``0..bins-1`` in each row, ``[B,bins]`` in float64."""
+    rows, n = codes.shape
+    codes = (codes + torch.arange(rows, device=codes.device)[:, None] * bins).flatten()
+    if codes.is_cuda:  # bincount would wait for the device to learn the largest code
+        counts = codes.new_zeros(rows * bins).scatter_add_(0, codes, torch.ones_like(codes))
+    else:
+        counts = torch.bincount(codes, minlength=rows * bins)
+    return counts.view(rows, bins).double() / n
+
+
+def centred(x: Tensor) -> Tensor:
+    """Rows ``[B,N]`` less their means; a row that varies by no more than the rounding of levels to 255 becomes zero."""
+    c = x - x.mean(-1, keepdim=True)
+    return torch.where(c.abs().amax(-1, keepdim=True) <= 1024 * torch.finfo(x.dtype).eps, 0, c)
+
+
+def planes(x: Tensor | Planes) -> Planes:
+    """Wrap a tensor; pass `Planes` through."""
+    return x if isinstance(x, Planes) else Planes(x)
+
+
+def aligned(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> tuple[Planes, Planes, Planes]:
+    """Wrap the three images of a metric and check that they have one shape.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    f, a, b = planes(fused), planes(ir), planes(vis)
+    if not f.x.shape == a.x.shape == b.x.shape:
+        shapes = [list(p.x.shape) for p in (f, a, b)]
+        raise ValueError(f"fused, ir and vis differ in shape: {shapes[0]}, {shapes[1]}, {shapes[2]}")
+    return f, a, b
+
+
+def combined(ir: Tensor, vis: Tensor, aggregate: str) -> Tensor:
+    """The scores against the two sources as one: their ``mean`` or ``sum``.
+
+    Raises:
+        ValueError: for any other `aggregate`.
+    """
+    if aggregate not in ("mean", "sum"):
+        raise ValueError(f"aggregate is mean or sum, got {aggregate!r}")
+    return (ir + vis) / 2 if aggregate == "mean" else ir + vis

@@ -1,0 +1,37 @@
+"""EN: Shannon entropy of the fused image's grey levels."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ._planes import Planes, aligned
+from ._stateful import MeanOverImages
+
+
+def en(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
+    """Entropy of the fused image in bits, ``-sum_k p_k log2 p_k`` over the 256 grey levels.
+
+    0 (one level) to 8 (all levels equally often); higher is better. The sources are not used. Levels are rounded.
+    Roberts, van Aardt and Ahmed, Journal of Applied Remote Sensing 2(1), 2008, eq. (1).
+
+    Args:
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        ir: infrared source, same shape.
+        vis: grey visible source, same shape.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    f, _, _ = aligned(fused, ir, vis)
+    return (f.entropy() / math.log(2)).to(f.x.dtype)
+
+
+class EN(MeanOverImages):
+    """Mean of :func:`en` over images."""
+
+    function = staticmethod(en)

@@ -1,0 +1,52 @@
+"""MI: mutual information between the fused image and its sources."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ._planes import Planes, aligned, combined
+from ._stateful import MeanOverImages
+
+
+def mi(
+    fused: Tensor | Planes,
+    ir: Tensor | Planes,
+    vis: Tensor | Planes,
+    *,
+    units: str = "bits",
+    levels: str = "raw",
+    aggregate: str = "sum",
+) -> Tensor:
+    """Mutual information ``I(I; F) + I(V; F)`` of the 256 x 256 joint histograms, ``I = H(X) + H(F) - H(X, F)``.
+
+    From 0 up, at most 16 bits; higher is better. Qu, Zhang and Yan, Electronics Letters 38(7), 2002, eqs. (1)-(3).
+
+    Args:
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        ir: infrared source, same shape.
+        vis: grey visible source, same shape.
+        units: ``bits`` (logarithm to base 2) or ``nats`` (natural logarithm).
+        levels: ``raw`` grey levels; ``stretched``: every image min-max rescaled to 0..255 and rounded first;
+            ``saturated``: as raw, but the joint histogram counts 254 and 255 as one level (MATLAB's ``uint8 + 1``).
+        aggregate: ``sum`` or ``mean`` of the two.
+
+    Returns:
+        ``[B]``; the histograms are exact and the sums in float64 for every input type.
+
+    Raises:
+        ValueError: when the shapes differ, or for another `units`, `levels` or `aggregate`.
+    """
+    f, a, b = aligned(fused, ir, vis)
+    if units not in ("bits", "nats"):
+        raise ValueError(f"units are bits or nats, got {units!r}")
+    form = ("raw", 254) if levels == "saturated" else (levels, 255)
+    total = combined(f.mutual_information(a, *form), f.mutual_information(b, *form), aggregate)
+    return (total / (math.log(2) if units == "bits" else 1)).to(f.x.dtype)
+
+
+class MI(MeanOverImages):
+    """Mean of :func:`mi` over images."""
+
+    function = staticmethod(mi)

@@ -1,0 +1,148 @@
+"""Qs, Qw and Qe: the fusion quality indices of Piella and Heijmans."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from ._filters import box
+from ._planes import Planes, aligned
+from ._stateful import MeanOverImages
+
+INDICES = {"ssim": 11, "uqi": 8}
+
+
+def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim") -> Tensor:
+    """Fusion quality index ``mean(l q(ir,f) + (1-l) q(vis,f))``, ``l = var(ir) / (var(ir) + var(vis))`` per window.
+
+    l is 1/2 where both sources are flat. -1 to 1; higher is better.
+    Piella and Heijmans, IEEE Int. Conf. Image Processing 2003. Found in float64 for every input type.
+
+    Args:
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255; NaN if smaller than the window.
+        ir: infrared source, same shape.
+        vis: grey visible source, same shape.
+        index: q and its window. ``uqi``: the universal quality index of the paper, in 8 x 8 windows as Wang and Bovik
+            have them. ``ssim``: SSIM in 11 x 11 Gaussian windows, sigma 1.5, L = 255, as Liu et al. 2012.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        ValueError: when the shapes differ, or for another `index`.
+    """
+    (f, a, b), dtype = _ready(fused, ir, vis, index)
+    if f.smaller(INDICES[index]):
+        return f.undefined().to(dtype)
+    return _local(f, a, b, index)[0].mean((-2, -1)).to(dtype)
+
+
+def qw(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim") -> Tensor:
+    """Weighted fusion quality index: the windows of :func:`qs` weighted with ``max(var(ir), var(vis))``.
+
+    -1 to 1, NaN where both sources are flat all over; higher is better. Arguments and errors as for :func:`qs`.
+    """
+    images, dtype = _ready(fused, ir, vis, index)
+    return _weighted(index, *images).to(dtype)
+
+
+def qe(
+    fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim", alpha: float = 1
+) -> Tensor:
+    """Edge-dependent fusion quality index ``Qw(images) * Qw(edge images)^alpha``.
+
+    The edge images are Prewitt magnitudes, zeros beyond the border. -1 to 1; higher is better. Arguments and errors
+    as for :func:`qs`.
+    """
+    images, dtype = _ready(fused, ir, vis, index)
+    return (_weighted(index, *images) * _weighted(index, *map(_edges, images)) ** alpha).to(dtype)
+
+
+def _ready(
+    fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, index: str
+) -> tuple[list[Planes], torch.dtype]:
+    """The images in float64, and the type of the result."""
+    if index not in INDICES:
+        raise ValueError(f"index is ssim or uqi, got {index!r}")
+    images = aligned(fused, ir, vis)
+    return [_double(p) for p in images], images[0].x.dtype
+
+
+def _double(p: Planes) -> Planes:
+    return p if p.x.dtype == torch.float64 else p.once("double", lambda: Planes(p.x.double()))
+
+
+def _weighted(index: str, f: Planes, a: Planes, b: Planes) -> Tensor:
+    if f.smaller(INDICES[index]):
+        return f.undefined()
+    quality, weight = _local(f, a, b, index)
+    return (quality * weight).sum((-2, -1)) / weight.sum((-2, -1))
+
+
+def _edges(p: Planes) -> Planes:
+    def compute() -> Planes:
+        q = nnf.pad(p.x, (1, 1, 1, 1))
+        across, down = q[..., 2:] - q[..., :-2], q[..., 2:, :] - q[..., :-2, :]
+        across = across[:, :-2] + across[:, 1:-1] + across[:, 2:]
+        down = down[..., :-2] + down[..., 1:-1] + down[..., 2:]
+        return Planes((across * across).addcmul_(down, down).sqrt_())
+
+    return p.once("prewitt", compute)
+
+
+def _mean(p: Planes, index: str, product: Planes | None = None) -> Tensor:
+    if index == "ssim":
+        return p.window("gauss11", product)
+    return box(p.x if product is None else p.x * product.x, 8)  # exact for 8-bit images
+
+
+def _moments(p: Planes, index: str) -> tuple[Tensor, Tensor]:
+    """Local mean and variance; a variance of rounding's size is 0."""
+
+    def compute() -> tuple[Tensor, Tensor]:
+        mean = _mean(p, index)
+        variance = torch.addcmul(_mean(p, index, p), mean, mean, value=-1)
+        return mean, torch.where(variance < 1e-8, 0, variance)
+
+    return p.once(("piella", index), compute)
+
+
+def _quality(f: Planes, source: Planes, index: str) -> Tensor:
+    (mf, sf), (mx, sx) = _moments(f, index), _moments(source, index)
+    means, squares, spread = mf * mx, mf * mf + mx * mx, sf + sx
+    covariance = _mean(f, index, source) - means
+    if index == "ssim":
+        c1, c2 = 2.55**2, 7.65**2
+        return (2 * means + c1).mul_(2 * covariance + c2).div_((squares + c1).mul_(spread + c2))
+    luminance = torch.where(squares == 0, 1.0, 2 * means / squares)
+    return torch.where(spread == 0, 1.0, 2 * covariance / spread).mul_(luminance)
+
+
+def _local(f: Planes, a: Planes, b: Planes, index: str) -> tuple[Tensor, Tensor]:
+    """The mixed quality and the weight of every window."""
+
+    def compute() -> tuple[Tensor, Tensor]:
+        (_, sa), (_, sb) = _moments(a, index), _moments(b, index)
+        return torch.where(sa + sb == 0, 0.5, sa / (sa + sb)), torch.maximum(sa, sb)
+
+    share, weight = b.with_source(a, ("piella", index), compute)
+    return torch.lerp(_quality(f, b, index), _quality(f, a, index), share), weight
+
+
+class QS(MeanOverImages):
+    """Mean of :func:`qs` over images."""
+
+    function = staticmethod(qs)
+
+
+class QW(MeanOverImages):
+    """Mean of :func:`qw` over images."""
+
+    function = staticmethod(qw)
+
+
+class QE(MeanOverImages):
+    """Mean of :func:`qe` over images."""
+
+    function = staticmethod(qe)

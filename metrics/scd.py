@@ -1,0 +1,42 @@
+"""SCD: sum of the correlations of differences."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ._planes import Planes, aligned, centred
+from ._stateful import MeanOverImages
+
+
+def scd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
+    """Sum of the correlations of differences, ``r(F - V, I) + r(F - I, V)`` with Pearson's r.
+
+    -2 to 2; higher is better. NaN where an image or a difference does not vary, so for a copy of a source.
+    Aslantas and Bendes, AEU Int. J. Electronics and Communications 69(12), 2015, eqs. (3) and (4).
+
+    Args:
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        ir: infrared source, same shape.
+        vis: grey visible source, same shape.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    f, a, b = aligned(fused, ir, vis)
+    return _correlation(f, b, a) + _correlation(f, a, b)
+
+
+def _correlation(f: Planes, taken: Planes, source: Planes) -> Tensor:
+    """Pearson's r of ``f - taken`` and `source`."""
+    rest = centred((f.x - taken.x).flatten(1))
+    x, energy = source.centred()
+    return (rest * x).sum(-1) / (rest.square().sum(-1).sqrt() * energy.sqrt())
+
+
+class SCD(MeanOverImages):
+    """Mean of :func:`scd` over images."""
+
+    function = staticmethod(scd)

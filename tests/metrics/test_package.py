@@ -1,0 +1,84 @@
+"""The package's lazy names, the accumulating classes and the sharing object."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from fusionbench.metrics._planes import Planes, aligned, combined
+
+from fusionbench import metrics
+
+
+def test_names_are_functions_and_classes_however_they_were_imported():
+    code = """
+import sys, fusionbench.metrics as m
+assert "torch" not in sys.modules
+assert {"vif", "VIF", "MeanOverImages"} <= set(dir(m))
+assert "torch" not in sys.modules
+import fusionbench.metrics.vif
+assert m.vif is sys.modules["fusionbench.metrics.vif"].vif and callable(m.vif)
+from fusionbench.metrics import VIF, ssim
+from fusionbench.metrics.ssim import SSIM
+assert VIF.function is m.vif and SSIM.function is ssim is m.ssim
+assert not hasattr(m, "nothing")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_mean_over_images_leaves_out_undefined_values():
+    scd, x = metrics.SCD(), torch.arange(12.0).reshape(1, 3, 4)
+    assert scd.values.shape == (0,)
+    scd.update(torch.cat([x, x.sqrt()]), torch.cat([x, x]), torch.cat([x, x.flip(-1)]))
+    assert scd.excluded == 1  # the first is a copy of its sources
+    assert scd.compute() == scd.values[1]
+    scd.reset()
+    assert scd.compute().isnan()
+
+
+def test_mean_over_images_passes_options():
+    x = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    mi = metrics.MI(units="nats")
+    mi.update(x, x, x.flip(-1))
+    torch.testing.assert_close(mi.values, metrics.mi(x, x, x.flip(-1)) * torch.log(torch.tensor(2.0)).double())
+
+
+def test_planes_compute_once_per_source():
+    f, a = Planes(torch.zeros(1, 4, 4)), Planes(torch.ones(1, 4, 4))
+    calls = []
+    for source in (a, a, f):
+        f.with_source(source, "key", lambda: calls.append(0))
+    assert len(calls) == 2
+    assert f.squared_error(a) is f.squared_error(a)
+
+
+def test_planes_types():
+    assert Planes(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)).x.dtype == torch.float64
+    assert Planes(torch.zeros(1, 1, 2, 2, dtype=torch.float16)).x.dtype == torch.float32
+    assert not Planes(torch.zeros(1, 2, 2, requires_grad=True)).x.requires_grad
+    with pytest.raises(ValueError, match="grey"):
+        Planes(torch.zeros(2, 2))
+
+
+def test_stretched_levels_round_halves_up():
+    x = torch.tensor([[[10, 11, 12]], [[0, 0, 0]], [[5, 5, 5]]], dtype=torch.uint8)
+    stretched = Planes(x).stretched()
+    assert stretched[0].tolist() == [[0, 128, 255]]
+    assert stretched[1].tolist() == [[0, 0, 0]]
+    assert stretched[2].isnan().all()
+
+
+def test_options_are_checked():
+    x = torch.zeros(1, 64, 64)
+    for name, option in {
+        "ag": "divisor", "cc": "aggregate", "ei": "border", "mi": "levels", "psnr": "form", "qabf": "equal",
+        "rmse": "form", "sd": "form", "sf": "divisor", "ssim": "window", "vif": "kernel",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match="got 'other'"):
+            getattr(metrics, name)(x, x, x, **{option: "other"})
+    with pytest.raises(ValueError, match="units"):
+        metrics.mi(x, x, x, units="other")
+    assert len(aligned(x, x, x)) == 3
+    assert combined(x, x + 2, "mean").unique() == 1
