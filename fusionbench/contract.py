@@ -102,7 +102,7 @@ def _metric_card(d: dict[str, Any]) -> None:
     for name, v in d["variants"].items():
         _need(v.get("formula"), f"variant {name} needs a formula")
     for profile, variant in d.get("profiles", {}).items():
-        _need(variant in d["variants"], f"profile {profile} names no variant of it: {variant!r}")
+        _need(variant.partition("/")[0] in d["variants"], f"profile {profile} names no variant of it: {variant!r}")
 
 
 def _dataset_card(d: dict[str, Any]) -> None:

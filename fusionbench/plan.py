@@ -36,6 +36,7 @@ class Request:
     device: str = "cpu"
     jobs: int = 0
     ids: tuple[str, ...] = ()
+    all_: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,12 @@ def make_plan(request: Request) -> Plan:
     chosen: list[Entry] = []
     rule = request.output_rule or "released"
     check_rule(rule)
-    if request.methods:
-        for spec in request.methods:
-            got, missing = entries(spec, rule)
-            chosen += got
-            skipped += missing
-    elif not request.images:
+    if request.all_ or not (request.methods or request.images):
         chosen, skipped = runnable(rule)
+    for spec in request.methods:
+        got, missing = entries(spec, rule)
+        chosen += got
+        skipped += missing
     chosen += [from_folder(spec, rule) for spec in request.images]
     chosen = sorted({e.key: e for e in chosen}.values(), key=lambda e: (not e.source_only, e.id))
 

@@ -12,6 +12,7 @@ from fusionbench.errors import PluginError
 COLOURS = {
     "gray": "BT.601 luma of the saved picture against luma of the visible image",
     "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
+    "joined": "the three RGB channels side by side as one picture, infrared three times",
 }
 
 
@@ -117,7 +118,12 @@ def metric(spec: str, profile: str = "default", colour: str = "gray") -> Metric:
     name, _, variant = spec.partition("@")
     entry = card("metric", name)
     variants = entry.data["variants"]
-    variant = variant or entry.data.get("profiles", {}).get(profile, entry.data["default"])
+    if not variant:
+        # A profile may name a colour rule of its own for one metric: "hw/joined".
+        variant, _, own = entry.data.get("profiles", {}).get(profile, entry.data["default"]).partition("/")
+        rule = rule or own
+    if rule and rule not in COLOURS:
+        raise PluginError(f"{name}@{variant}/{rule}: no colour rule {rule!r}; {did_you_mean(rule, COLOURS)}")
     if variant not in variants:
         raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, variants)}")
     return Metric(entry, variant, rule or colour)

@@ -354,6 +354,8 @@ class _Views:
 
     def score(self, function: Callable[..., torch.Tensor], metric: Metric) -> float:
         """The metric's value under its colour rule."""
+        import numpy as np
+
         from fusionbench.images import grey
 
         s, p = self.sources, self.picture
@@ -361,11 +363,16 @@ class _Views:
             ir, vis = s.planes("ir", lambda: grey(s.ir)), s.planes("vis", lambda: grey(s.vis))
             fused = self._of("gray", lambda: grey(p))
             return float(function(fused, ir, vis, **metric.options)[0])
+        if metric.colour == "joined":
+            ir = s.planes("ir joined", lambda: np.concatenate([grey(s.ir)] * 3, 2))
+            vis = s.planes("vis joined", lambda: np.concatenate([s.vis[c : c + 1] for c in range(3)], 2))
+            fused = self._of("joined", lambda: np.concatenate([p[c % len(p)][None] for c in range(3)], 2))
+            return float(function(fused, ir, vis, **metric.options)[0])
         total = 0.0
         for c in range(3):
             ir = s.planes("ir", lambda: grey(s.ir))
             vis = s.planes(c, lambda c=c: s.vis[c : c + 1])
-            fused = self._of(c % p.shape[0], lambda c=c: p[c % p.shape[0]][None])
+            fused = self._of(c % len(p), lambda c=c: p[c % len(p)][None])
             total += float(function(fused, ir, vis, **metric.options)[0])
         return total / 3
 

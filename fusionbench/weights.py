@@ -139,13 +139,16 @@ def _read(file: Path) -> Any:
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file}: damaged safetensors file ({_first_line(error)}); get it again") from None
     import pickle
+    import warnings
 
     import torch
 
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a remark on the pickle protocol says nothing to the user
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "global" in str(error):
+        if "Unsupported global" in str(error) or "GLOBAL " in str(error):
             raise WeightsError(
                 f"{file}: refused, it holds pickled code and not only tensors; nothing was executed; "
                 "ask its author for a plain state dict"

@@ -87,7 +87,7 @@ def main() -> None:
     from fusionbench.errors import FusionbenchError
 
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(prog_name="fusionbench", standalone_mode=False))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

@@ -57,9 +57,10 @@ def eval_command(
         raise click.UsageError("say what to run: --all, --methods or --images")
     from fusionbench.plan import Request, make_plan
 
-    plan = make_plan(
-        Request(methods, datasets, metrics, images, data_root, split, profile, output_rule, limit, device, jobs)
+    request = Request(
+        methods, datasets, metrics, images, data_root, split, profile, output_rule, limit, device, jobs, all_=all_
     )
+    plan = make_plan(request)
     if dry_run:
         click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
         return

@@ -1,0 +1,130 @@
+"""Tables and what is printed of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.protocol import metric
+from fusionbench.render import as_csv, as_json, latex, markdown
+from fusionbench.tables import Row, Table
+
+BOARD = {
+    "dataset": "msrs",
+    "title": "MSRS",
+    "split": "test",
+    "expected": 4,
+    "protocol": "msrs-fusion@v1",
+    "output": "released",
+    "split_sha256": "",
+    "origin": {},
+}
+
+
+def row(name: str, en: list[float], qcv: list[float], source_only: bool = False) -> Row:
+    info = {"id": name, "source_only": source_only, "weights": None, "output_rule": "released"}
+    return Row(info, {"en@bits": np.array(en), "qcv@liu2012": np.array(qcv)})
+
+
+@pytest.fixture
+def table() -> Table:
+    rows = (
+        row("visible", [9, 9, 9], [0, 0, 0], True),
+        row("b_50%", [3, 3, 3], [10, 10, 10]),
+        row("a", [2, 2, 2], [30, 30, 30]),
+        row("c", [3, 3, 3], [20, np.nan, 20]),
+    )
+    return Table(
+        BOARD, ("1", "2", "3"), (metric("en@bits"), metric("qcv@liu2012")), rows, ("Qcv of c is undefined on 1.",)
+    )
+
+
+def test_ranks_follow_the_direction_and_share_ties(table: Table) -> None:
+    assert table.ranks() == {"en@bits": {"b_50%": 1.5, "a": 3.0, "c": 1.5}, "qcv@liu2012": {"b_50%": 1, "a": 3, "c": 2}}
+    assert table.average_ranks() == {"b_50%": 1.25, "a": 3.0, "c": 1.75}
+
+
+def test_sources_are_shown_and_not_ranked(table: Table) -> None:
+    assert "visible" not in table.average_ranks()
+    line = next(x for x in markdown(table).splitlines() if x.startswith("| visible"))
+    assert "**" not in line
+    assert line.endswith("– |")
+
+
+def test_a_partial_table_says_so(table: Table) -> None:
+    assert table.stem == "msrs-fusion@v1.partial-3-of-4"
+    assert "3 of 4 pairs, partial" in table.caption
+
+
+def test_markdown_marks_best_and_second(table: Table) -> None:
+    text = markdown(table)
+    assert "| b_50% | **3.000** | **10.0** | 1.25 |" in text
+    assert "<u>20.0</u>" in text
+    assert "EN@bits ↑" in text
+    assert "Qcv@liu2012 ↓" in text
+    assert "- Qcv of c is undefined on 1." in text
+
+
+def test_the_interval_holds_the_mean(table: Table) -> None:
+    rng = np.random.default_rng(1)
+    one = row("x", list(rng.normal(5, 1, 200)), [1.0] * 200)
+    low, high = one.interval("en@bits")
+    assert low < one.mean("en@bits") < high
+    assert 0.2 < high - low < 0.35  # 2 * 1.96 / sqrt(200) = 0.277
+    assert one.interval("en@bits") == (low, high)
+
+
+def test_csv_and_json_keep_all_digits() -> None:
+    third = row("x", [1 / 3] * 3, [np.nan] * 3)
+    table = Table(BOARD, ("1", "2", "3"), (metric("en@bits"), metric("qcv@liu2012")), (third,))
+    assert as_csv(table).splitlines()[1].startswith("x,0.3333333333333333,,")
+    scores = json.loads(as_json(table))["rows"][0]["scores"]
+    assert scores["en@bits"]["mean"] == 1 / 3
+    assert scores["qcv@liu2012"] == {"mean": None, "rank": None, "n": 0}
+
+
+def test_latex_compiles_as_it_stands(table: Table, tmp_path: Path, pdflatex: str) -> None:
+    for name, ci in (("plain", False), ("ci", True)):
+        (tmp_path / f"{name}.tex").write_text(latex(table, ci))
+        done = subprocess.run(
+            [pdflatex, "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-1500:]
+        assert (tmp_path / f"{name}.pdf").stat().st_size > 10_000
+
+
+def test_committed_latex_compiles(tmp_path: Path, pdflatex: str) -> None:
+    from tests.conftest import REPO
+
+    texts = sorted((REPO / "leaderboards").glob("*.tex"))
+    assert texts
+    for path in texts:
+        done = subprocess.run(
+            [pdflatex, "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}", path],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (path.name, done.stdout[-1500:])
+
+
+def test_committed_tables_name_their_origin() -> None:
+    from tests.conftest import REPO
+
+    tables = [p for p in (REPO / "leaderboards").glob("*.json") if ".provenance" not in p.name]
+    assert tables
+    for path in tables:
+        facts = json.loads(path.with_name(path.stem + ".provenance.json").read_text())
+        shown = json.loads(path.read_text())
+        assert len(facts["pairs"]) == shown["images"]
+        assert facts["run"]["commit"], path.name
+        assert {"command", "libraries", "hardware", "started", "wall_seconds"} <= facts["run"].keys()
+        assert all(len(e["code"]) == 64 for e in facts["entries"])
+        assert {r["id"] for r in shown["rows"]} == {e["id"] for e in facts["entries"]}
+        assert str(REPO.parent) not in json.dumps(facts)

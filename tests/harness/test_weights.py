@@ -1,0 +1,103 @@
+"""Checkpoints: verified, never executed, one clear line when they are not what they should be."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import fusionbench
+
+
+class Evil:
+    """Its unpickling would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickled_code_is_refused_and_not_executed(tmp_path: Path) -> None:
+    for name, save in (("zip.pth", torch.save), ("plain.pth", lambda o, p: p.write_bytes(pickle.dumps(o)))):
+        save({"state": Evil(tmp_path / "executed")}, tmp_path / name)
+        done = fusionbench("weights", "add", "refusion", tmp_path / name)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert name in done.stderr
+        assert not (tmp_path / "executed").exists()
+    torch.save({"state": Evil(tmp_path / "executed")}, tmp_path / "zip.pth")
+    assert "refused, it holds pickled code" in fusionbench("weights", "add", "refusion", tmp_path / "zip.pth").stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a checkpoint", "damaged or no checkpoint"),
+        (b"", "damaged or no checkpoint"),
+        (b"PK\x03\x04 cut", "damaged or no checkpoint"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    done = fusionbench("weights", "add", "refusion", tmp_path / "w.pth")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_networks_tensors(tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "w.pth")
+    done = fusionbench("weights", "add", "refusion", tmp_path / "w.pth")
+    assert done.returncode == 2
+    assert "not a checkpoint of refusion" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_such_file_and_no_such_need(tmp_path: Path) -> None:
+    assert "no such file" in fusionbench("weights", "add", "refusion", tmp_path / "nope.pth").stderr
+    (tmp_path / "w.pth").write_bytes(b"x")
+    assert "average takes no weights" in fusionbench("weights", "add", "average", tmp_path / "w.pth").stderr
+
+
+@pytest.mark.real
+def test_released_checkpoints(shared: Path, tree: Path, tmp_path: Path) -> None:
+    for name in ("IVIF", "MIF", "MFIF", "MEIF"):
+        done = fusionbench("weights", "add", "refusion", shared / f"weights/ReFusion/ReFusion_{name}.pth")
+        assert done.returncode == 0, done.stderr
+        assert f"refusion[{name.lower()}] is ready" in done.stdout
+        assert "as its authors released it" in done.stdout
+    done = fusionbench(
+        "eval", "--methods=refusion", "--metrics=en", "--datasets=msrs", "--data-root", tree, "--out", tmp_path / "r"
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"refusion[{n}]" in done.stdout for n in ("ivif", "mif", "mfif", "meif"))
+
+
+@pytest.mark.real
+def test_a_kept_file_that_changed_is_noticed(
+    shared: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
+    fusionbench("weights", "add", "refusion", shared / "weights/ReFusion/ReFusion_IVIF.pth")
+    (kept,) = (tmp_path / "cache").rglob("*.safetensors")
+    data = bytearray(kept.read_bytes())
+    data[-1] ^= 1
+    kept.write_bytes(data)
+    done = fusionbench(
+        "eval",
+        "--methods=refusion,average",
+        "--metrics=en",
+        "--datasets=msrs",
+        "--data-root",
+        tree,
+        "--out",
+        tmp_path / "r",
+    )
+    assert done.returncode == 1
+    assert "has changed since it was added" in done.stderr
+    assert "| average |" in done.stdout
