@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fusionbench.scenes import CLASS_ID, CLASSES, CONDITIONS, LAYOUT_CLASSES, PRESETS, THINGS, scene
+from fusionbench.cards import card, cards
+from fusionbench.scenes import CLASS_ID, CLASSES, CONDITIONS, PRESETS, THINGS, scene
 
 TARGETS = ("person", "car", "bus", "truck", "motorcycle", "bicycle")
 
@@ -92,32 +93,42 @@ def test_salient_objects():
         s = scene(k, (96, 128), None, "vt5000")
         assert s.saliency.any()
         marked = {CLASSES[c] for c in np.unique(s.classes[s.saliency > 0])}
-        assert marked <= set(LAYOUT_CLASSES["vt5000"])
+        assert marked <= {"person", "car", "motorcycle", "bicycle", "color_cone", "sign"}
 
 
-@pytest.mark.parametrize("preset", ["msrs", "fmb"])
-def test_every_mask_class_is_produced(preset):
-    wanted = set(LAYOUT_CLASSES[preset].values()) - {"background", "unlabelled"}
+MAPPED = {n: c.data["scenes"] for n, c in cards("dataset").items() if "scenes" in c.data}
+
+
+def test_layouts_map_known_classes_only():
+    assert set(MAPPED) == {"msrs", "fmb", "m3fd", "llvip", "vt5000"}
+    for name, rules in MAPPED.items():
+        assert rules["preset"] in PRESETS
+        classes = card("dataset", name).data.get("classes", {})
+        for key, kind in (("masks", "segmentation"), ("boxes", "boxes")):
+            assert set(rules.get(key, {})) <= set(CLASSES)
+            assert set(rules.get(key, {}).values()) <= set(classes.get(kind, []))
+
+
+@pytest.mark.parametrize("layout", ["msrs", "fmb"])
+def test_every_mask_class_is_produced(layout):
+    names = MAPPED[layout]["masks"]
+    wanted = set(card("dataset", layout).data["classes"]["segmentation"]) - {"Background", "unlabelled"}
     made = set()
     for k in range(60):
-        made |= {LAYOUT_CLASSES[preset].get(CLASSES[c]) for c in np.unique(scene(k, (64, 80), "day", preset).classes)}
+        pair = scene(k, (64, 80), "day", MAPPED[layout]["preset"])
+        made |= {names.get(CLASSES[c]) for c in np.unique(pair.classes)}
         if made >= wanted:
             break
     assert made >= wanted
 
 
 def test_every_box_class_is_produced():
-    made = set()
+    names, made = MAPPED["m3fd"]["boxes"], set()
     for k in range(40):
-        made |= {LAYOUT_CLASSES["m3fd"].get(i.cls) for i in scene(k, (128, 160), "day", "m3fd").instances}
-        if made >= set(LAYOUT_CLASSES["m3fd"].values()):
+        made |= {names.get(i.cls) for i in scene(k, (128, 160), "day", "m3fd").instances}
+        if made >= set(names.values()):
             break
-    assert made >= set(LAYOUT_CLASSES["m3fd"].values())
-
-
-def test_layouts_name_generic_classes_only():
-    for names in LAYOUT_CLASSES.values():
-        assert set(names) <= set(CLASSES)
+    assert made >= set(names.values())
 
 
 def test_arguments_are_checked():

@@ -9,7 +9,7 @@ The two pictures are registered to the pixel. Warm bodies, engines and lamps sta
 signs and windows are in the visible picture only, and night, fog, smoke and glare take them away there.
 """
 
-from .classes import CLASS_ID, CLASSES, CONDITIONS, LAYOUT_CLASSES, PRESETS, THINGS, Instance, Scene
+from .classes import CLASS_ID, CLASSES, CONDITIONS, PRESETS, THINGS, Instance, Scene
 from .render import scene
 
-__all__ = ["CLASSES", "CLASS_ID", "CONDITIONS", "LAYOUT_CLASSES", "PRESETS", "THINGS", "Instance", "Scene", "scene"]
+__all__ = ["CLASSES", "CLASS_ID", "CONDITIONS", "PRESETS", "THINGS", "Instance", "Scene", "scene"]

@@ -53,56 +53,6 @@ THINGS: tuple[str, ...] = (
     "bump",
 )
 
-#: Target name of each generic class, per layout. A class that is absent is the target's background
-#: (masks) or has no box (detection). ``vt5000`` names the classes that may be salient.
-LAYOUT_CLASSES: dict[str, dict[str, str]] = {
-    "msrs": {
-        "background": "unlabelled",
-        "car": "car",
-        "bus": "car",
-        "truck": "car",
-        "person": "person",
-        "bicycle": "bike",
-        "motorcycle": "bike",
-        "curve": "curve",
-        "car_stop": "car_stop",
-        "guardrail": "guardrail",
-        "color_cone": "color_cone",
-        "bump": "bump",
-    },
-    "msrs_boxes": {"person": "person", "bicycle": "bicycle", "car": "car"},
-    "fmb": {
-        "background": "background",
-        "road": "Road",
-        "curve": "Road",
-        "bump": "Road",
-        "pavement": "Sidewalk",
-        "building": "Building",
-        "lamp": "Lamp",
-        "sign": "Sign",
-        "vegetation": "Vegetation",
-        "sky": "Sky",
-        "person": "Person",
-        "car": "Car",
-        "truck": "Truck",
-        "bus": "Bus",
-        "motorcycle": "Motorcycle",
-        "bicycle": "Bicycle",
-        "pole": "Pole",
-    },
-    "m3fd": {
-        "person": "People",
-        "car": "Car",
-        "bus": "Bus",
-        "motorcycle": "Motorcycle",
-        "lamp": "Lamp",
-        "truck": "Truck",
-    },
-    "llvip": {"person": "person"},
-    "vt5000": dict.fromkeys(("person", "car", "motorcycle", "bicycle", "color_cone", "sign"), "salient"),
-}
-
-
 @dataclass(frozen=True)
 class Instance:
     """One object with its box.
