@@ -1,0 +1,1 @@
+"""Fusion methods: one file and one card each, or a folder."""
