@@ -183,7 +183,7 @@ def stability(tables: dict[str, Table]) -> list[Stability]:
         if len(shared) < 2:
             continue
         signs = {p: -1 if m.up else 1 for p, m in by_profile.items()}
-        order = {p: sorted(shared, key=lambda e, p=p: (signs[p] * means[p][e], e)) for p in by_profile}
+        order = {p: [e for _, e in sorted((signs[p] * means[p][e], e) for e in shared)] for p in by_profile}
         tau = {
             (p, q): float(
                 stats.kendalltau([signs[p] * means[p][e] for e in shared], [signs[q] * means[q][e] for e in shared])[0]

@@ -113,7 +113,7 @@ def check(
             place = _place(dataset, name, ident)
             places[name, ident] = place
             todo.setdefault(place, (name, ident))
-        report.findings += _counted(dataset, name, len(ids))
+        report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     signatures: dict[tuple[str, str], np.ndarray] = {}
     with ThreadPoolExecutor(jobs) as pool:
         done = pool.map(_inspect, repeat(dataset), todo.values())
@@ -163,6 +163,21 @@ def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
             text = f"{name}: {len(extra)} images in the folder are in no list and ignored (first: {extra[0]})"
             found.append(Finding("note", text, name))
     return found
+
+
+def _content(dataset: Dataset, name: str) -> list[Finding]:
+    """Whether a complete split holds the released files, where the card knows their hash."""
+    released = next((s.get("content_sha256") for s in dataset.card.data.get("splits", []) if s["name"] == name), None)
+    if not released or len(dataset.ids(name)) != dataset.split(name).count:
+        return []
+    try:
+        found = dataset.content_hash(name)
+    except DataError:
+        return []  # an unreadable pair is reported already
+    if found == released:
+        return [Finding("note", f"{name}: byte for byte the released images (content hash {found[:12]})", name)]
+    text = f"{name}: not byte for byte the released images (content hash {found[:12]}, released {released[:12]})"
+    return [Finding("note", text, name)]
 
 
 def _unlabelled(dataset: Dataset, name: str) -> list[Finding]:

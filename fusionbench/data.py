@@ -241,6 +241,11 @@ class Dataset:
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
+    def content_hash(self, split: str) -> str:
+        """SHA-256 over the hashes of all pairs of a split that are on disk, in order."""
+        lines = (f"{i} {self.hash(split, i)}\n" for i in self.ids(split))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
     def _both(self, split: str, id: str) -> tuple[Path, Path]:
         files = self.files(split, id)
         if files.ir and files.vis:

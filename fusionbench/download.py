@@ -16,11 +16,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fusionbench.cards import Card
 from fusionbench.errors import DataError
+
+if TYPE_CHECKING:
+    from fusionbench.data import Dataset
 
 BLOCK = 1 << 20
 Progress = Callable[[int, int | None], None]
@@ -338,4 +341,18 @@ def fetch(
         below = sorted(p for p in folder.glob("*") if p.is_dir())
         return next((p for p in [folder, *below] if Dataset(p, entry).present()), None)
 
-    return extract(archive, Path(base, *(entry.data.get("folders") or [entry.name])[:1]), find=find)
+    root = extract(archive, Path(base, *(entry.data.get("folders") or [entry.name])[:1]), find=find)
+    if not (sha256 or known.get("sha256")):
+        _verify_content(Dataset(root, entry))
+    return root
+
+
+def _verify_content(dataset: Dataset) -> None:
+    """Compare the images with the card's content hashes: an archive that is made on request has no hash of its own."""
+    for rules in dataset.card.data.get("splits", []):
+        released = rules.get("content_sha256")
+        if released and (found := dataset.content_hash(rules["name"])) != released:
+            raise DataError(
+                f"{dataset.root}: split {rules['name']} does not hold the released images (content hash {found[:12]}, "
+                f"released {released[:12]}); see `fusionbench data check {dataset.name}={dataset.root}`"
+            )

@@ -7,23 +7,19 @@ so an interrupted run that is started again ends with the same bytes as one that
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from fusionbench import provenance
 from fusionbench.entries import RELEASED, Entry, Skip
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plan import Plan, Source
-from fusionbench.protocol import Metric
+from fusionbench.scoring import Scorer, digest, reason_of
 from fusionbench.store import Score, Store, storage_error
-
-if TYPE_CHECKING:
-    import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -119,13 +115,6 @@ def _wait(future: Future[Any]) -> None:
         future.result()
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (
-        text if isinstance(error, (FusionbenchError, ValueError)) and text else f"{type(error).__name__}: {text}"[:300]
-    )
-
-
 def _hash(plan: Plan, source: Source, progress: Progress) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
     """Hash of every source pair; pairs that cannot be read at all are failures of the source."""
     found: dict[str, str] = {}
@@ -135,7 +124,7 @@ def _hash(plan: Plan, source: Source, progress: Progress) -> tuple[dict[str, str
         _parallel(plan, lambda i: source.dataset.hash(source.split, i), source.ids), 1
     ):
         if error := future.exception():
-            failed[SOURCE, ident] = _reason(error)
+            failed[SOURCE, ident] = reason_of(error)
         else:
             found[ident] = future.result()
         progress(f"reading {source.label}", done, total)
@@ -164,23 +153,23 @@ def _fuse(
     try:
         method = entry.build(plan.device)
     except (FusionbenchError, OSError) as error:
-        outcome.skipped.append(Skip(entry.id, _reason(error)))
+        outcome.skipped.append(Skip(entry.id, reason_of(error)))
         for source, ident, _ in todo:
-            failures[source.label][entry.key, ident] = "the method did not start: " + _reason(error)
+            failures[source.label][entry.key, ident] = "the method did not start: " + reason_of(error)
         return
     worker = _Fuser(entry, method, plan.device, store)
     for done, ((source, ident, pair), future) in enumerate(_parallel(plan, worker, todo), 1):
-        error = future.exception()
-        if error is None:
+        problem = future.exception()
+        if problem is None:
             image, path = future.result()
             store.put_fused(entry.key, pair, image, path)
             outcome.fused += 1
-        elif isinstance(error, OSError):
-            raise storage_error(store.folder, error)
-        elif isinstance(error, DataError):
-            failures[source.label][SOURCE, ident] = _reason(error)
+        elif isinstance(problem, OSError):
+            raise storage_error(store.folder, problem)
+        elif isinstance(problem, DataError):
+            failures[source.label][SOURCE, ident] = reason_of(problem)
         else:
-            failures[source.label][entry.key, ident] = _reason(error)
+            failures[source.label][entry.key, ident] = reason_of(problem)
         progress(f"fusing {entry.id}", done, len(todo))
 
 
@@ -204,7 +193,7 @@ class _Fuser:
         )
         path = f"fused/{self.entry.folder}/{source.label}-{source.split}/{ident}.png"
         write_image(self.store.folder / path, picture)
-        return _digest(picture), path
+        return digest(picture), path
 
 
 def fuse_pair(
@@ -241,10 +230,6 @@ def fuse_pair(
         return render(fused, b, rule)[0].cpu().numpy()
 
 
-def _digest(picture: Any) -> str:
-    return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
-
-
 def _score(
     plan: Plan,
     source: Source,
@@ -272,7 +257,7 @@ def _score(
     scorer = Scorer(source, store, plan.device)
     for done, ((ident, pair, _), future) in enumerate(_parallel(plan, scorer, jobs), 1):
         if error := future.exception():
-            failed[SOURCE, ident] = _reason(error)
+            failed[SOURCE, ident] = reason_of(error)
         else:
             values, broken = future.result()
             scores = [Score(image, pair, m, codes[m], value) for image, m, value in values]
@@ -287,106 +272,3 @@ def _score(
                 for metric in source.metrics:
                     if math.isnan(kept.get((fused[entry.key][pair][0], pair, metric.id), 0.0)):
                         outcome.undefined.setdefault((entry.id, source.label, metric.id), []).append(ident)
-
-
-class Scorer:
-    """Scores the saved pictures of one source image."""
-
-    def __init__(self, source: Source, store: Store, device: str) -> None:
-        from fusionbench.registry import resolve
-
-        self.source, self.store, self.device = source, store, device
-        self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
-
-    def __call__(
-        self, job: tuple[str, str, list[tuple[Entry, str, str, list[Metric]]]]
-    ) -> tuple[list[tuple[str, str, float]], dict[str, str]]:
-        """Returns (image hash, metric id, value) of everything asked, and entry key to reason for what broke."""
-        import torch
-
-        from fusionbench.images import read_image
-
-        ident, _, todo = job
-        pair = self.source.dataset.pair(self.source.split, ident)
-        sources = _Sources(pair.ir, pair.vis, self.device)
-        values: list[tuple[str, str, float]] = []
-        broken: dict[str, str] = {}
-        seen: set[tuple[str, str]] = set()
-        with torch.inference_mode():
-            for entry, image, path, metrics in todo:
-                try:
-                    picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
-                    if _digest(picture) != image:
-                        raise DataError(f"{self.store.folder / path}: changed since it was fused; delete it and rerun")
-                    views = sources.views(picture)
-                    for m in metrics:
-                        if (image, m.id) not in seen:
-                            seen.add((image, m.id))
-                            values.append((image, m.id, views.score(self.functions[m.id], m)))
-                except Exception as error:
-                    # One broken metric or picture must not take the other entries of this image with it.
-                    broken[entry.key] = _reason(error)
-        return values, broken
-
-
-class _Sources:
-    """The two source images of one pair as metric input, under every colour rule, made on first use."""
-
-    def __init__(self, ir: Any, vis: Any, device: str) -> None:
-        self.ir, self.vis, self.device = ir, vis, device
-        self._kept: dict[Any, Any] = {}
-
-    def planes(self, name: Any, array: Callable[[], Any]) -> Any:
-        if name not in self._kept:
-            self._kept[name] = as_planes(array(), self.device)
-        return self._kept[name]
-
-    def views(self, picture: Any) -> _Views:
-        return _Views(self, picture)
-
-
-class _Views:
-    """One fused picture beside its sources."""
-
-    def __init__(self, sources: _Sources, picture: Any) -> None:
-        self.sources, self.picture = sources, picture
-        self._fused: dict[Any, Any] = {}
-
-    def score(self, function: Callable[..., torch.Tensor], metric: Metric) -> float:
-        """The metric's value under its colour rule."""
-        import numpy as np
-
-        from fusionbench.images import grey
-
-        s, p = self.sources, self.picture
-        if metric.colour == "gray":
-            ir, vis = s.planes("ir", lambda: grey(s.ir)), s.planes("vis", lambda: grey(s.vis))
-            fused = self._of("gray", lambda: grey(p))
-            return float(function(fused, ir, vis, **metric.options)[0])
-        if metric.colour == "joined":
-            ir = s.planes("ir joined", lambda: np.concatenate([grey(s.ir)] * 3, 2))
-            vis = s.planes("vis joined", lambda: np.concatenate([s.vis[c : c + 1] for c in range(3)], 2))
-            fused = self._of("joined", lambda: np.concatenate([p[c % len(p)][None] for c in range(3)], 2))
-            return float(function(fused, ir, vis, **metric.options)[0])
-        total = 0.0
-        for c in range(3):
-            ir = s.planes("ir", lambda: grey(s.ir))
-            vis = s.planes(c, lambda c=c: s.vis[c : c + 1])
-            fused = self._of(c % len(p), lambda c=c: p[c % len(p)][None])
-            total += float(function(fused, ir, vis, **metric.options)[0])
-        return total / 3
-
-    def _of(self, name: Any, array: Callable[[], Any]) -> Any:
-        if name not in self._fused:
-            self._fused[name] = as_planes(array(), self.sources.device)
-        return self._fused[name]
-
-
-def as_planes(array: Any, device: str = "cpu") -> Any:
-    """A grey uint8 image ``[1,H,W]`` as the object on which metrics share their terms (batch of one)."""
-    import numpy as np
-    import torch
-
-    from fusionbench.metrics._planes import Planes
-
-    return Planes(torch.from_numpy(np.ascontiguousarray(array)).to(device))

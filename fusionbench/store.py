@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, seq I
 CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, info TEXT NOT NULL, PRIMARY KEY(dataset, split));
 CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
     PRIMARY KEY(dataset, split, id));
-CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT, PRIMARY KEY(entry, pair));
+CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT NOT NULL,
+    PRIMARY KEY(entry, pair));
 CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
     PRIMARY KEY(image, pair, metric, code));
 CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
@@ -118,7 +119,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?)", (dataset, split, _json(info)))
             db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((dataset, split, i, h) for i, h in pairs))
 
-    def put_fused(self, entry: str, pair: str, image: str, path: str | None) -> None:
+    def put_fused(self, entry: str, pair: str, image: str, path: str) -> None:
         """Record the fused image of one pair: its SHA-256 and where it lies below the output directory."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?)", (entry, pair, image, path))
@@ -161,7 +162,7 @@ class Store:
         rows = self._db.execute("SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id", (dataset, split))
         return dict(rows.fetchall())
 
-    def fused(self, entry: str) -> dict[str, tuple[str, str | None]]:
+    def fused(self, entry: str) -> dict[str, tuple[str, str]]:
         """Pair hash to (image hash, path) of everything an entry has fused."""
         rows = self._db.execute("SELECT pair, image, path FROM fused WHERE entry=?", (entry,))
         return {pair: (image, path) for pair, image, path in rows}

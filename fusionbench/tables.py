@@ -182,8 +182,8 @@ def build(
     """
     boards = store.boards()
     if (dataset, split) not in boards:
-        have = ", ".join(f"{d} ({s})" for d, s in boards) or "none"
-        raise FusionbenchError(f"{store.path}: no results for {dataset} {split}; there are: {have}")
+        known = ", ".join(f"{d} ({s})" for d, s in boards) or "none"
+        raise FusionbenchError(f"{store.path}: no results for {dataset} {split}; there are: {known}")
     board = boards[dataset, split]
     columns = [metric(spec) for spec in (tuple(metrics) or board["metrics"])]
     pairs = store.pairs(dataset, split)
@@ -199,6 +199,7 @@ def build(
     scores = store.scores(codes)
 
     have: dict[str, dict[str, str]] = {}  # entry key -> image id -> hash of the fused picture
+    unscored: list[str] = []
     for key in keys:
         fused = store.fused(key)
         mine = {
@@ -211,6 +212,8 @@ def build(
         }
         if mine:
             have[key] = mine
+        elif any(h in fused for h in pairs.values()):
+            unscored.append(every[key]["id"])
     if not have:
         raise FusionbenchError(
             f"{store.path}: no complete scores for {dataset} {split} with "
@@ -225,21 +228,16 @@ def build(
         Row(every[k], {m.id: np.array([scores[mine[i], pairs[i], m.id] for i in common]) for m in columns})
         for k, mine in have.items()
     ]
-    table = Table(
-        board,
-        tuple(common),
-        tuple(columns),
-        tuple(rows),
-        tuple(_notes(board, pairs, have, every, rows, columns, failures)),
-    )
+    notes = _notes(have, every, rows, columns, failures)
+    if unscored:
+        notes.append(f"Left out, not scored with all of these metrics: {', '.join(sorted(unscored))}.")
+    table = Table(board, tuple(common), tuple(columns), tuple(rows), tuple(notes))
     average = table.average_ranks()
     ordered = sorted(rows, key=lambda r: (not r.info["source_only"], average.get(r.id, math.inf), r.id))
     return Table(board, table.ids, table.metrics, tuple(ordered), table.notes)
 
 
 def _notes(
-    board: dict[str, Any],
-    pairs: dict[str, str],
     have: dict[str, dict[str, str]],
     every: dict[str, Any],
     rows: list[Row],

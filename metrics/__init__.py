@@ -2,6 +2,8 @@
 
 ``fusionbench.metrics.vif(fused, ir, vis)`` is the function, ``fusionbench.metrics.VIF`` its accumulating class (the
 function's name in capitals without underscores). Importing the package reads nothing; listing it reads the cards.
+
+For metrics of your own: ``aligned`` wraps the three images of a metric in ``Planes``, ``planes`` a single batch.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ else:
     import tomli as tomllib
 
 
+_HELPERS = {"MeanOverImages": "_stateful", "Planes": "_planes", "aligned": "_planes", "planes": "_planes"}
+
+
 @cache
 def _modules() -> dict[str, str]:
     """Module of every function and class, from the cards."""
@@ -32,14 +37,14 @@ def _modules() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> Any:
-    module = "_stateful" if name == "MeanOverImages" else None if name.startswith("_") else _modules().get(name)
+    module = _HELPERS.get(name) or (None if name.startswith("_") else _modules().get(name))
     if module is None:
         raise AttributeError(f"fusionbench.metrics has no {name!r}")
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*_modules(), "MeanOverImages"})
+    return sorted({*_modules(), *_HELPERS})
 
 
 class _Package(ModuleType):

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,7 +28,7 @@ def list_data(data_root: Path | None, json_: bool) -> None:
     from fusionbench.plan import data_root as resolved
     from fusionbench.plan import open_dataset
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, entry in cards("dataset").items():
         try:
             dataset = open_dataset(name, data_root)
@@ -43,8 +44,8 @@ def list_data(data_root: Path | None, json_: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        splits = ", ".join(f"{s} {n['here']}/{n['expected'] or '?'}" for s, n in row["splits"].items() if n["here"])
-        click.echo(f"{row['name']:<10} {splits or 'not here':<40} {row['root'] or ''}".rstrip())
+        found = ", ".join(f"{s} {n['here']}/{n['expected'] or '?'}" for s, n in row["splits"].items() if n["here"])
+        click.echo(f"{row['name']:<10} {found or 'not here':<40} {row['root'] or ''}".rstrip())
     click.echo(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
 
 
@@ -62,7 +63,8 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
     from fusionbench.checks import check as run_check
     from fusionbench.plan import open_dataset
 
-    report = run_check(open_dataset(name, data_root), splits or None, complete)
+    with Bar(json_) as bar:
+        report = run_check(open_dataset(name, data_root), splits or None, complete, progress=bar)
     if json_:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:

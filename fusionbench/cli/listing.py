@@ -99,7 +99,7 @@ def _metric(entry: Card) -> list[str]:
         )
         if v.get("used_by"):
             lines.append("  published with by " + "; ".join(v["used_by"]))
-        used = [p for p, n in d.get("profiles", {}).items() if n.partition('/')[0] == name]
+        used = [p for p, n in d.get("profiles", {}).items() if n.partition("/")[0] == name]
         if used:
             lines.append("  profiles " + ", ".join(used))
         for o in v.get("oracles", []):

@@ -244,3 +244,16 @@ def test_fetch_without_an_address(tmp_path):
         DataError, match=r"mine: no direct address is known; give one with --url, or:\nMine: s\nLicence"
     ):
         fetch(entry(tmp_path), tmp_path)
+
+
+def test_an_archive_without_a_hash_is_verified_by_its_images(server, tmp_path):
+    server.body = bundle(tmp_path, "")
+    pair = hashlib.sha256(b"x" + b"x").hexdigest()
+    good = hashlib.sha256(f"a {pair}\n".encode()).hexdigest()
+    for content, where in ((good, "one"), ("0" * 64, "two")):
+        card = entry(tmp_path, splits=[{"name": "test", "content_sha256": content}])
+        if content == good:
+            assert fetch(card, tmp_path / where, f"{server.url}/good.zip").is_dir()
+        else:
+            with pytest.raises(DataError, match="split test does not hold the released images"):
+                fetch(card, tmp_path / where, f"{server.url}/good.zip")

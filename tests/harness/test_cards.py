@@ -92,14 +92,14 @@ def test_the_code_hash_follows_the_code(tmp_path: Path, monkeypatch: pytest.Monk
 def test_listing_and_help_import_nothing_heavy() -> None:
     for arguments in (["--help"], ["list"], ["show", "vif"], ["eval", "--help"]):
         code = (
-            "import sys; sys.argv[1:] = %r\n"
+            f"import sys; sys.argv[1:] = {arguments!r}\n"
             "from fusionbench.cli import main\n"
             "try: main()\n"
             "except SystemExit as e: assert not e.code, e.code\n"
             "heavy = {'torch', 'mmengine', 'numpy', 'pandas'} & set(sys.modules)\n"
             "plugins = [m for m in sys.modules if m.startswith(('fusionbench.methods.', 'fusionbench.metrics.'))]\n"
             "assert not heavy and not plugins, (heavy, plugins)\n"
-        ) % (arguments,)
+        )
         import subprocess
         import sys
 

@@ -21,7 +21,10 @@ def test_plugin(kind: str, name: str) -> None:
     assert report.ok, [row for row in report.rows if row[1] == "fail"]
 
 
-METHOD = "from fusionbench.method import Method\nimport torch\n\n\nclass Mine(Method):\n    def fuse(self, ir, vis, context=None):\n        "
+METHOD = (
+    "from fusionbench.method import Method\nimport torch\n\n\nclass Mine(Method):\n"
+    "    def fuse(self, ir, vis, context=None):\n        "
+)
 METRIC = (
     'kind = "metric"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "mine"\nversion = "1"\ndirection = "up"\n'
     'range = [0.0, 1.0]\ndefault = "a"\n[variants.a]\nformula = "f"\n'
