@@ -14,25 +14,23 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import released_evaluators as released
 import torch
+from page import replace
 
 from fusionbench import provenance
 from fusionbench.allocator import keep_memory
 from fusionbench.cards import cards
 from fusionbench.images import grey
-from fusionbench.metrics._planes import planes
+from fusionbench.metrics import planes
 from fusionbench.protocol import metric
 from fusionbench.registry import resolve
 
 SIX = ("en", "sf", "scd", "vif", "qabf", "ssim")
 EIGHT = (*SIX, "mi", "qcv")
 SLOW = ("fmi", "mef_ssim")
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- metrics: begins -->", "<!-- metrics: ends -->"
 
 
 def images(count: int) -> tuple[list[tuple[np.ndarray, ...]], str]:
@@ -227,16 +225,7 @@ def main() -> None:
             else "not measured; no GPU was at hand."
         ),
     ]
-    write(lines)
-
-
-def write(lines: list[str]) -> None:
-    """Replace this benchmark's part of the page."""
-    text = PAGE.read_text() if PAGE.exists() else f"# Benchmarks\n\n## Metrics\n\n{BEGIN}\n{END}\n"
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    PAGE.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + tail)
-    print("\n".join(lines))
+    replace("metrics", "Metrics", lines)
 
 
 if __name__ == "__main__":

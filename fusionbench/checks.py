@@ -114,6 +114,9 @@ def check(
             places[name, ident] = place
             todo.setdefault(place, (name, ident))
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
+    if dataset.origin:
+        made = f"{dataset.origin['generator']}, seed {dataset.origin.get('seed')}"
+        report.findings.append(Finding("note", f"generated images ({made}), not the real {dataset.card.title}", ""))
     signatures: dict[tuple[str, str], np.ndarray] = {}
     with ThreadPoolExecutor(jobs) as pool:
         done = pool.map(_inspect, repeat(dataset), todo.values())
@@ -148,6 +151,10 @@ def _place(dataset: Dataset, split: str, ident: str) -> tuple[str, str]:
 
 def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
     spec, found = dataset.split(name), []
+    if dataset.origin:
+        made = dataset.origin.get("counts", {}).get(name, here)
+        lost = Finding("damage", f"{name}: {here} of the {made} images that were generated", name)
+        return [lost] if here < made else []
     if spec.count is not None and here < spec.count:
         absent = dataset.missing(name)
         first = f" (first: {', '.join(absent[:3])})" if absent and here else ""

@@ -6,6 +6,7 @@ An adapter is a card and, where the card cannot say it, a subclass of :class:`Da
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,9 @@ from fusionbench.labels import (
 from fusionbench.layout import ROLES, Layout, children
 from fusionbench.splits import Split, listed, read_list
 
-__all__ = ["Boxes", "Dataset", "Files", "Sample", "Split", "find_root", "open_dataset", "read_list"]
+ORIGIN = "fusionbench-origin.json"
+
+__all__ = ["ORIGIN", "Boxes", "Dataset", "Files", "Sample", "Split", "find_root", "open_dataset", "read_list"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,12 @@ class Dataset:
     find_root = staticmethod(find_root)
 
     # ------------------------------------------------------------ what the card says
+
+    @cached_property
+    def origin(self) -> dict[str, Any]:
+        """What a generated tree says of itself (generator, seed, counts), so that it never passes for the real set."""
+        path = self.root / ORIGIN
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @property
     def name(self) -> str:

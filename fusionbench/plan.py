@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,8 +15,6 @@ from fusionbench.protocol import Metric, Protocol, metrics_of, protocol, variant
 
 if TYPE_CHECKING:
     from fusionbench.data import Dataset
-
-ORIGIN = "fusionbench-origin.json"  # lies in the root of a generated tree; keeps it from passing for the real set
 
 
 @dataclass(frozen=True)
@@ -191,10 +188,10 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     rules = protocol(dataset.card).with_changes(
         split=request.split, profile=request.profile, output=request.output_rule
     )
-    if request.metrics:
-        chosen = [m for spec in request.metrics for m in variants_of(spec, rules.profile)]
-    else:
-        chosen = metrics_of(rules.profile, rules.metrics if rules.profile == "default" else None, rules.colour)
+    own = metrics_of(rules.profile, rules.metrics if rules.profile == "default" else None, rules.colour)
+    chosen = [m for spec in request.metrics for m in variants_of(spec, rules.profile)] or own
+    if not {m.id for m in chosen} <= {m.id for m in own}:
+        rules = replace(rules, changed=(*rules.changed, "metrics"))
     ids = dataset.ids(rules.split)
     if request.ids:
         ids = [i for i in ids if i in set(request.ids)]
@@ -208,9 +205,7 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     expected = len(split.ids) if split.ids is not None else split.count
     if request.limit and request.limit < len(ids):
         expected, ids = expected or len(ids), ids[: request.limit]
-    origin: dict[str, Any] = {}
-    if (dataset.root / ORIGIN).is_file():
-        origin = json.loads((dataset.root / ORIGIN).read_text())
+    if origin := dataset.origin:
         rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
         expected = origin.get("counts", {}).get(rules.split, len(ids))
     label = f"{origin['generator']}-{name}" if origin else name

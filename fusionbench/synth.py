@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from fusionbench.cards import card, cards
-from fusionbench.data import Boxes, Dataset, Sample
+from fusionbench.data import ORIGIN, Boxes, Dataset, Sample
 from fusionbench.errors import FusionbenchError
-from fusionbench.plan import ORIGIN
 from fusionbench.registry import resolve
 from fusionbench.scenes import CLASSES, CONDITIONS, Scene, scene
 from fusionbench.store import storage_error

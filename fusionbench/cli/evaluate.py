@@ -141,10 +141,10 @@ def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], writ
     from fusionbench.render import markdown
 
     failures = [f"{d} {i} ({e}): {reason}" for (e, d, i), reason in sorted(outcome.failures.items())]
-    undefined = [
-        f"{m} of {e} is undefined on {len(ids)} images of {d}, e.g. {ids[0]}"
-        for (e, d, m), ids in sorted(outcome.undefined.items())
-    ]
+    by_metric: dict[tuple[str, str], list[str]] = {}
+    for (e, d, m), ids in sorted(outcome.undefined.items()):
+        by_metric.setdefault((m, e), []).append(f"{len(ids)} images of {d}, e.g. {ids[0]}")
+    undefined = [f"{m} of {e} is undefined on {'; '.join(where)}" for (m, e), where in by_metric.items()]
     if json_:
         click.echo(
             json.dumps(

@@ -144,3 +144,18 @@ def test_instructions(name):
     text = instructions(card("dataset", name))
     assert "Licence:" in text
     assert "Folders:" in text
+
+
+def test_a_generated_tree_is_whole_by_its_own_counts(tmp_path):
+    from fusionbench.plan import open_dataset
+    from fusionbench.synth import synth
+
+    synth("fmb", tmp_path / "FMB", 1, 3, (48, 64), 0)
+    report = check(open_dataset("fmb", tmp_path))
+    assert [f.level for f in report.findings] == ["note"]
+    assert "generated images (scenes, seed 0), not the real FMB" in report.text()
+    for path in (tmp_path / "FMB/test").glob("*/te00002.png"):
+        path.unlink()
+    report = check(open_dataset("fmb", tmp_path))
+    assert "test: 2 of the 3 images that were generated" in report.text()
+    assert report.exit_code() == 1

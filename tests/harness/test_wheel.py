@@ -28,7 +28,8 @@ def test_wheel_lists_the_same_plugins(tmp_path: Path) -> None:
     mine = [p for p in sys.path if p.endswith("site-packages")]
     (site / "zz_host.pth").write_text("\n".join(mine) + "\n")
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
-    code = "import fusionbench, sys\nprint(fusionbench.__file__, file=sys.stderr)\nfrom fusionbench.cli import main\nmain()"
+    code = "import fusionbench, sys\nprint(fusionbench.__file__, file=sys.stderr)\n"
+    code += "from fusionbench.cli import main\nmain()"
     done = subprocess.run(
         [tmp_path / "venv/bin/python", "-c", code, "list", "--json"],
         capture_output=True,
