@@ -63,3 +63,8 @@ def test_local_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_readme_shows_the_committed_table() -> None:
+    for stem in re.findall(r"<!-- (\S+): begins -->", (REPO / "README.md").read_text()):
+        assert (REPO / f"leaderboards/{stem}.md").read_text().strip() in (REPO / "README.md").read_text()

@@ -1,0 +1,1 @@
+"""Committed tables with their provenance."""
