@@ -1,10 +1,14 @@
-"""The reference values that lie beside the checkout, and the images they were computed from."""
+"""The reference values that lie beside the checkout, the images they were computed from, and what cards claim of them.
+
+``benchmarks/parity.py`` measures with this; the tests of single metrics use it too.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusionbench.metrics._planes import Planes
 from PIL import Image
+
+from fusionbench.metrics._planes import Planes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,39 +52,65 @@ def grey(path: Path) -> np.ndarray:
     return x
 
 
+def claims(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Number (``metric@variant``) and claim, for every claim about one of ``values``, ``tno`` and ``vifb``."""
+    for card in cards().values():
+        for name, variant in card["variants"].items():
+            for claim in variant.get("oracles", []):
+                if claim["file"] == file:
+                    yield f"{card['name']}@{name}", claim
+
+
+def score(number: str, planes: tuple[Planes, ...]) -> float:
+    """``metric@variant`` of one picture: the mean over its planes."""
+    name, _, variant = number.partition("@")
+    card = cards()[name]
+    return float(function(card)(*planes, **card["variants"][variant].get("options", {})).mean())
+
+
 def _channels(path: Path) -> np.ndarray:
     x = np.asarray(Image.open(path))
     return np.stack([x] * 3) if x.ndim == 2 else np.moveaxis(x, -1, 0)
 
 
-def _planes(*arrays: np.ndarray) -> tuple[Planes, ...]:
-    return tuple(Planes(torch.from_numpy(np.array(a)).view(-1, *a.shape[-2:])) for a in arrays)
+def _plane(x: np.ndarray) -> Planes:
+    return Planes(torch.from_numpy(np.array(x)).view(-1, *x.shape[-2:]))
 
 
-@lru_cache(maxsize=1)  # Planes keep what they compute
+# Planes keep what they compute: that of the sources serves every fused picture of one scene, then goes.
+
+
+@lru_cache(maxsize=2)
+def _sources(read: Any, *paths: Path) -> tuple[Planes, ...]:
+    return tuple(_plane(read(path)) for path in paths)
+
+
+@lru_cache(maxsize=1)
 def golden(shared: Path, image: str) -> tuple[Planes, ...]:
     """Fused, infrared and visible of one image of ``values.json``; colour ones as three grey images."""
     images, stem = shared / "reference/metrics/images", image.split("_F_")[0]
-    colour = "_RGB" if image.endswith("_RGB") else ""
-    names = (image, f"{stem}_IR{colour}", f"{stem}_VIS{colour}")
-    return _planes(*((_channels if colour else grey)(images / f"{n}.png") for n in names))
+    read, colour = (_channels, "_RGB") if image.endswith("_RGB") else (grey, "")
+    sources = _sources(read, *(images / f"{stem}_{band}{colour}.png" for band in ("IR", "VIS")))
+    return _plane(read(images / f"{image}.png")), *sources
 
 
-@lru_cache(maxsize=1)  # Planes keep what they compute
+@lru_cache(maxsize=1)
 def tno(shared: Path, image: str, method: str) -> tuple[Planes, ...]:
     """One triple of the published TNO sheet."""
-    sources = shared / "datasets/TNO"
-    fused = shared / "reference/fused" / method / "TNO" / image
-    return _planes(*(grey(p) for p in (fused, sources / "ir" / image, sources / "vi" / image)))
+    sources = _sources(grey, *(shared / "datasets/TNO" / band / image for band in ("ir", "vi")))
+    return _plane(grey(shared / "reference/fused" / method / "TNO" / image)), *sources
 
 
-@lru_cache(maxsize=1)  # Planes keep what they compute
+def _joined(path: Path) -> np.ndarray:
+    return np.concatenate(_channels(path), axis=1)
+
+
+@lru_cache(maxsize=2)
 def vifb(shared: Path, image: str, method: str, joined: bool = False) -> tuple[Planes, ...]:
     """One triple of the VIFB results: a batch of the three channels, or one image with them side by side."""
-    name, sources = f"{image}.jpg", shared / "datasets/VIFB"
-    arrays = [_channels(p) for p in (shared / "reference/fused" / method / "VIFB" / name, sources / "IR" / name)]
-    arrays.append(_channels(sources / "VI" / name))
-    return _planes(*(np.concatenate(a, axis=1) if joined else a for a in arrays))
+    read, name = _joined if joined else _channels, f"{image}.jpg"
+    sources = _sources(read, *(shared / "datasets/VIFB" / band / name for band in ("IR", "VI")))
+    return _plane(read(shared / "reference/fused" / method / "VIFB" / name)), *sources
 
 
 @cache

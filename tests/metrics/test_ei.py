@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from _images import levels
+
 from fusionbench.metrics import ei
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from _images import noise
+
 from fusionbench.metrics import fmi
 from fusionbench.metrics.fmi import _dct
 

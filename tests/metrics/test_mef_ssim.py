@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from _images import noise
+
 from fusionbench.metrics import mef_ssim
 
 

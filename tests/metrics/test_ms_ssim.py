@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from _images import noise
+
 from fusionbench.metrics import ms_ssim, ssim
 from fusionbench.metrics._planes import Planes
 from fusionbench.metrics.ms_ssim import half

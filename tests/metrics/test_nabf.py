@@ -6,6 +6,7 @@ import _oracles
 import pytest
 import torch
 from _images import noise
+
 from fusionbench.metrics import nabf
 
 

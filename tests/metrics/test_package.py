@@ -7,23 +7,26 @@ import sys
 
 import pytest
 import torch
-from fusionbench.metrics._planes import Planes, aligned, combined
 
 from fusionbench import metrics
+from fusionbench.metrics._planes import Planes, aligned, combined
 
 
 def test_names_are_functions_and_classes_however_they_were_imported():
     code = """
 import sys, fusionbench.metrics as m
 assert "torch" not in sys.modules
-assert {"vif", "VIF", "MeanOverImages"} <= set(dir(m))
+assert {"vif", "VIF", "MeanOverImages", "Planes", "aligned", "planes"} <= set(dir(m))
 assert "torch" not in sys.modules
 import fusionbench.metrics.vif
 assert m.vif is sys.modules["fusionbench.metrics.vif"].vif and callable(m.vif)
 from fusionbench.metrics import VIF, ssim
 from fusionbench.metrics.ssim import SSIM
 assert VIF.function is m.vif and SSIM.function is ssim is m.ssim
-assert not hasattr(m, "nothing")
+assert not hasattr(m, "nothing") and not hasattr(m, "_nothing")
+from fusionbench.metrics import Planes, aligned, planes
+from fusionbench.metrics._planes import aligned as same
+assert aligned is same and isinstance(planes(sys.modules["torch"].zeros(1, 2, 2)), Planes)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

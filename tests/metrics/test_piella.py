@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from _images import noise
-from fusionbench.metrics import qe, qs, qw
 from torch import Tensor
+
+from fusionbench.metrics import qe, qs, qw
 
 
 def uqi_by_loops(f: Tensor, a: Tensor, b: Tensor) -> tuple[float, float]:

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fusionbench.protocol import COLOURS
+
 SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (11, 13), (16, 33), (45, 41), (64, 50)]
 CARDS = _oracles.cards()
 quick = settings(max_examples=8, deadline=None, derandomize=True)
@@ -99,6 +101,9 @@ def test_card(name):
     assert card["direction"] in ("up", "down")
     assert card["range"][0] < card["range"][1]
     assert card["default"] in card["variants"]
-    assert set(card.get("profiles", {}).values()) <= set(card["variants"])
+    for used in card.get("profiles", {}).values():
+        variant, _, colour = used.partition("/")
+        assert variant in card["variants"]
+        assert not colour or colour in COLOURS
     assert all(v["formula"] and isinstance(v["used_by"], list) for v in card["variants"].values())
     assert _oracles.function(card).__doc__

@@ -4,6 +4,7 @@ import math
 
 import pytest
 from _images import levels
+
 from fusionbench.metrics import psnr
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 from _images import noise
+
 from fusionbench.metrics import qabf
 
 

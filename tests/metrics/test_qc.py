@@ -4,8 +4,9 @@ import _oracles
 import pytest
 import torch
 from _images import noise
-from fusionbench.metrics import qc, qy
 from torch import Tensor
+
+from fusionbench.metrics import qc, qy
 
 C = 2e-16
 DEFINITIONS = {

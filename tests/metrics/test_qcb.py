@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from _images import noise
-from fusionbench.metrics import qcb
 from scipy.signal import correlate2d
+
+from fusionbench.metrics import qcb
 
 
 def direct(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:

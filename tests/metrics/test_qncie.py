@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from _images import noise
+
 from fusionbench.metrics import qncie
 from fusionbench.metrics._planes import Planes
 from fusionbench.metrics.qncie import _eigenvalues

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from _images import levels
+
 from fusionbench.metrics import rmse
 
 

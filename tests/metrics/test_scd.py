@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from _images import noise
+
 from fusionbench.metrics import scd
 
 
