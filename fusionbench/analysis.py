@@ -24,9 +24,9 @@ def frame(store: Store, tables: Iterable[Table]) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    keys = {info["id"]: key for key, info in store.entries().items()}
     for table in tables:
         board = table.board
+        keys = {info["id"]: key for key, info in store.entries(board["output"]).items()}
         pairs = store.pairs(board["dataset"], board["split"])
         for row in table.rows:
             fused = store.fused(keys[row.id])

@@ -16,7 +16,7 @@ TABLES = {
     "fused": (("entry", "pair"), "image"),
     "scores": (("image", "pair", "metric", "code"), "value"),
     "entries": (("key",), "info"),
-    "boards": (("dataset", "split"), "info"),
+    "boards": (("dataset", "split", "output"), "info"),
     "failures": (("entry", "dataset", "split", "id"), "reason"),
 }
 WORDS = {

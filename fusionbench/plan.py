@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fusionbench.cards import cards
 from fusionbench.entries import Entry, Skip, entries, from_folder, runnable
 from fusionbench.errors import FusionbenchError
-from fusionbench.protocol import Metric, Protocol, metrics_of, protocol, variants_of
+from fusionbench.protocol import Metric, Protocol, metric_change, metrics_of, protocol, variants_of
 
 if TYPE_CHECKING:
     from fusionbench.data import Dataset
@@ -57,6 +57,11 @@ class Source:
     origin: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def token(self) -> str:
+        """The protocol's token with everything that this run changes behind it."""
+        return self.protocol.token + metric_change({m.id for m in self.metrics}, {m.id for m in self.protocol.own()})
+
+    @property
     def split(self) -> str:
         """Name of the split."""
         return self.protocol.split
@@ -77,9 +82,9 @@ class Source:
             "split_source": split.source,
             "expected": self.expected,
             "protocol": self.protocol.token,
+            "own_metrics": [m.id for m in self.protocol.own()],
             "colour": self.protocol.colour,
             "output": self.protocol.output,
-            "profile": self.protocol.profile,
             "metrics": [m.id for m in self.metrics],
             "origin": self.origin,
         }
@@ -185,13 +190,11 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
             raise
         return Skip(spec, str(error).partition(": ")[2] or str(error))
     name = dataset.card.name
-    rules = protocol(dataset.card).with_changes(
-        split=request.split, profile=request.profile, output=request.output_rule
-    )
-    own = metrics_of(rules.profile, rules.metrics if rules.profile == "default" else None, rules.colour)
-    chosen = [m for spec in request.metrics for m in variants_of(spec, rules.profile)] or own
-    if not {m.id for m in chosen} <= {m.id for m in own}:
-        rules = replace(rules, changed=(*rules.changed, "metrics"))
+    rules = protocol(dataset.card).with_changes(split=request.split, output=request.output_rule)
+    profile = request.profile or rules.profile
+    names = rules.metrics if profile == rules.profile else None
+    chosen = [m for spec in request.metrics for m in variants_of(spec, profile)]
+    chosen = chosen or metrics_of(profile, names, rules.colour)
     ids = dataset.ids(rules.split)
     if request.ids:
         ids = [i for i in ids if i in set(request.ids)]

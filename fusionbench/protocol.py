@@ -85,6 +85,10 @@ class Protocol:
         """Citable id, e.g. ``msrs-fusion@v1``; with the changes behind it when there are any."""
         return f"{self.name}@v{self.version}" + "".join(f"+{c}" for c in self.changed)
 
+    def own(self) -> list[Metric]:
+        """The protocol's own metrics in its variants."""
+        return metrics_of(self.profile, self.metrics or None, self.colour)
+
     def with_changes(self, **given: Any) -> Protocol:
         """A copy with the given fields that are not None, noting those that differ."""
         kept = {k: v for k, v in given.items() if v is not None and v != getattr(self, k)}
@@ -127,6 +131,16 @@ def metric(spec: str, profile: str = "default", colour: str = "gray") -> Metric:
     if variant not in variants:
         raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, variants)}")
     return Metric(entry, variant, rule or colour)
+
+
+def metric_change(shown: set[str], own: set[str]) -> str:
+    """What stands behind a protocol's token when the columns are not its own: a profile's, or any other metrics."""
+    if shown <= own:
+        return ""
+    for profile in profiles():
+        if shown == {m.id for m in metrics_of(profile, None, "gray")}:
+            return f"+profile={profile}"
+    return "+metrics"
 
 
 def variants_of(spec: str, profile: str = "default") -> list[Metric]:

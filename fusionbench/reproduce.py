@@ -66,8 +66,7 @@ def reproduce(
         source = plan.sources[0]
         again = build(
             store,
-            source.label,
-            source.split,
+            source.info(),
             [m.id for m in source.metrics],
             [e.key for e in plan.entries],
             ids=source.ids,

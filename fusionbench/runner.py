@@ -75,7 +75,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     failures: dict[str, dict[tuple[str, str], str]] = {}
     for source in plan.sources:
         hashes[source.label], failures[source.label] = _hash(plan, source, progress)
-        store.put_board(source.label, source.split, source.info(), hashes[source.label].items())
+        store.put_board(source.info(), hashes[source.label].items())
     for entry in plan.entries:
         store.put_entry(entry.key, entry.id, entry.info())
         _fuse(plan, entry, store, hashes, failures, outcome, progress)

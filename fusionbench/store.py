@@ -19,8 +19,10 @@ from typing import Any
 from fusionbench.errors import FusionbenchError
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, seq INTEGER NOT NULL, info TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, info TEXT NOT NULL, PRIMARY KEY(dataset, split));
+CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL, seq INTEGER NOT NULL,
+    info TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, output));
 CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
     PRIMARY KEY(dataset, split, id));
 CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT NOT NULL,
@@ -108,16 +110,18 @@ class Store:
     # --- writing -----------------------------------------------------------------------------------------------
 
     def put_entry(self, key: str, ident: str, info: dict[str, Any]) -> None:
-        """Register an entry; the latest registered key of an id is the one that tables show."""
+        """Register an entry; of an id and output rule, the latest registered key is the one that tables show."""
         with self.transaction() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM entries").fetchone()[0]
-            db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?)", (key, ident, seq, _json(info)))
+            row = (key, ident, info["output_rule"], seq, _json(info))
+            db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", row)
 
-    def put_board(self, dataset: str, split: str, info: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> None:
-        """Register the (id, hash) pairs of a dataset's split, with its protocol."""
+    def put_board(self, info: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> None:
+        """Register a dataset's split under an output rule with its protocol, and its (id, hash) pairs."""
+        key = info["dataset"], info["split"], info["output"]
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?)", (dataset, split, _json(info)))
-            db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((dataset, split, i, h) for i, h in pairs))
+            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(info)))
+            db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((*key[:2], i, h) for i, h in pairs))
 
     def put_fused(self, entry: str, pair: str, image: str, path: str) -> None:
         """Record the fused image of one pair: its SHA-256 and where it lies below the output directory."""
@@ -145,17 +149,32 @@ class Store:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def entries(self) -> dict[str, dict[str, Any]]:
-        """Key to info of the latest entry of every id."""
+    def entries(self, output: str) -> dict[str, dict[str, Any]]:
+        """Key to info of the latest entry of every id under an output rule."""
         rows = self._db.execute(
-            "SELECT key, info FROM entries e WHERE seq = (SELECT max(seq) FROM entries WHERE id=e.id) ORDER BY id"
+            "SELECT key, info FROM entries e WHERE output = ?"
+            " AND seq = (SELECT max(seq) FROM entries WHERE id = e.id AND output = e.output) ORDER BY id",
+            (output,),
         )
         return {key: json.loads(info) for key, info in rows}
 
-    def boards(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """(dataset, split) to its protocol and split facts."""
-        rows = self._db.execute("SELECT dataset, split, info FROM boards ORDER BY dataset, split")
-        return {(dataset, split): json.loads(info) for dataset, split, info in rows}
+    def boards(
+        self, dataset: str | None = None, split: str | None = None, output: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What was scored, one item per dataset, split and output rule.
+
+        Raises:
+            FusionbenchError: when nothing fits, naming what there is.
+        """
+        rows = self._db.execute("SELECT info FROM boards ORDER BY dataset, split, output DESC")
+        every = [json.loads(info) for (info,) in rows]
+        wanted = {"dataset": dataset, "split": split, "output": output}
+        found = [b for b in every if all(v in (None, b[k]) for k, v in wanted.items())]
+        if not found:
+            asked = " ".join(v for v in wanted.values() if v) or "anything"
+            have = ", ".join(f"{b['dataset']} ({b['split']}, output {b['output']})" for b in every) or "nothing"
+            raise FusionbenchError(f"{self.path}: no results for {asked}; there are: {have}")
+        return found
 
     def pairs(self, dataset: str, split: str) -> dict[str, str]:
         """Image id to pair hash, ordered by id."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.protocol import COLOURS, Metric, metric
+from fusionbench.protocol import COLOURS, Metric, metric, metric_change
 from fusionbench.store import Store
 
 RESAMPLES = 2000
@@ -159,8 +159,7 @@ class Table:
 
 def build(
     store: Store,
-    dataset: str,
-    split: str,
+    board: dict[str, Any],
     metrics: Iterable[str] = (),
     entry_keys: Iterable[str] | None = None,
     entry_ids: Iterable[str] = (),
@@ -170,8 +169,7 @@ def build(
 
     Args:
         store: an output directory's results.
-        dataset: label of the dataset.
-        split: its split.
+        board: which dataset, split and output rule: one of :meth:`fusionbench.store.Store.boards`.
         metrics: metric ids as columns; by default those of the last run.
         entry_keys: exactly these entries; by default the latest of every id that has fused images of the split.
         entry_ids: only entries with these ids or method names.
@@ -180,17 +178,15 @@ def build(
     Raises:
         FusionbenchError: when nothing is there to show.
     """
-    boards = store.boards()
-    if (dataset, split) not in boards:
-        known = ", ".join(f"{d} ({s})" for d, s in boards) or "none"
-        raise FusionbenchError(f"{store.path}: no results for {dataset} {split}; there are: {known}")
-    board = boards[dataset, split]
+    dataset, split = board["dataset"], board["split"]
     columns = [metric(spec) for spec in (tuple(metrics) or board["metrics"])]
+    change = metric_change({m.id for m in columns}, set(board["own_metrics"]))
+    board = {**board, "protocol": board["protocol"] + change, "metrics": [m.id for m in columns]}
     pairs = store.pairs(dataset, split)
     if ids is not None:
         wanted = set(ids)
         pairs = {i: h for i, h in pairs.items() if i in wanted}
-    every = store.entries()
+    every = store.entries(board["output"])
     keys = list(every) if entry_keys is None else [k for k in entry_keys if k in every]
     names = set(entry_ids)
     keys = [k for k in keys if not names or every[k]["id"] in names or every[k]["method"] in names]

@@ -26,24 +26,21 @@ def compare_command(
     and the matched-pairs rank-biserial correlation as effect size.
     """
     from fusionbench.analysis import compare
-    from fusionbench.errors import FusionbenchError
     from fusionbench.store import Store
     from fusionbench.tables import build
 
     results = {}
     with Store(out, create=False) as store:
-        for d, s in [key for key in store.boards() if dataset in (None, key[0])]:
-            table = build(store, d, s, metrics, entry_ids=(first, second))
-            results[d, s] = (len(table.ids), compare(table, first, second))
-    if not results:
-        raise FusionbenchError(f"{out}: no results for {dataset or 'any dataset'}")
+        for board in store.boards(dataset):
+            table = build(store, board, metrics, entry_ids=(first, second))
+            results[board["dataset"], table.board["protocol"]] = (len(table.ids), compare(table, first, second))
     if json_:
         click.echo(
             json.dumps(
                 [
                     {
                         "dataset": d,
-                        "split": s,
+                        "protocol": s,
                         "images": n,
                         "metrics": {
                             x.metric.id: {
@@ -66,7 +63,7 @@ def compare_command(
         )
         return
     for (d, s), (n, rows) in results.items():
-        click.echo(f"{d}, split {s}, {n} images: {first} minus {second}")
+        click.echo(f"{d}, {s}, {n} images: {first} minus {second}")
         click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
         for x in rows:
             digits = x.metric.digits + 1
@@ -101,15 +98,11 @@ def stability_command(
 
     tables = {}
     with Store(out, create=False) as store:
-        boards = [key for key in store.boards() if key[0] == dataset]
-        if not boards:
-            raise FusionbenchError(
-                f"{store.path}: no results for {dataset}; there are: {', '.join(d for d, _ in store.boards())}"
-            )
+        board = store.boards(dataset)[0]
         for name in chosen or ("default", *profiles()):
             try:
                 columns = [m.id for m in metrics_of(name, None, "gray")]
-                tables[name] = build(store, *boards[0], columns, entry_ids=methods)
+                tables[name] = build(store, board, columns, entry_ids=methods)
             except FusionbenchError:
                 if chosen:
                     raise

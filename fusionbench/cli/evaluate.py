@@ -84,8 +84,7 @@ def eval_command(
                 tables.append(
                     build(
                         store,
-                        source.label,
-                        source.split,
+                        source.info(),
                         [m.id for m in source.metrics],
                         [e.key for e in plan.entries],
                         ids=source.ids,
@@ -130,9 +129,7 @@ def describe(plan: Any) -> str:
     lines = [f"{len(plan.entries)} entries: " + ", ".join(e.id for e in plan.entries)]
     for s in plan.sources:
         part = f" of {s.expected}, partial" if s.partial else ""
-        lines.append(
-            f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.protocol.token}: " + ", ".join(m.id for m in s.metrics)
-        )
+        lines.append(f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.token}: " + ", ".join(m.id for m in s.metrics))
     return "\n".join([*lines, *(f"skipped {s}" for s in plan.skipped)])
 
 

@@ -89,7 +89,7 @@ def _score(
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store, Bar() as bar:
         run(plan, store, progress=bar)
         for s in plan.sources:
-            table = build(store, s.label, s.split, [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
+            table = build(store, s.info(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
             for row in table.rows:
                 means = {m.id: row.mean(m.id) for m in table.metrics}
                 found[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {

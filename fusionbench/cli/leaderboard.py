@@ -19,6 +19,7 @@ from fusionbench.cli.options import Comma, names, out, profile_names
     "--metrics", type=Comma(), default=(), shell_complete=names("metric"), help="Columns [those of the last eval]."
 )
 @click.option("--profile", shell_complete=profile_names, help="Columns in the variants of this profile.")
+@click.option("--output-rule", help="Only tables under this rule (released, clip-round).")
 @click.option("--format", "form", type=click.Choice(["md", "latex", "csv", "json"]), default="md", show_default=True)
 @click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")
 @click.option(
@@ -31,6 +32,7 @@ def leaderboard_command(
     methods: tuple[str, ...],
     metrics: tuple[str, ...],
     profile: str | None,
+    output_rule: str | None,
     form: str,
     ci: bool,
     output: Path | None,
@@ -45,22 +47,19 @@ def leaderboard_command(
     from fusionbench.writing import provenance_of, write_text
 
     with Store(out, create=False) as store:
-        boards = [key for key in store.boards() if dataset in (None, key[0]) and split in (None, key[1])]
-        if not boards:
-            have = ", ".join(f"{d} ({s})" for d, s in store.boards()) or "none"
-            raise FusionbenchError(f"{store.path}: no results for {dataset or 'any dataset'}; there are: {have}")
+        boards = store.boards(dataset, split, output_rule)
         columns = [metric(m, profile or "default").id for m in metrics]
         if profile and not columns:
             columns = [m.id for m in metrics_of(profile, None, "gray")]
-        tables = [build(store, d, s, columns, entry_ids=methods) for d, s in boards]
+        tables = [build(store, b, columns, entry_ids=methods) for b in boards]
         texts = [render(t, form, ci) for t in tables]
         if output is None:
             click.echo("\n".join(texts), nl=False)
             return
         if len(tables) > 1:
             raise FusionbenchError(
-                f"-o {output}: there are {len(tables)} tables; choose one with --dataset: "
-                f"{', '.join(d for d, _ in boards)}"
+                f"-o {output}: there are {len(tables)} tables ({', '.join(t.stem for t in tables)}); "
+                "choose one with --dataset, --split, --output-rule"
             )
         write_text(output, texts[0])
         beside = write_text(output.with_name(output.stem + ".provenance.json"), provenance_of(tables[0], store))

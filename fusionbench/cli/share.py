@@ -66,8 +66,7 @@ def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], 
     if output.suffix not in (".parquet", ".csv"):
         raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
     with Store(out, create=False) as store:
-        boards = [key for key in store.boards() if dataset in (None, key[0])]
-        tables = [build(store, d, s, entry_ids=methods) for d, s in boards]
+        tables = [build(store, board, entry_ids=methods) for board in store.boards(dataset)]
         rows: pd.DataFrame = frame(store, tables)
     if rows.empty:
         raise FusionbenchError(f"{out}: no scores to export" + (f" for {dataset}" if dataset else ""))

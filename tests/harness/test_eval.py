@@ -223,7 +223,8 @@ def test_two_colour_rules_do_not_mix(tree: Path, tmp_path: Path) -> None:
     done = fusionbench(
         "eval", METHODS, "--profile=vifb", "--datasets=msrs", "--data-root", tree, "--out", tmp_path / "r", "--json"
     )
-    assert all(m["id"].endswith("/per-channel") for m in json.loads(done.stdout)["tables"][0]["metrics"])
+    rules = {m["id"].partition("/")[2] for m in json.loads(done.stdout)["tables"][0]["metrics"]}
+    assert rules == {"per-channel", "joined"}
 
 
 def test_common_ids_only(tree: Path, tmp_path: Path) -> None:
@@ -239,8 +240,14 @@ def test_output_rules_are_different_rows(tree: Path, tmp_path: Path) -> None:
     done = run(tree, tmp_path / "r", "--output-rule=clip-round")
     assert done.returncode == 0
     assert "msrs-fusion@v1+output=clip-round" in done.stdout
+    run(tree, tmp_path / "r", methods="--methods=maximum")
     with Store(tmp_path / "r") as store:
-        assert {e["output_rule"] for e in store.entries().values()} == {"clip-round"}
+        assert [e["id"] for e in store.entries("clip-round").values()] == ["average", "visible"]
+        assert [e["id"] for e in store.entries("released").values()] == ["maximum"]
+    text = fusionbench("leaderboard", "--out", tmp_path / "r").stdout
+    assert text.count("Protocol msrs-fusion@v1+output=clip-round:") == 1
+    assert text.count("Protocol msrs-fusion@v1:") == 1
+    assert text.count("| maximum |") == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a full disk needs root")

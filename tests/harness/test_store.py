@@ -26,10 +26,11 @@ def test_scores_come_back_with_their_bits(tmp_path: Path) -> None:
 def test_the_latest_entry_of_an_id_counts(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         for key in ("old", "new"):
-            store.put_entry(key, "gff", {"id": "gff", "key": key})
-        assert list(store.entries()) == ["new"]
-        store.put_entry("old", "gff", {"id": "gff", "key": "old"})
-        assert list(store.entries()) == ["old"]
+            store.put_entry(key, "gff", {"id": "gff", "output_rule": "released"})
+        assert list(store.entries("released")) == ["new"]
+        store.put_entry("old", "gff", {"id": "gff", "output_rule": "released"})
+        store.put_entry("other", "gff", {"id": "gff", "output_rule": "clip-round"})
+        assert list(store.entries("released")) == ["old"]
 
 
 def test_a_failed_transaction_leaves_what_was_there(tmp_path: Path) -> None:

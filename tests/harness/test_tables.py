@@ -20,6 +20,7 @@ BOARD = {
     "expected": 4,
     "protocol": "msrs-fusion@v1",
     "output": "released",
+    "own_metrics": [],
     "split_sha256": "",
     "origin": {},
 }

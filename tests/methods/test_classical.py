@@ -1,8 +1,17 @@
-import fusionbench.methods
 import numpy as np
 import pytest
 import tomllib
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+import fusionbench.methods
+from fusionbench.cards import cards
+from fusionbench.colour import luma
+from fusionbench.errors import FusionbenchError
+from fusionbench.method import Context, Method
 from fusionbench.methods.average import Average
 from fusionbench.methods.gff import GFF, guided_filter, window_mean
 from fusionbench.methods.images import Images
@@ -10,15 +19,6 @@ from fusionbench.methods.infrared import Infrared
 from fusionbench.methods.laplacian import Laplacian, expand, pyramid, reduce
 from fusionbench.methods.maximum import Maximum
 from fusionbench.methods.visible import Visible
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from scipy import ndimage
-
-from fusionbench.cards import cards
-from fusionbench.colour import luma
-from fusionbench.errors import FusionbenchError
-from fusionbench.method import Context, Method
 from fusionbench.output import OutputRule, render
 from fusionbench.registry import resolve
 

@@ -4,8 +4,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from fusionbench.methods.refusion import ReFusion, convert, fast
-from fusionbench.methods.refusion.network import ReFusionNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,6 +11,8 @@ from safetensors.torch import save_file
 
 from fusionbench.cards import card
 from fusionbench.method import Context
+from fusionbench.methods.refusion import ReFusion, convert, fast
+from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.output import OutputRule, render
 
 NAMES = ["ivif", "mif", "mfif", "meif"]
