@@ -1,6 +1,6 @@
 """Draws docs/fused.jpg: two generated scenes as the sources and two methods show them.
 
-    python benchmarks/picture.py            # needs ReFusion's released weights: fusionbench weights add refusion FILE
+python benchmarks/picture.py            # needs ReFusion's released weights: fusionbench weights add refusion FILE
 """
 
 from __future__ import annotations

@@ -101,8 +101,9 @@ def _metric_card(d: dict[str, Any]) -> None:
     _need(d.get("default") in d["variants"], f"default {d.get('default')!r} is none of its variants")
     for name, v in d["variants"].items():
         _need(v.get("formula"), f"variant {name} needs a formula")
-    for profile, variant in d.get("profiles", {}).items():
-        _need(variant.partition("/")[0] in d["variants"], f"profile {profile} names no variant of it: {variant!r}")
+    for profile, named in d.get("profiles", {}).items():
+        for variant in named if isinstance(named, list) else [named]:
+            _need(variant.partition("/")[0] in d["variants"], f"profile {profile} names no variant of it: {variant!r}")
 
 
 def _dataset_card(d: dict[str, Any]) -> None:

@@ -124,13 +124,19 @@ def metric(spec: str, profile: str = "default", colour: str = "gray") -> Metric:
     variants = entry.data["variants"]
     if not variant:
         # A profile may name a colour rule of its own for one metric: "hw/joined".
-        variant, _, own = entry.data.get("profiles", {}).get(profile, entry.data["default"]).partition("/")
+        variant, _, own = in_profile(entry, profile)[0].partition("/")
         rule = rule or own
     if rule and rule not in COLOURS:
         raise PluginError(f"{name}@{variant}/{rule}: no colour rule {rule!r}; {did_you_mean(rule, COLOURS)}")
     if variant not in variants:
         raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, variants)}")
     return Metric(entry, variant, rule or colour)
+
+
+def in_profile(entry: Card, profile: str) -> list[str]:
+    """A metric's variants under a profile, which may report several; the default variant outside it."""
+    found = entry.data.get("profiles", {}).get(profile, entry.data["default"])
+    return found if isinstance(found, list) else [found]
 
 
 def metric_change(shown: set[str], own: set[str]) -> str:
@@ -165,4 +171,5 @@ def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list
         names = names or tuple(n for n, c in cards("metric").items() if profile in c.data.get("profiles", {}))
     elif not names:
         names = tuple(cards("metric"))
-    return [metric(name, profile, colour) for name in names]
+    specs = [f"{name}@{v}" for name in names for v in in_profile(card("metric", name), profile)]
+    return [metric(spec, profile, colour) for spec in specs]

@@ -53,6 +53,7 @@ THINGS: tuple[str, ...] = (
     "bump",
 )
 
+
 @dataclass(frozen=True)
 class Instance:
     """One object with its box.

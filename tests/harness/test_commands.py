@@ -235,3 +235,14 @@ def test_synth(tmp_path: Path) -> None:
     )
     assert "scenes-msrs-fusion@v1" in done.stdout
     assert "not the real MSRS" in done.stdout
+
+
+def test_a_profile_may_report_a_metric_twice(tree: Path, tmp_path: Path) -> None:
+    done = fusionbench(
+        *("eval", "--methods=average", "--profile=liu2012", "--datasets=msrs", "--data-root", tree),
+        *("--out", tmp_path / "r", "--json"),
+    )
+    table = json.loads(done.stdout)["tables"][0]
+    scores = table["rows"][0]["scores"]
+    assert scores["mi@nats"]["mean"] == pytest.approx(scores["mi@bits"]["mean"] * np.log(2))
+    assert table["protocol"] == "msrs-fusion@v1+profile=liu2012"

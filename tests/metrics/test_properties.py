@@ -101,7 +101,8 @@ def test_card(name):
     assert card["direction"] in ("up", "down")
     assert card["range"][0] < card["range"][1]
     assert card["default"] in card["variants"]
-    for used in card.get("profiles", {}).values():
+    for named in card.get("profiles", {}).values():
+        used = named[0] if isinstance(named, list) else named
         variant, _, colour = used.partition("/")
         assert variant in card["variants"]
         assert not colour or colour in COLOURS
