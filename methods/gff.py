@@ -24,19 +24,26 @@ def _padded(x: Tensor, radius: int) -> Tensor:
 
 
 def _window_sums(x: Tensor, radius: int, dim: int) -> Tensor:
-    """Sums over 2*radius+1 neighbours along one axis, as far as they lie inside."""
+    """Sums over 2*radius+1 neighbours along one axis, as far as they lie inside: differences of running sums."""
     size = x.shape[dim]
-    total = F.pad(x.cumsum(dim).movedim(dim, -1), (1, 0))
+    total = x.new_zeros([n + (d == dim % x.ndim) for d, n in enumerate(x.shape)])
+    torch.cumsum(x, dim, out=total.narrow(dim, 1, size))
     at = torch.arange(size, device=x.device)
-    high = total.index_select(-1, (at + radius + 1).clamp(max=size))
-    return (high - total.index_select(-1, (at - radius).clamp(min=0))).movedim(-1, dim)
+    high = total.index_select(dim, (at + radius + 1).clamp(max=size))
+    return high.sub_(total.index_select(dim, (at - radius).clamp(min=0)))
+
+
+def _window_counts(size: int, radius: int, like: Tensor) -> Tensor:
+    """Number of the 2*radius+1 neighbours that lie inside, along one axis."""
+    at = torch.arange(size, device=like.device)
+    return ((at + radius).clamp(max=size - 1) - (at - radius).clamp(min=0) + 1).to(like.dtype)
 
 
 def window_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over the part of the (2*radius+1)^2 window that lies inside the image; ``[B,1,H,W]`` in float64."""
-    ones = torch.ones_like(x[:1])
     total = _window_sums(_window_sums(x, radius, -1), radius, -2)
-    return total / _window_sums(_window_sums(ones, radius, -1), radius, -2)
+    counts = _window_counts(x.shape[-2], radius, x)[:, None] * _window_counts(x.shape[-1], radius, x)
+    return total.div_(counts)
 
 
 def guided_filter(guide: Tensor, x: Tensor, radius: int, eps: float) -> Tensor:
