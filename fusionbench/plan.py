@@ -73,10 +73,10 @@ class Source:
 
     def info(self) -> dict[str, Any]:
         """Facts for provenance and tables."""
-        split = self.dataset.split(self.split)
+        split, title = self.dataset.split(self.split), self.dataset.card.title
         return {
             "dataset": self.label,
-            "title": self.dataset.card.title,
+            "title": f"Scenes in the layout of {title}" if self.origin else title,
             "split": self.split,
             "split_sha256": split.sha256,
             "split_source": split.source,

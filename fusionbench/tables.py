@@ -90,8 +90,7 @@ class Table:
         )
         text += f"; 8-bit pictures under {output}; means over images."
         if b.get("origin"):
-            origin = f"{b['origin']['generator']}, seed {b['origin'].get('seed')}"
-            text += f" Synthetic images: {origin}, not the real {b['title']}."
+            text += f" Synthetic images: {b['origin']['generator']}, seed {b['origin'].get('seed')}."
         if any(r.info["source_only"] for r in self.rows):
             text += " Source-only rows are not ranked."
         return text

@@ -36,8 +36,28 @@ def test_show_a_metric_prints_every_variant() -> None:
     text = fusionbench("show", "vif").stdout
     for variant in ("vif@tdfusion", "vif@cddfuse", "vif@tang-uint8"):
         assert variant in text
-    assert "agrees with" in text
+    assert "agrees with HaowenBai/TDFusion (VIF) on 16 images: measured <= 1e-12, claimed 1e-09" in text
+    assert "agrees with the published TNO sheet (VIF) on 56 images: measured <= " in text
     assert "fault of" in text
+
+
+def test_show_falls_back_to_the_claims_on_a_card(tmp_path: Path) -> None:
+    """A metric of somebody else's has no measured agreement beside it, or not of everything that it claims."""
+    import fusionbench.metrics
+
+    folder = Path(fusionbench.metrics.__file__).parent
+    card = (folder / "vif.toml").read_text(encoding="utf-8").replace('name = "vif"', 'name = "mine"')
+    (tmp_path / "mine.toml").write_text(card, encoding="utf-8")
+    (tmp_path / "mine.py").write_text("vif = None\n")
+    claim = "agrees with HaowenBai/TDFusion (VIF) to rtol 1e-09"
+    assert claim in fusionbench("show", "mine", "--plugins", tmp_path).stdout
+    row = {"theirs": "VIF", "program": "HaowenBai/TDFusion", "images": 3}
+    row |= {"claimed": 1e-9, "deviation": 2e-11, "kind": "program"}
+    (tmp_path / "parity.json").write_text(json.dumps({"mine@tdfusion": [row]}))
+    text = fusionbench("show", "mine", "--plugins", tmp_path).stdout
+    assert "agrees with HaowenBai/TDFusion (VIF) on 3 images: measured <= 2e-11, claimed 1e-09" in text
+    assert claim not in text
+    assert "agrees with the published TNO sheet (VIF) to rtol 2e-08" in text
 
 
 def test_list_json() -> None:
@@ -234,7 +254,8 @@ def test_synth(tmp_path: Path) -> None:
         "eval", "--methods=average", "--metrics=en", "--datasets", f"msrs={tmp_path / 'a'}", "--out", tmp_path / "r"
     )
     assert "scenes-msrs-fusion@v1" in done.stdout
-    assert "not the real MSRS" in done.stdout
+    assert "Scenes in the layout of MSRS, split test: 3 of 3 pairs" in done.stdout
+    assert "Synthetic images: scenes, seed 0" in done.stdout
 
 
 def test_a_profile_may_report_a_metric_twice(tree: Path, tmp_path: Path) -> None:
