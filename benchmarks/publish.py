@@ -1,6 +1,6 @@
 """Copies tables of a run into leaderboards/ and brings the two READMEs up to date with them.
 
-    python benchmarks/publish.py results/tables [...]
+python benchmarks/publish.py results/tables [...]
 """
 
 from __future__ import annotations
