@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_BLOCK = 32  # outputs per product; larger wastes work on the zeros of the band
+_BLOCK = 24  # outputs per product; larger wastes work on the zeros of the band
 
 
 def gaussian(n: int, sigma: float, dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -32,11 +32,15 @@ def _rows(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     b, h, w = x.shape
     n = max(0, (w - kernel.numel()) // stride + 1)
     flat, out = x.reshape(b * h, w), x.new_empty(b * h, n)
-    band = _band(kernel, min(_BLOCK, max(n, 1)), stride).T
-    for i in range(0, n, _BLOCK):
-        m = min(_BLOCK, n - i)
-        width = (m - 1) * stride + kernel.numel()
-        torch.mm(flat[:, i * stride : i * stride + width], band[:width, :m], out=out[:, i : i + m])
+    full, rest = divmod(n, _BLOCK)
+    if full:
+        band = _band(kernel, _BLOCK, stride).T
+        pieces = flat.unfold(1, band.shape[0], _BLOCK * stride)[:, :full].unbind(1)
+        for piece, into in zip(pieces, out[:, : n - rest].unflatten(1, (full, _BLOCK)).unbind(1), strict=True):
+            torch.mm(piece, band, out=into)
+    if rest:
+        band = _band(kernel, rest, stride).T
+        torch.mm(flat[:, (n - rest) * stride :][:, : band.shape[0]], band, out=out[:, n - rest :])
     return out.view(b, h, n)
 
 
@@ -45,21 +49,26 @@ def _columns(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     b, h, w = x.shape
     n = max(0, (h - kernel.numel()) // stride + 1)
     out = x.new_empty(b, n, w)
-    band = _band(kernel, min(_BLOCK, max(n, 1)), stride).expand(b, -1, -1)
-    for i in range(0, n, _BLOCK):
-        m = min(_BLOCK, n - i)
-        width = (m - 1) * stride + kernel.numel()
-        out[:, i : i + m] = torch.bmm(band[:, :m, :width], x[:, i * stride : i * stride + width])
+    full, rest = divmod(n, _BLOCK)
+    if full:
+        band = _band(kernel, _BLOCK, stride)
+        pieces = x.unfold(1, band.shape[1], _BLOCK * stride)[:, :full].mT  # [b,full,taps,w], nothing is copied
+        into = out[:, : n - rest].unflatten(1, (full, _BLOCK))
+        for piece, part in zip(pieces.unbind(), into.unbind(), strict=True):
+            torch.bmm(band.expand(full, -1, -1), piece, out=part)
+    if rest:
+        band = _band(kernel, rest, stride)
+        rows = slice((n - rest) * stride, (n - rest) * stride + band.shape[1])
+        out[:, n - rest :] = torch.bmm(band.expand(b, -1, -1), x[:, rows])
     return out
 
 
 def _extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     """Continue the image over its border along one axis."""
+    if mode == "zero":
+        return F.pad(x, (0, 0) * (x.ndim - 1 - axis) + (before, after))
     n = x.shape[axis]
     i = torch.arange(-before, n + after, device=x.device)
-    if mode == "zero":
-        inside = ((i >= 0) & (i < n)).to(x.dtype)
-        return x.index_select(axis, i.clamp(0, n - 1)) * inside.view([-1 if d == axis else 1 for d in range(x.ndim)])
     if mode == "replicate":
         i = i.clamp(0, n - 1)
     elif mode == "symmetric":  # c b a | a b c

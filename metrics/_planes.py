@@ -74,10 +74,14 @@ class Planes:
         def compute() -> Tensor:
             x = self.x.double()
             low, high = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
-            unit = (x - low) / torch.where((low == 0) & (high == 0), 1.0, high - low)
-            return torch.floor(unit * 255 + 0.5).to(self.x)
+            unit = (x - low).div_(torch.where((low == 0) & (high == 0), 1.0, high - low))
+            return unit.mul_(255).add_(0.5).floor_().to(self.x)
 
         return self.once("stretched", compute)
+
+    def spectrum(self) -> Tensor:
+        """Half spectrum of :meth:`stretched`, ``[B,H,W//2+1]``."""
+        return self.once("spectrum", lambda: torch.fft.rfft2(self.stretched()))
 
     def levels(self, kind: str = "raw") -> Tensor:
         """Grey levels as integers ``[B,H*W]``, 0..255.
@@ -87,7 +91,7 @@ class Planes:
 
         def compute() -> Tensor:
             x = self.stretched().nan_to_num(0) if kind == "stretched" else self.x.round()
-            return x.clamp(0, 255).to(torch.int64).flatten(1)
+            return x.clamp_(0, 255).to(torch.int64).flatten(1)
 
         if kind not in ("raw", "stretched"):
             raise ValueError(f"levels are raw or stretched, got {kind!r}")
@@ -109,7 +113,7 @@ class Planes:
 
         def compute() -> Tensor:
             x, y = (p.levels(kind) if top == 255 else p.levels(kind).clamp(max=top) for p in (source, self))
-            joint = _shares(x * 256 + y, 65536)
+            joint = _shares(torch.add(y, x, alpha=256), 65536)
             return source.entropy(kind) + self.entropy(kind) - torch.special.entr(joint).sum(-1)
 
         return self.with_source(source, ("mutual information", kind, top), compute)
@@ -139,8 +143,7 @@ class Planes:
                 sx, sy = (s.mT.contiguous() for s in reversed(_filters.sobel(self.x.mT)))
             else:
                 sx, sy = _filters.sobel(self.x)
-            strength = (sx.square() + sy.square()).sqrt_()  # equal for equal responses, which hypot need not be
-            return strength, torch.atan(sy / -sx).masked_fill_(sx == 0, torch.pi / 2)
+            return polar(sx, sy)
 
         return self.once(("edges", by_columns), compute)
 
@@ -167,10 +170,18 @@ class Planes:
         return self.with_source(product, ("window", kind), compute)
 
 
+def polar(sx: Tensor, sy: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength and direction of Sobel responses, see :meth:`Planes.edges`."""
+    strength = (sx.square() + sy.square()).sqrt_()  # equal for equal responses, which hypot need not be
+    return strength, torch.atan(sy / -sx).masked_fill_(sx == 0, torch.pi / 2)
+
+
 def _shares(codes: Tensor, bins: int) -> Tensor:
     """Relative frequency of every code ``0..bins-1`` in each row, ``[B,bins]`` in float64."""
     rows, n = codes.shape
-    codes = (codes + torch.arange(rows, device=codes.device)[:, None] * bins).flatten()
+    if rows > 1:
+        codes = codes + torch.arange(rows, device=codes.device)[:, None] * bins
+    codes = codes.flatten()
     if codes.is_cuda:  # bincount would wait for the device to learn the largest code
         counts = codes.new_zeros(rows * bins).scatter_add_(0, codes, torch.ones_like(codes))
     else:

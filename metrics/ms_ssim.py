@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ._planes import Planes, aligned, combined
 from ._stateful import MeanOverImages
+from .ssim import moments
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -59,9 +60,13 @@ def half(p: Planes, border: str = "symmetric") -> Planes:
     odd = (p.x.shape[-2] % 2, p.x.shape[-1] % 2)
 
     def compute() -> Planes:
-        if border == "zero":
-            return Planes(nnf.avg_pool2d(p.x[:, None], 2, padding=odd))
-        return Planes(nnf.avg_pool2d(nnf.pad(p.x[:, None], (0, odd[1], 0, odd[0]), mode="replicate"), 2))
+        x = p.x
+        if any(odd):
+            pad = (odd[1], odd[1], odd[0], odd[0]) if border == "zero" else (0, odd[1], 0, odd[0])
+            x = nnf.pad(x[:, None], pad, mode="constant" if border == "zero" else "replicate")[:, 0]
+        h, w = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
+        x = x[:, 0:h:2, :w] + x[:, 1:h:2, :w]
+        return Planes((x[..., 0::2] + x[..., 1::2]).div_(4))
 
     return p.once(("half", border if any(odd) else ""), compute)
 
@@ -70,12 +75,10 @@ def _similarity(f: Planes, source: Planes, data_range: float, border: str) -> Te
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     total = torch.ones_like(f.x[:, 0, 0])
     for scale, weight in enumerate(WEIGHTS, 1):
-        mx, my = f.window("gauss11"), source.window("gauss11")
-        both, squares = mx * my, mx * mx + my * my
-        spread = f.window("gauss11", f) + source.window("gauss11", source) - squares
-        q = (f.window("gauss11", source) - both).mul_(2).add_(c2).div_(spread.add_(c2))
+        (mx, mxx, sx), (my, myy, sy) = moments(f, "gauss11"), moments(source, "gauss11")
+        q = torch.addcmul(f.window("gauss11", source), mx, my, value=-1).mul_(2).add_(c2).div_((sx + sy).add_(c2))
         if scale == len(WEIGHTS):
-            q *= both.mul_(2).add_(c1).div_(squares.add_(c1))
+            q *= (mx * my).mul_(2).add_(c1).div_((mxx + myy).add_(c1))
         total *= q.mean((-2, -1)).clamp(min=0) ** weight
         f, source = half(f, border), half(source, border)
     return total

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._filters import sobel
+from ._planes import Planes, aligned, polar
 from ._stateful import MeanOverImages
 
 PROGRAMS = ("kumar", "tang", "ivif_zoo", "topanxal")
@@ -53,14 +54,19 @@ def nabf(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, p
 
 
 def _edges(p: Planes, circle: bool) -> tuple[Tensor, Tensor]:
-    """Strength and direction."""
+    """Strength and direction; but for the circle, only differences modulo pi of the latter matter."""
 
     def compute() -> tuple[Tensor, Tensor]:
-        sx, sy = p.sobel("zero" if circle else "reflect")
-        strength = sx.square().addcmul_(sy, sy).sqrt_()
         if circle:
-            return strength, torch.atan2(sx, 2**-52 - sy)
-        return strength.div_(8), torch.atan(sx / sy).nan_to_num_(0)
+            sx, sy = p.sobel("zero")
+            return sx.square().addcmul_(sy, sy).sqrt_(), torch.atan2(sx, 2**-52 - sy)
+        both = strength, direction = tuple(t.clone() for t in p.edges())  # right inside; the border is mirrored here
+        for axis in (1, 2):
+            for line in (0, -1):
+                sx, sy = sobel(p.x.narrow(axis, line if line == 0 else p.x.shape[axis] - 2, 2), "reflect")
+                for image, value in zip(both, polar(sx.select(axis, line), sy.select(axis, line)), strict=True):
+                    image.select(axis, line).copy_(value)
+        return strength.div_(8), direction
 
     return p.once(("nabf", circle), compute)
 

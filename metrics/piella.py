@@ -103,18 +103,18 @@ def _moments(p: Planes, index: str) -> tuple[Tensor, Tensor]:
     def compute() -> tuple[Tensor, Tensor]:
         mean = _mean(p, index)
         variance = torch.addcmul(_mean(p, index, p), mean, mean, value=-1)
-        return mean, torch.where(variance < 1e-8, 0, variance)
+        return mean, nnf.threshold_(variance, 1e-8, 0)
 
     return p.once(("piella", index), compute)
 
 
 def _quality(f: Planes, source: Planes, index: str) -> Tensor:
     (mf, sf), (mx, sx) = _moments(f, index), _moments(source, index)
-    means, squares, spread = mf * mx, mf * mf + mx * mx, sf + sx
+    means, squares, spread = mf * mx, (mf * mf).addcmul_(mx, mx), sf + sx
     covariance = _mean(f, index, source) - means
     if index == "ssim":
         c1, c2 = 2.55**2, 7.65**2
-        return (2 * means + c1).mul_(2 * covariance + c2).div_((squares + c1).mul_(spread + c2))
+        return means.mul_(2).add_(c1).mul_(covariance.mul_(2).add_(c2)).div_(squares.add_(c1).mul_(spread.add_(c2)))
     luminance = torch.where(squares == 0, 1.0, 2 * means / squares)
     return torch.where(spread == 0, 1.0, 2 * covariance / spread).mul_(luminance)
 
@@ -124,10 +124,12 @@ def _local(f: Planes, a: Planes, b: Planes, index: str) -> tuple[Tensor, Tensor]
 
     def compute() -> tuple[Tensor, Tensor]:
         (_, sa), (_, sb) = _moments(a, index), _moments(b, index)
-        return torch.where(sa + sb == 0, 0.5, sa / (sa + sb)), torch.maximum(sa, sb)
+        return (sa / (sa + sb)).nan_to_num_(0.5), torch.maximum(sa, sb)
 
     share, weight = b.with_source(a, ("piella", index), compute)
-    return torch.lerp(_quality(f, b, index), _quality(f, a, index), share), weight
+    # of three images: b is held with the value, so that its id stays its own
+    key, mixed = ("piella", index, id(b)), lambda: torch.lerp(_quality(f, b, index), _quality(f, a, index), share)
+    return f.with_source(a, key, lambda: (mixed(), b))[0], weight
 
 
 class QS(MeanOverImages):

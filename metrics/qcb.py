@@ -30,30 +30,24 @@ def _sensitivity(x: Tensor, grid: str) -> Tensor:
     return s[:, : w // 2 + 1]
 
 
-def _masked_contrast(p: Planes, grid: str) -> Tensor:
+def _masked_contrast(p: Planes, grid: str, csf: Tensor) -> Tensor:
     """Contrast after the contrast sensitivity function, masked: ``|C|^3 / (C^2 + 1e-4)``, ``[B,H,W]``."""
 
     def compute() -> Tensor:
         if grid == "freqspace":
-            x = p.stretched()
+            spectrum = p.spectrum()
         else:
             low, high = p.x.amin((-2, -1), keepdim=True), p.x.amax((-2, -1), keepdim=True)
-            x = (p.x - low) / (high - low)
-            x = x if grid == "fftfreq" else torch.round(x * 255)  # halves to even, as numpy does
-        x = torch.fft.irfft2(torch.fft.rfft2(x) * _sensitivity(x, grid), s=x.shape[-2:])
-        if grid == "linspace":
-            x = nnf.pad(x[:, None], (15, 15, 15, 15), mode="replicate")[:, 0]
+            x = (p.x - low) / (high - low)  # rounded halves to even, as numpy does
+            spectrum = torch.fft.rfft2(x if grid == "fftfreq" else torch.round(x * 255))
+        x = torch.fft.irfft2(spectrum * csf, s=p.x.shape[-2:])
+        border = "replicate" if grid == "linspace" else "constant"
+        x = nnf.pad(x[:, None], (15, 15, 15, 15), mode=border)[:, 0]
         t = torch.arange(-15, 16, dtype=x.dtype, device=x.device)
-        fine, coarse = (
-            separable(
-                x,
-                torch.exp(-(t * t) / (2 * s * s)) / (math.sqrt(2 * math.pi) * s),
-                "valid" if grid == "linspace" else "zero",
-            )
-            for s in (2, 4)
-        )
-        c2 = (fine / (coarse + (1e-10 if grid == "fftfreq" else 0)) - 1).square_()
-        return c2 * c2.sqrt() / (c2 + 1e-4)
+        fine, coarse = (separable(x, torch.exp(-(t * t) / (2 * s * s)) / (math.sqrt(2 * math.pi) * s)) for s in (2, 4))
+        c = fine.div_(coarse + 1e-10 if grid == "fftfreq" else coarse).sub_(1).abs_()
+        c2 = c * c
+        return c.mul_(c2).div_(c2.add_(1e-4))
 
     return p.once(("qcb", grid), compute)
 
@@ -85,10 +79,12 @@ def qcb(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, gr
     """
     if grid not in ("freqspace", "fftfreq", "linspace"):
         raise ValueError(f"grid is freqspace, fftfreq or linspace, got {grid!r}")
-    f, a, b = (_masked_contrast(p, grid) for p in aligned(fused, ir, vis))
+    planes = aligned(fused, ir, vis)
+    csf = planes[1].once(("qcb csf", grid), lambda: _sensitivity(planes[1].x, grid))
+    f, a, b = (_masked_contrast(p, grid, csf) for p in planes)
     weight_a, weight_b = a * a, b * b
-    q = weight_a * (torch.minimum(a, f) / torch.maximum(a, f))
-    q.addcmul_(weight_b, torch.minimum(b, f) / torch.maximum(b, f))
+    q = torch.minimum(a, f).div_(torch.maximum(a, f)).mul_(weight_a)
+    q.addcmul_(weight_b, torch.minimum(b, f).div_(torch.maximum(b, f)))
     return q.div_(weight_a.add_(weight_b).add_(1e-10 if grid == "fftfreq" else 0)).mean((-2, -1))
 
 

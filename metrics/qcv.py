@@ -36,8 +36,9 @@ def qcv(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
         ValueError: when the shapes differ.
     """
     f, a, b = aligned(fused, ir, vis)
+    csf = a.once("qcv csf", lambda: _sensitivity(a.x))
     wa, wb = _weight(a), _weight(b)
-    top = wa * _difference(f, a) + wb * _difference(f, b)
+    top = wa * _difference(f, a, csf) + wb * _difference(f, b, csf)
     return top.sum((-2, -1)) / (wa + wb).sum((-2, -1))
 
 
@@ -50,30 +51,29 @@ def _weight(p: Planes) -> Tensor:
     return p.once("qcv weight", compute)
 
 
-def _difference(f: Planes, source: Planes) -> Tensor:
-    return _blocks((_perceived(source) - _perceived(f)).square_()) / BLOCK**2
+def _difference(f: Planes, source: Planes, csf: Tensor) -> Tensor:
+    return _blocks((_perceived(source, csf) - _perceived(f, csf)).square_()) / BLOCK**2
 
 
 def _blocks(x: Tensor) -> Tensor:
     """Sums over 16 x 16 blocks, ``[B, ceil(H/16), ceil(W/16)]``."""
     h, w = x.shape[-2:]
     x = F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK))
-    return x.unflatten(2, (-1, BLOCK)).sum(-1).unflatten(1, (-1, BLOCK)).sum(2)
+    return x.unflatten(1, (-1, BLOCK)).sum(2).unflatten(2, (-1, BLOCK)).sum(-1)  # rows first: that runs along memory
 
 
-def _perceived(p: Planes) -> Tensor:
+def _sensitivity(x: Tensor) -> Tensor:
+    """Contrast sensitivity over the half spectrum of the images, ``[H,W//2+1]``."""
+    h, w = x.shape[-2:]
+    v = torch.fft.fftfreq(h, 1 / h, dtype=x.dtype, device=x.device) / 4
+    u = torch.fft.rfftfreq(w, 1 / w, dtype=x.dtype, device=x.device) / 4
+    r = 0.144 * torch.hypot(v[:, None], u[None])
+    return 2.6 * (0.0192 + r) * torch.exp(-(r**1.1))
+
+
+def _perceived(p: Planes, csf: Tensor) -> Tensor:
     """The rescaled image through the contrast sensitivity; linear, so differences may be taken afterwards."""
-
-    def compute() -> Tensor:
-        x = p.stretched()
-        h, w = x.shape[-2:]
-        v = torch.fft.fftfreq(h, 1 / h, dtype=x.dtype, device=x.device) / 4
-        u = torch.fft.rfftfreq(w, 1 / w, dtype=x.dtype, device=x.device) / 4
-        r = 0.144 * torch.hypot(v[:, None], u[None])
-        csf = 2.6 * (0.0192 + r) * torch.exp(-(r**1.1))
-        return torch.fft.irfft2(torch.fft.rfft2(x).mul_(csf), s=(h, w))
-
-    return p.once("qcv perceived", compute)
+    return p.once("qcv perceived", lambda: torch.fft.irfft2(p.spectrum() * csf, s=p.x.shape[-2:]))
 
 
 class QCV(MeanOverImages):

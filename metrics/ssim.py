@@ -57,7 +57,7 @@ def ssim(
 
 def _similarity(f: Planes, source: Planes, window: str, data_range: float) -> Tensor:
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    (mf, mff, sf), (mx, mxx, sx) = _moments(f, window), _moments(source, window)
+    (mf, mff, sf), (mx, mxx, sx) = moments(f, window), moments(source, window)
     both = mf * mx
     covariance = f.window(window, source) - both
     if window == "uniform7":
@@ -67,7 +67,7 @@ def _similarity(f: Planes, source: Planes, window: str, data_range: float) -> Te
     return luminance.mul_(structure).mean((-2, -1))
 
 
-def _moments(p: Planes, window: str) -> tuple[Tensor, Tensor, Tensor]:
+def moments(p: Planes, window: str) -> tuple[Tensor, Tensor, Tensor]:
     """Local mean, its square, and local variance."""
 
     def compute() -> tuple[Tensor, Tensor, Tensor]:

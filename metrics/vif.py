@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as nnf
 from torch import Tensor
 
 from ._filters import gaussian, separable
@@ -11,6 +12,7 @@ from ._stateful import MeanOverImages
 
 NOISE = 2.0  # variance of the visual noise, for levels 0..255
 EPS = 1e-10
+TAPS = (17, 9, 5, 3)
 
 
 def vif(
@@ -63,18 +65,26 @@ def vif(
 
 def _fidelity(f: Planes, source: Planes, form: tuple[bool, str]) -> Tensor:
     def compute() -> Tensor:
-        seen = source.x.new_zeros(())
-        for n, (x, mx, sx), (y, my, sy) in zip((17, 9, 5, 3), _scales(source, form), _scales(f, form), strict=True):
-            product = x * y
-            if form[0] and n == 17:
-                product.clamp_(max=255)
-            sxy = _smooth(product, n, form[1]).addcmul_(mx, my, value=-1)
-            g = sxy.clamp(min=0).div_(sx + EPS).masked_fill_(sy == 0, 0)
-            rest = torch.addcmul(sy, g, sxy, value=-1).clamp_(min=EPS).add_(NOISE)
-            seen = seen + g.square_().mul_(sx).div_(rest).log1p_().sum((-2, -1))
-        return seen / source.once(("vif information", form), lambda: _information(source, form))
+        parts = (_channel(f, source, form, scale) for scale in range(len(TAPS)))
+        seen = [(power / (rest + NOISE)).log1p_().sum((-2, -1)) for _, power, rest in parts]
+        return torch.stack(seen).sum(0) / source.once(("vif information", form), lambda: _information(source, form))
 
     return f.with_source(source, ("vif", form), compute)
+
+
+def _channel(f: Planes, source: Planes, form: tuple[bool, str], scale: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Gain g from source to fused image, ``g^2 s_X`` and s_V in every window of a scale; VIFF's too."""
+
+    def compute() -> tuple[Tensor, Tensor, Tensor]:
+        n, (x, mx, sx), (y, my, sy) = TAPS[scale], _scales(source, form)[scale], _scales(f, form)[scale]
+        product = x * y
+        if form[0] and scale == 0:
+            product.clamp_(max=255)
+        sxy = _smooth(product, n, form[1]).addcmul_(mx, my, value=-1)
+        g = sxy.clamp(min=0).div_(sx + EPS).mul_(sx.sign()).mul_(sy.sign())  # 0 where either is flat
+        return g, (g * g).mul_(sx), torch.addcmul(sy, g, sxy, value=-1).clamp_(min=EPS)
+
+    return f.with_source(source, ("vif channel", form, scale), compute)
 
 
 def _information(p: Planes, form: tuple[bool, str]) -> Tensor:
@@ -87,7 +97,7 @@ def _scales(p: Planes, form: tuple[bool, str]) -> list[tuple[Tensor, Tensor, Ten
 
     def compute() -> list[tuple[Tensor, Tensor, Tensor]]:
         x, out = p.x, []
-        for n in (17, 9, 5, 3):
+        for n in TAPS:
             if n < 17:
                 x = _smooth(x, n, kernel, stride=2)
             square = x.square()
@@ -95,7 +105,7 @@ def _scales(p: Planes, form: tuple[bool, str]) -> list[tuple[Tensor, Tensor, Ten
                 square.clamp_(max=255)
             mean = _smooth(x, n, kernel)
             variance = torch.addcmul(_smooth(square, n, kernel), mean, mean, value=-1)
-            out.append((x, mean, torch.where(variance < EPS, 0, variance)))
+            out.append((x, mean, nnf.threshold_(variance, EPS, 0)))
         return out
 
     return p.once(("vif scales", form), compute)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._filters import gaussian, separable
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
-from .vif import _scales
+from .vif import _channel, _scales
 
 NOISE = 0.005 * 255**2
 WEIGHTS = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
-EPS = 1e-10
+FORM = (False, "centred")  # of VIF's scales
 
 
 def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
@@ -44,22 +43,19 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
     total = torch.zeros_like(f.x[:, 0, 0])
     for scale, weight in enumerate(WEIGHTS):
         if weight:
-            (seen_a, all_a, g_a), (seen_b, all_b, g_b) = _fidelity(f, a, scale), _fidelity(f, b, scale)
-            seen, there = torch.where(g_b <= g_a, seen_b, seen_a), torch.where(g_b <= g_a, all_b, all_a)
-            c = 1e-7 * 2.302585092994046
-            total += weight * (seen + c).sum((-2, -1)) / (there + c).sum((-2, -1))
+            (g_a, seen_a, all_a), (g_b, seen_b, all_b) = _fidelity(f, a, scale), _fidelity(f, b, scale)
+            chosen = g_b <= g_a
+            seen, there = torch.where(chosen, seen_b, seen_a).log1p_(), torch.where(chosen, all_b, all_a)
+            c = 1e-7 * 2.302585092994046 * seen[0].numel()
+            total += weight * (seen.sum((-2, -1)) + c) / (there.sum((-2, -1)) + c)
     return total
 
 
 def _fidelity(f: Planes, source: Planes, scale: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Information seen and there in every window of a scale, and the gain from source to fused image."""
-    n, form = (17, 9, 5, 3)[scale], (False, "centred")
-    (x, mx, sx), (y, my, sy) = _scales(source, form)[scale], _scales(f, form)[scale]
-    there = source.once(("viff", scale), lambda: (sx / NOISE).log1p_())
-    sxy = separable(x * y, gaussian(n, n / 5, x.dtype, x.device)).sub_(mx * my)
-    g = (sxy / (sx + EPS)).clamp_(min=0).masked_fill_((sx == 0) | (sy == 0), 0)
-    rest = torch.addcmul(sy, g, sxy, value=-1).clamp_(min=EPS).add_(NOISE)
-    return (g * g * sx).div_(rest).log1p_(), there, g
+    """Gain from source to fused image in every window of a scale, signal to noise seen, and information there."""
+    g, power, rest = _channel(f, source, FORM, scale)
+    there = source.once(("viff", scale), lambda: (_scales(source, FORM)[scale][2] / NOISE).log1p_())
+    return g, power / (rest + NOISE), there
 
 
 class VIFF(MeanOverImages):

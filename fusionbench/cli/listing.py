@@ -10,6 +10,7 @@ import click
 from fusionbench.cards import KINDS, Card, cards, profiles
 from fusionbench.cli.options import any_name, as_json
 from fusionbench.errors import PluginError
+from fusionbench.protocol import in_profile
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
 
@@ -85,6 +86,8 @@ def _metric(entry: Card) -> list[str]:
     d = entry.data
     low, high = d["range"]
     better = "larger" if d["direction"] == "up" else "smaller"
+    parity = entry.path.parent / "parity.json"
+    measured = json.loads(parity.read_text(encoding="utf-8")) if parity.is_file() else {}
     lines = [f"better:   {better}; range [{low}, {high}]; default {entry.name}@{d['default']}"]
     for name, v in d["variants"].items():
         lines += [
@@ -99,15 +102,30 @@ def _metric(entry: Card) -> list[str]:
         )
         if v.get("used_by"):
             lines.append("  published with by " + "; ".join(v["used_by"]))
-        used = [p for p, n in d.get("profiles", {}).items() if n.partition("/")[0] == name]
+        used = [p for p in d.get("profiles", {}) if name in (v.partition("/")[0] for v in in_profile(entry, p))]
         if used:
             lines.append("  profiles " + ", ".join(used))
-        for o in v.get("oracles", []):
-            who = o.get("implementation") or f"the published {o['file'].upper()} sheet"
-            lines.append(f"  agrees with {who} ({o['metric']}) to rtol {o.get('rtol', 0):g}, atol {o.get('atol', 0):g}")
+        lines += _agreement(v.get("oracles", []), measured.get(f"{entry.name}@{name}", []))
         if v.get("note"):
             lines.append(f"  note: {v['note']}")
     lines += ["", *(f"fault of {f['implementation']}: {f['what']}" for f in d.get("faults", []))]
+    return lines
+
+
+def _agreement(oracles: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+    """What was measured against others; of what a card claims beyond that, the claim."""
+    lines = []
+    rows = [r for r in rows if r["deviation"] is not None]
+    for r in rows:
+        who = f"the published {r['program'].upper()} sheet" if r["kind"] == "sheet" else r["program"]
+        agrees, claim = ("differs from", "") if r["claimed"] is None else ("agrees with", f", claimed {r['claimed']:g}")
+        bound = f"on {r['images']} images: measured <= {r['deviation']:g}{claim}"
+        lines.append(f"  {agrees} {who} ({r['theirs']}) {bound}")
+    known = {(r["theirs"], r["program"]) for r in rows}
+    for o in oracles:
+        if (o["metric"], o.get("implementation") or o["file"]) not in known:
+            who = o.get("implementation") or f"the published {o['file'].upper()} sheet"
+            lines.append(f"  agrees with {who} ({o['metric']}) to rtol {o.get('rtol', 0):g}, atol {o.get('atol', 0):g}")
     return lines
 
 
