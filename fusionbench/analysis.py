@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.errors import FusionbenchError
-from fusionbench.protocol import Metric
+from fusionbench.errors import FusionbenchError, PluginError
+from fusionbench.protocol import Metric, metric
 from fusionbench.store import Store
 from fusionbench.tables import RESAMPLES, Table
 
@@ -19,39 +20,54 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame(store: Store, tables: Iterable[Table]) -> pd.DataFrame:
-    """Every per-image score of the tables, one row each, with the hashes that say what it was computed from."""
+def frame(store: Store, boards: Iterable[dict[str, Any]], entries: Iterable[str] = ()) -> pd.DataFrame:
+    """Every per-image score of current code, one row each, with the hashes that say what it was computed from.
+
+    Args:
+        store: an output directory's results.
+        boards: which datasets, splits and output rules.
+        entries: only these ids or method names.
+    """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for table in tables:
-        board = table.board
-        keys = {info["id"]: key for key, info in store.entries(board["output"]).items()}
+    wanted, rows = set(entries), []
+    metrics = {}
+    for name in store.metrics():
+        with contextlib.suppress(PluginError):  # of a plugin that is not here now
+            metrics[name] = metric(name)
+    scores = store.scores({name: m.code for name, m in metrics.items()})
+    for board in boards:
         pairs = store.pairs(board["dataset"], board["split"])
-        for row in table.rows:
-            fused = store.fused(keys[row.id])
-            weights = (row.info["weights"] or {}).get("sha256", "")
-            for m in table.metrics:
-                for position, ident in enumerate(table.ids):
-                    rows.append(
-                        {
-                            "protocol": board["protocol"],
-                            "dataset": board["dataset"],
-                            "split": board["split"],
-                            "split_sha256": board["split_sha256"],
-                            "entry": row.id,
-                            "weights_sha256": weights,
-                            "output_rule": row.info["output_rule"],
-                            "method_code": row.info["code"],
-                            "id": ident,
-                            "metric": m.id,
-                            "metric_version": m.card.data["version"],
-                            "metric_code": m.card.code_hash,
-                            "value": row.values[m.id][position],
-                            "pair_sha256": pairs[ident],
-                            "fused_sha256": fused[pairs[ident]][0],
-                        }
-                    )
+        failures = store.failures(board["dataset"], board["split"])
+        for key, info in store.entries(board["output"]).items():
+            if wanted and info["id"] not in wanted and info["method"] not in wanted:
+                continue
+            fused = store.fused(key)
+            for ident, pair in pairs.items():
+                if pair not in fused or (key, ident) in failures or ("", ident) in failures:
+                    continue
+                image = fused[pair][0]
+                for name, m in metrics.items():
+                    if (image, pair, name) in scores:
+                        rows.append(
+                            {
+                                "protocol": board["protocol"],
+                                "dataset": board["dataset"],
+                                "split": board["split"],
+                                "split_sha256": board["split_sha256"],
+                                "entry": info["id"],
+                                "weights_sha256": (info["weights"] or {}).get("sha256", ""),
+                                "output_rule": info["output_rule"],
+                                "method_code": info["code"],
+                                "id": ident,
+                                "metric": name,
+                                "metric_version": m.card.data["version"],
+                                "metric_code": m.code,
+                                "value": scores[image, pair, name],
+                                "pair_sha256": pair,
+                                "fused_sha256": image,
+                            }
+                        )
     return pd.DataFrame(rows)
 
 

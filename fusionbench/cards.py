@@ -25,6 +25,11 @@ else:
 
 KINDS = ("method", "metric", "dataset", "task")
 GROUP = "fusionbench.plugins"
+COLOURS = {
+    "gray": "BT.601 luma of the saved picture against luma of the visible image",
+    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
+    "joined": "the three RGB channels side by side as one picture, infrared three times",
+}
 REQUIRED = ("kind", "name", "title", "summary", "object", "version")
 
 
@@ -83,6 +88,14 @@ class Card:
         for file in [*files, *sorted(p for p in shared if p.name != "__init__.py")]:
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
+
+
+def harness_hash(*modules: str) -> str:
+    """SHA-256 over modules of the harness that decide pixels or grey levels; part of what results are kept under."""
+    home, digest = Path(__file__).parent, hashlib.sha256()
+    for name in modules:
+        digest.update((home / f"{name}.py").read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def read(path: Path, package: str | None) -> Card:
@@ -184,9 +197,24 @@ def did_you_mean(name: str, known: Any) -> str:
 
 def profiles() -> dict[str, dict[str, Any]]:
     """Metric profiles by name, from every plugin folder's ``profiles.toml``."""
+    return _profiles(os.environ.get("FUSIONBENCH_PLUGINS", ""))
+
+
+@lru_cache(maxsize=1)
+def _profiles(_environment: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for folder, _ in folders():
         path = folder / "profiles.toml"
-        if path.is_file():
-            found.update(tomllib.loads(path.read_text(encoding="utf-8")))
+        if not path.is_file():
+            continue
+        try:
+            here = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PluginError(f"{path}: not readable TOML: {error}") from None
+        for name, rules in here.items():
+            if name in found or name == "default":
+                raise PluginError(f"{path}: the profile {name!r} exists already; rename it")
+            if not isinstance(rules, dict) or rules.get("colour", "gray") not in COLOURS:
+                raise PluginError(f"{path}: profile {name!r}: colour is one of {', '.join(COLOURS)}")
+            found[name] = rules
     return found

@@ -86,8 +86,8 @@ def find_root(base: str | Path, entry: Card) -> Path | None:
     return next((path for path in [*named, base] if Dataset(path, entry).present()), None)
 
 
-def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None = None) -> Dataset:
-    """The dataset of this name under a data root (or in its own folder), ready to read.
+def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None = None, exact: bool = False) -> Dataset:
+    """The dataset of this name under a data root, ready to read; `exact`: `base` may be its own folder.
 
     Raises:
         PluginError: no such dataset.
@@ -97,6 +97,9 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
 
     entry = card("dataset", name)
     root = find_root(base, entry)
+    names = {n.lower() for n in entry.data.get("folders", [])}
+    if root == Path(base) and not exact and not entry.data.get("generic") and root.resolve().name.lower() not in names:
+        root = None  # a data root that holds ir/ and vi/ itself fits every flat layout
     if root is not None:
         return resolve("dataset", name)(root, entry, lists)
     expected = Dataset(Path(base, *entry.data.get("folders", [])[:1]), entry)
@@ -129,7 +132,13 @@ class Dataset:
     def origin(self) -> dict[str, Any]:
         """What a generated tree says of itself (generator, seed, counts), so that it never passes for the real set."""
         path = self.root / ORIGIN
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            return {**facts, "generator": facts["generator"]}
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{path}: damaged; the tree is generated, make it again: fusionbench data synth") from None
 
     @property
     def name(self) -> str:
@@ -165,6 +174,18 @@ class Dataset:
         return {task: names for task, names in every.items() if names}
 
     # ------------------------------------------------------------ splits
+
+    def add_list(self, given: str) -> str:
+        """A split name for what a user gave: a split's name, or the path of a list file.
+
+        A list gets a name of its stem and its ids' hash, so that no path of a machine stands in results.
+        """
+        if given in self.splits() or not ("/" in given or given.endswith(".txt")):
+            return given
+        spec = listed(Path(given).stem, read_list(Path(given)), "", ())
+        name = f"{spec.name}-{spec.sha256[:8]}"
+        self.lists[name] = Path(given)
+        return name
 
     def splits(self) -> list[str]:
         """Names of the declared splits, then of the lists given by the user."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench import weights as weightfiles
-from fusionbench.cards import Card, card, cards, did_you_mean
+from fusionbench.cards import Card, card, cards, did_you_mean, harness_hash
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.weights import Weights
 
@@ -73,6 +73,8 @@ class Entry:
         facts = {
             "method": self.card.name,
             "code": self.card.code_hash,
+            "version": self.card.data["version"],
+            "harness": harness_hash("method", "output", "colour", "images"),
             "options": self.options,
             "weights": self.weights.sha256 if self.weights else None,
             "rule": self.rule,
@@ -151,6 +153,8 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
         key, equals, value = part.partition("=")
         if equals:
             options[key] = _value(entry, key, value)
+            if options[key] == entry.options[key].get("default"):
+                del options[key]
         else:
             names.append(part)
     have = weightfiles.installed(entry.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fusionbench.cards import cards
 from fusionbench.entries import Entry, Skip, entries, from_folder, runnable
 from fusionbench.errors import FusionbenchError
-from fusionbench.protocol import Metric, Protocol, metric_change, metrics_of, protocol, variants_of
+from fusionbench.protocol import Metric, Protocol, check_profile, metric_change, metrics_of, protocol, variants_of
 
 if TYPE_CHECKING:
     from fusionbench.data import Dataset
@@ -139,14 +140,20 @@ def make_plan(request: Request) -> Plan:
         skipped += missing
     chosen += [from_folder(spec, rule) for spec in request.images]
     chosen = sorted({e.key: e for e in chosen}.values(), key=lambda e: (not e.source_only, e.id))
+    if twice := [e.id for i, e in enumerate(chosen) if e.id in {o.id for o in chosen[:i]}]:
+        raise FusionbenchError(f"{twice[0]}: two entries would have this id; give them different names")
 
     sources: list[Source] = []
-    for spec in request.datasets or tuple(cards("dataset")):
+    for spec in dict.fromkeys(request.datasets) or tuple(cards("dataset")):
         found = _source(spec, request, explicit=bool(request.datasets))
         if isinstance(found, Skip):
             skipped.append(found)
         else:
             sources.append(found)
+    if twice := [s for i, s in enumerate(sources) if s.label in {o.label for o in sources[:i]}]:
+        raise FusionbenchError(
+            f"{twice[0].dataset.root}: a second dataset called {twice[0].label}; score it into another --out"
+        )
     if not sources:
         raise FusionbenchError(
             f"no images under {data_root(request.data_root)}: name a data folder with --data-root or FUSIONBENCH_DATA "
@@ -179,7 +186,7 @@ def open_dataset(spec: str, root: Path | None) -> Dataset:
     from fusionbench import data
 
     name, equals, text = spec.partition("=")
-    return data.open_dataset(name, Path(text) if equals else data_root(root))
+    return data.open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals))
 
 
 def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
@@ -190,11 +197,13 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
             raise
         return Skip(spec, str(error).partition(": ")[2] or str(error))
     name = dataset.card.name
-    rules = protocol(dataset.card).with_changes(split=request.split, output=request.output_rule)
+    split_name = dataset.add_list(request.split) if request.split else None
+    rules = protocol(dataset.card).with_changes(split=split_name, output=request.output_rule)
     profile = request.profile or rules.profile
+    check_profile(profile)
     names = rules.metrics if profile == rules.profile else None
     chosen = [m for spec in request.metrics for m in variants_of(spec, profile)]
-    chosen = chosen or metrics_of(profile, names, rules.colour)
+    chosen = list({m.id: m for m in chosen}.values()) or metrics_of(profile, names, rules.colour)
     ids = dataset.ids(rules.split)
     if request.ids:
         ids = [i for i in ids if i in set(request.ids)]
@@ -212,4 +221,6 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
         rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
         expected = origin.get("counts", {}).get(rules.split, len(ids))
     label = f"{origin['generator']}-{name}" if origin else name
+    if dataset.card.data.get("generic"):
+        label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
     return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fusionbench.cards import Card, card, cards, did_you_mean, profiles
+from fusionbench.cards import COLOURS, Card, card, cards, did_you_mean, harness_hash, profiles
 from fusionbench.entries import RELEASED
 from fusionbench.errors import PluginError
-
-COLOURS = {
-    "gray": "BT.601 luma of the saved picture against luma of the visible image",
-    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
-    "joined": "the three RGB channels side by side as one picture, infrared three times",
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,12 @@ class Metric:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the metric function."""
         return self.card.data["variants"][self.variant].get("options", {})
+
+    @property
+    def code(self) -> str:
+        """Hash of everything the score of given pixels depends on: code, options, version, how pixels become grey."""
+        facts = [self.card.code_hash, self.options, self.card.data["version"], harness_hash("images", "scoring")]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
     def up(self) -> bool:
@@ -146,14 +148,25 @@ def metric_change(shown: set[str], own: set[str]) -> str:
     for profile in profiles():
         if shown == {m.id for m in metrics_of(profile, None, "gray")}:
             return f"+profile={profile}"
-    return "+metrics"
+    names = ",".join(sorted(shown - own))
+    return f"+metrics={names}" if len(names) <= 40 else f"+metrics={hashlib.sha256(names.encode()).hexdigest()[:8]}"
+
+
+def check_profile(name: str) -> None:
+    """Raise for a profile that does not exist."""
+    known = ["default", *profiles()]
+    if name not in known:
+        raise PluginError(f"no profile {name!r}; {did_you_mean(name, known)}")
 
 
 def variants_of(spec: str, profile: str = "default") -> list[Metric]:
-    """What a user typed, ``name@all`` meaning every variant of the metric."""
+    """What a user typed: ``vif`` (as the profile has it), ``vif@sum``, or ``vif@all`` for every variant."""
     name, _, variant = spec.partition("@")
+    colour = profiles()[profile].get("colour", "gray") if profile != "default" else "gray"
+    if not variant:
+        return [metric(f"{name}@{v}", profile, colour) for v in in_profile(card("metric", name), profile)]
     if variant != "all":
-        return [metric(spec, profile)]
+        return [metric(spec)]
     return [metric(f"{name}@{v}") for v in card("metric", name).data["variants"]]
 
 
@@ -163,12 +176,12 @@ def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list
     Raises:
         PluginError: unknown profile or metric.
     """
+    check_profile(profile)
     if profile != "default":
-        known = profiles()
-        if profile not in known:
-            raise PluginError(f"no profile {profile!r}; {did_you_mean(profile, ['default', *known])}")
-        colour = known[profile].get("colour", colour)
+        colour = profiles()[profile].get("colour", colour)
         names = names or tuple(n for n, c in cards("metric").items() if profile in c.data.get("profiles", {}))
+        if not names:
+            raise PluginError(f"profile {profile!r}: no metric's card names it under [profiles]")
     elif not names:
         names = tuple(cards("metric"))
     specs = [f"{name}@{v}" for name in names for v in in_profile(card("metric", name), profile)]

@@ -184,5 +184,5 @@ def _verify_code(facts: dict[str, Any], found: Reproduction) -> None:
                 f"(version {e['version']} then, {here.data['version']} now)"
             )
     for name, was in facts["metrics"].items():
-        if metric(name).card.code_hash != was["code"]:
+        if metric(name).code != was["code"]:
             found.differences.append(f"{name}: the metric's code has changed since (version {was['version']} then)")

@@ -6,7 +6,6 @@ so an interrupted run that is started again ends with the same bytes as one that
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from fusionbench import provenance
 from fusionbench.entries import RELEASED, Entry, Skip
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plan import Plan, Source
+from fusionbench.registry import resolve
 from fusionbench.scoring import Scorer, digest, reason_of
 from fusionbench.store import Score, Store, storage_error
 
@@ -31,18 +31,21 @@ class Outcome:
     """What a run did.
 
     Attributes:
-        fused, scored: numbers of images fused and of values computed in this run (the rest was kept).
+        fused, kept, scored: numbers of images fused in this run and kept from earlier ones, and of values computed.
         failures: (entry id or "source", dataset, image id) to reason.
         undefined: (entry id, dataset, metric) to image ids where the metric has no value.
         skipped: entries that could not start.
+        broken: metric id to what it raised; such a metric has no column.
     """
 
     fused: int = 0
+    kept: int = 0
     scored: int = 0
     seconds: float = 0.0
     failures: dict[tuple[str, str, str], str] = field(default_factory=dict)
     undefined: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -68,14 +71,27 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     from fusionbench.allocator import keep_memory
 
     keep_memory()
-    torch.set_num_threads(1)
-    began, started = time.perf_counter(), provenance.now()
+    began, started, threads = time.perf_counter(), provenance.now(), torch.get_num_threads()
     outcome = Outcome(skipped=list(plan.skipped))
+    for name in {m.card.name for s in plan.sources for m in s.metrics}:
+        resolve("metric", name)  # a metric that cannot be imported is told before anything is fused
+    torch.set_num_threads(1)
+    try:
+        _run(plan, store, outcome, progress)
+    finally:
+        torch.set_num_threads(threads)
+    outcome.seconds = time.perf_counter() - began
+    facts = provenance.collect(command, started, outcome.seconds, plan.info())
+    store.put_run(started, {**facts, "fused": outcome.fused, "scored": outcome.scored})
+    return outcome
+
+
+def _run(plan: Plan, store: Store, outcome: Outcome, progress: Progress) -> None:
     hashes: dict[str, dict[str, str]] = {}
     failures: dict[str, dict[tuple[str, str], str]] = {}
     for source in plan.sources:
         hashes[source.label], failures[source.label] = _hash(plan, source, progress)
-        store.put_board(source.info(), hashes[source.label].items())
+        store.put_board(source.info(), hashes[source.label].items(), source.dataset.ids(source.split))
     for entry in plan.entries:
         store.put_entry(entry.key, entry.id, entry.info())
         _fuse(plan, entry, store, hashes, failures, outcome, progress)
@@ -85,9 +101,6 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
         names = {e.key: e.id for e in plan.entries} | {SOURCE: "source"}
         for (key, ident), reason in failures[source.label].items():
             outcome.failures[names[key], source.label, ident] = reason
-    outcome.seconds = time.perf_counter() - began
-    store.put_run(started, provenance.collect(command, started, outcome.seconds, plan.info()))
-    return outcome
 
 
 def _parallel(plan: Plan, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
@@ -111,8 +124,7 @@ def _parallel(plan: Plan, work: Callable[[T], R], items: Iterable[T]) -> Iterato
 
 
 def _wait(future: Future[Any]) -> None:
-    with contextlib.suppress(Exception):
-        future.result()
+    future.exception()  # waits; what was raised is looked at by the caller, also a plugin's SystemExit
 
 
 def _hash(plan: Plan, source: Source, progress: Progress) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
@@ -148,6 +160,7 @@ def _fuse(
         for ident, pair in hashes[source.label].items()
         if pair not in kept or not (store.folder / str(kept[pair][1])).is_file()
     ]
+    outcome.kept += sum(len(h) for h in hashes.values()) - len(todo)
     if not todo:
         return
     try:
@@ -164,10 +177,10 @@ def _fuse(
             image, path = future.result()
             store.put_fused(entry.key, pair, image, path)
             outcome.fused += 1
-        elif isinstance(problem, OSError):
-            raise storage_error(store.folder, problem)
-        elif isinstance(problem, DataError):
-            failures[source.label][SOURCE, ident] = reason_of(problem)
+        elif isinstance(problem, _CannotWrite):
+            raise storage_error(store.folder, problem.cause)
+        elif isinstance(problem, _BadPair):
+            failures[source.label][SOURCE, ident] = str(problem)
         else:
             failures[source.label][entry.key, ident] = reason_of(problem)
         progress(f"fusing {entry.id}", done, len(todo))
@@ -180,20 +193,40 @@ class _Fuser:
         from fusionbench.output import RULES, OutputRule
 
         self.entry, self.method, self.device, self.store = entry, method, device, store
-        self.rule = OutputRule(**entry.card.data.get("output", {})) if entry.rule == RELEASED else RULES[entry.rule]
+        # Finished pictures are scored as they are, whatever rule the methods share.
+        own = entry.rule == RELEASED or entry.precomputed
+        self.rule = OutputRule(**entry.card.data.get("output", {})) if own else RULES[entry.rule]
 
     def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
         from fusionbench.images import write_image
 
         source, ident, _ = job
-        sample = source.dataset.pair(source.split, ident)
+        try:
+            sample = source.dataset.pair(source.split, ident)
+        except DataError as error:
+            raise _BadPair(reason_of(error)) from None
         picture = fuse_pair(
             self.method, self.rule, sample.ir, sample.vis, self.device, ident, source.label, source.split
         )
         path = f"fused/{self.entry.folder}/{source.label}-{source.split}/{ident}.png"
-        write_image(self.store.folder / path, picture)
+        try:
+            write_image(self.store.folder / path, picture)
+        except OSError as error:
+            raise _CannotWrite(error) from None
         return digest(picture), path
+
+
+class _BadPair(Exception):
+    """The source pair cannot be used, by any method."""
+
+
+class _CannotWrite(Exception):
+    """The picture cannot be saved."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def fuse_pair(
@@ -240,7 +273,7 @@ def _score(
     progress: Progress,
 ) -> None:
     """Compute the missing scores of one source, image by image, all entries of an image together."""
-    codes = {m.id: m.card.code_hash for m in source.metrics}
+    codes = {m.id: m.code for m in source.metrics}
     kept = store.scores(codes)
     fused = {entry.key: store.fused(entry.key) for entry in plan.entries}
     jobs = []
@@ -259,12 +292,15 @@ def _score(
         if error := future.exception():
             failed[SOURCE, ident] = reason_of(error)
         else:
-            values, broken = future.result()
+            values, broken, changed = future.result()
+            for key in changed:
+                store.drop_fused(key, pair)
             scores = [Score(image, pair, m, codes[m], value) for image, m, value in values]
             store.put_scores(scores)
             kept.update({(s.image, s.pair, s.metric): s.value for s in scores})
             outcome.scored += len(scores)
-            failed.update({(key, ident): reason for key, reason in broken.items()})
+            outcome.broken.update(broken)
+            failed.update({(key, ident): reason for key, reason in changed.items()})
         progress(f"scoring {source.label}", done, len(jobs))
     for entry in plan.entries:
         for ident, pair in hashes.items():

@@ -80,8 +80,15 @@ class Scorer:
         self.source, self.store, self.device = source, store, device
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
-    def __call__(self, job: tuple[str, str, list[Todo]]) -> tuple[list[tuple[str, str, float]], dict[str, str]]:
-        """Returns (picture hash, metric id, value) of everything asked, and entry key to reason for what broke."""
+    def __call__(
+        self, job: tuple[str, str, list[Todo]]
+    ) -> tuple[list[tuple[str, str, float]], dict[str, str], dict[str, str]]:
+        """Score one image.
+
+        Returns:
+            (picture hash, metric id, value) of everything asked; metric id to what it raised; entry key to what is
+            wrong with its picture.
+        """
         import torch
 
         ident, _, todo = job
@@ -89,17 +96,22 @@ class Scorer:
         ir, vis = Views(pair.ir, self.device), Views(pair.vis, self.device)
         values: dict[tuple[str, str], float] = {}
         broken: dict[str, str] = {}
+        changed: dict[str, str] = {}
         with torch.inference_mode():
             for entry, image, path, metrics in todo:
                 try:
                     picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
                     if digest(picture) != image:
-                        raise DataError(f"{self.store.folder / path}: changed since it was fused; delete it and rerun")
-                    fused = Views(picture, self.device)
-                    for m in metrics:
-                        if (image, m.id) not in values:
+                        raise DataError(f"{self.store.folder / path}: changed since it was fused; run again")
+                except DataError as error:
+                    changed[entry.key] = reason_of(error)
+                    continue
+                fused = Views(picture, self.device)
+                for m in metrics:
+                    if (image, m.id) not in values and m.id not in broken:
+                        try:
                             values[image, m.id] = score(self.functions[m.id], m, fused, ir, vis)
-                except Exception as error:
-                    # One broken metric or picture must not take the other entries of this image with it.
-                    broken[entry.key] = reason_of(error)
-        return [(image, name, value) for (image, name), value in values.items()], broken
+                        except Exception as error:
+                            # A metric that fails loses its column, not the others.
+                            broken[m.id] = f"{reason_of(error)} (on {ident}, {entry.id})"
+        return [(image, name, value) for (image, name), value in values.items()], broken, changed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEX
     PRIMARY KEY(entry, dataset, split, id));
 CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);
 """
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,22 @@ class Store:
         if not create and not self.path.is_file():
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # Autocommit; transactions are opened where several rows belong together.
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
+            # Autocommit; transactions are opened where several rows belong together. Readers need no write access.
+            where = self.path.resolve().as_uri() + ("" if create and os.access(folder, os.W_OK) else "?mode=ro")
+            self._db = sqlite3.connect(where, timeout=60, isolation_level=None, uri=True)
+            if create:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
             if found not in (0, VERSION):
                 raise FusionbenchError(
                     f"{self.path}: written by another version of fusionbench (store {found}); use another --out"
                 )
-            self._db.executescript(SCHEMA)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
+            if create:
+                self._db.executescript(SCHEMA)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
         except (OSError, sqlite3.Error) as error:
             raise storage_error(self.path, error) from None
 
@@ -116,17 +121,31 @@ class Store:
             row = (key, ident, info["output_rule"], seq, _json(info))
             db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", row)
 
-    def put_board(self, info: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> None:
-        """Register a dataset's split under an output rule with its protocol, and its (id, hash) pairs."""
-        key = info["dataset"], info["split"], info["output"]
+    def put_board(self, info: dict[str, Any], pairs: Iterable[tuple[str, str]], every: Iterable[str]) -> None:
+        """Register a dataset's split under an output rule with its protocol, and its (id, hash) pairs.
+
+        Args:
+            info: as :meth:`fusionbench.plan.Source.info` gives it.
+            pairs: the pairs of this run.
+            every: all ids the split has now; pairs of earlier runs that are gone are forgotten.
+        """
+        key, ids = (info["dataset"], info["split"], info["output"]), set(every)
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(info)))
+            known = db.execute("SELECT id FROM pairs WHERE dataset=? AND split=?", key[:2]).fetchall()
+            gone = [(*key[:2], i) for (i,) in known if i not in ids]
+            db.executemany("DELETE FROM pairs WHERE dataset=? AND split=? AND id=?", gone)
             db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((*key[:2], i, h) for i, h in pairs))
 
     def put_fused(self, entry: str, pair: str, image: str, path: str) -> None:
         """Record the fused image of one pair: its SHA-256 and where it lies below the output directory."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?)", (entry, pair, image, path))
+
+    def drop_fused(self, entry: str, pair: str) -> None:
+        """Forget a fused picture that is not what it was; the next run makes it anew."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM fused WHERE entry=? AND pair=?", (entry, pair))
 
     def put_scores(self, scores: Iterable[Score]) -> None:
         """Record all scores of one image in one transaction; NaN is kept as NULL."""
@@ -193,6 +212,10 @@ class Store:
             rows = self._db.execute("SELECT image, pair, value FROM scores WHERE metric=? AND code=?", (metric, code))
             found.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
         return found
+
+    def metrics(self) -> list[str]:
+        """Ids of all metrics that have a score."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT metric FROM scores ORDER BY metric")]
 
     def failures(self, dataset: str, split: str) -> dict[tuple[str, str], str]:
         """(entry key or "", image id) to reason."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class Table:
         metrics: the columns.
         rows: source-only rows first, then by average rank.
         notes: exclusions and failures, one line each.
+        selected: whether the store has more rows or the protocol more columns; told in the file name, so that a
+            narrower run never replaces the whole table.
     """
 
     board: dict[str, Any]
@@ -64,6 +66,7 @@ class Table:
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
+    selected: bool = False
 
     @property
     def partial(self) -> bool:
@@ -74,7 +77,7 @@ class Table:
     def stem(self) -> str:
         """File name without suffix; says when the table is partial."""
         part = f".partial-{len(self.ids)}-of-{self.board['expected']}" if self.partial else ""
-        return self.board["protocol"].replace("/", "_") + part
+        return self.board["protocol"].replace("/", "_") + part + (".selected" if self.selected else "")
 
     @property
     def caption(self) -> str:
@@ -190,11 +193,11 @@ def build(
     names = set(entry_ids)
     keys = [k for k in keys if not names or every[k]["id"] in names or every[k]["method"] in names]
     failures = store.failures(dataset, split)
-    codes = {m.id: m.card.code_hash for m in columns}
+    codes = {m.id: m.code for m in columns}
     scores = store.scores(codes)
 
     have: dict[str, dict[str, str]] = {}  # entry key -> image id -> hash of the fused picture
-    unscored: list[str] = []
+    notes: list[str] = []
     for key in keys:
         fused = store.fused(key)
         mine = {
@@ -205,14 +208,17 @@ def build(
             and ("", i) not in failures
             and all((fused[h][0], h, m.id) in scores for m in columns)
         }
+        mishaps = [reason for (k, i), reason in failures.items() if k == key and i in pairs]
         if mine:
             have[key] = mine
+        elif mishaps:
+            notes.append(f"No row for {every[key]['id']}: {len(mishaps)} images failed, e.g. {mishaps[0]}")
         elif any(h in fused for h in pairs.values()):
-            unscored.append(every[key]["id"])
+            notes.append(f"No row for {every[key]['id']}: not scored with all of these metrics.")
     if not have:
         raise FusionbenchError(
-            f"{store.path}: no complete scores for {dataset} {split} with "
-            f"{', '.join(m.id for m in columns)}; run `fusionbench eval` with these metrics"
+            f"{store.path}: no complete scores for {dataset} {split} with {', '.join(m.id for m in columns)}; "
+            + (" ".join(notes) or "run `fusionbench eval` with these metrics")
         )
     common = sorted(set.intersection(*(set(v) for v in have.values())))
     if not common:
@@ -223,23 +229,23 @@ def build(
         Row(every[k], {m.id: np.array([scores[mine[i], pairs[i], m.id] for i in common]) for m in columns})
         for k, mine in have.items()
     ]
-    notes = _notes(have, every, rows, columns, failures)
-    if unscored:
-        notes.append(f"Left out, not scored with all of these metrics: {', '.join(sorted(unscored))}.")
-    table = Table(board, tuple(common), tuple(columns), tuple(rows), tuple(notes))
+    notes += _excluded(have, every, failures)
+    for m in columns:
+        notes += _common_definition(m, rows)
+    others = set(every) - set(keys)
+    selected = {m.id for m in columns} < set(board["own_metrics"]) or any(
+        not set(store.fused(k)).isdisjoint(pairs.values()) for k in others
+    )
+    table = Table(board, tuple(common), tuple(columns), tuple(rows), tuple(notes), selected)
     average = table.average_ranks()
     ordered = sorted(rows, key=lambda r: (not r.info["source_only"], average.get(r.id, math.inf), r.id))
-    return Table(board, table.ids, table.metrics, tuple(ordered), table.notes)
+    return replace(table, rows=tuple(ordered))
 
 
-def _notes(
-    have: dict[str, dict[str, str]],
-    every: dict[str, Any],
-    rows: list[Row],
-    columns: list[Metric],
-    failures: dict[tuple[str, str], str],
+def _excluded(
+    have: dict[str, dict[str, str]], every: dict[str, Any], failures: dict[tuple[str, str], str]
 ) -> list[str]:
-    """What is not in the means, and why."""
+    """Images that are not in the table, and why."""
     notes = []
     for (key, ident), reason in sorted(failures.items()):
         if key == "" or key in have:
@@ -249,10 +255,30 @@ def _notes(
         most = max(sizes.values())
         fewer = ", ".join(f"{every[k]['id']} {n}" for k, n in sorted(sizes.items()) if n < most)
         notes.append(f"Only images that every row has are scored; fewer than {most} have: {fewer}.")
+    return notes
+
+
+def _common_definition(m: Metric, rows: list[Row]) -> list[str]:
+    """Leave out of a column the images on which it is undefined for some ranked row, so that all means are comparable.
+
+    Rows where the metric is undefined everywhere take no part. Changes the rows' values; returns what to note.
+    """
+    why = m.card.data.get("undefined", "the definition gives no value there")
     for r in rows:
-        for m in columns:
-            missing = int(np.isnan(r.values[m.id]).sum())
-            if missing:
-                why = m.card.data.get("undefined", "the definition gives no value there")
-                notes.append(f"{m.title} of {r.id} is undefined on {missing} of {r.values[m.id].size} images: {why}.")
+        r.values[m.id][~np.isfinite(r.values[m.id])] = np.nan
+    nowhere = [r for r in rows if np.isnan(r.values[m.id]).all()]
+    ranked = [r for r in rows if not r.info["source_only"] and not np.isnan(r.values[m.id]).all()]
+    notes = []
+    if nowhere:
+        notes.append(f"{m.title} of {', '.join(sorted(r.id for r in nowhere))} is undefined on every image: {why}.")
+    gaps = {r.id: int(np.isnan(r.values[m.id]).sum()) for r in ranked}
+    if any(gaps.values()):
+        common = ~np.any([np.isnan(r.values[m.id]) for r in ranked], axis=0)
+        for r in ranked:
+            r.values[m.id][~common] = np.nan
+        named = ", ".join(f"{name} {n}" for name, n in sorted(gaps.items()) if n)
+        notes.append(
+            f"{m.title}: {int((~common).sum())} of {common.size} images are left out for all ranked rows, as it is "
+            f"undefined there for some ({named}): {why}."
+        )
     return notes

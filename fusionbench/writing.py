@@ -30,8 +30,12 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
 
 def provenance_of(table: Table, store: Store) -> str:
     """Command, commit, versions, hardware, hashes and counts of a table, as JSON text."""
-    runs = store.runs()
-    last = runs[-1] if runs else {}
+    label = table.board["dataset"]
+    runs = [
+        {k: v for k, v in r.items() if k != "plan"} | {"device": r["plan"]["device"], "jobs": r["plan"]["jobs"]}
+        for r in store.runs()
+        if label in {s["dataset"] for s in r["plan"]["sources"]} and (r["fused"] or r["scored"])
+    ]
     pairs = store.pairs(table.board["dataset"], table.board["split"])
     facts = {
         "table": table.stem,
@@ -40,12 +44,10 @@ def provenance_of(table: Table, store: Store) -> str:
         "pairs": {i: pairs[i] for i in table.ids},
         "entries": [r.info for r in table.rows],
         "metrics": {
-            m.id: {"version": m.card.data["version"], "code": m.card.code_hash, "options": m.options}
-            for m in table.metrics
+            m.id: {"version": m.card.data["version"], "code": m.code, "options": m.options} for m in table.metrics
         },
         "notes": list(table.notes),
-        "run": {k: v for k, v in last.items() if k != "plan"},
-        "earlier_runs": len(runs) - 1 if runs else 0,
+        "runs": runs,  # every run that computed something for this dataset, oldest first
     }
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 

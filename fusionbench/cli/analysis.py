@@ -98,7 +98,11 @@ def stability_command(
 
     tables = {}
     with Store(out, create=False) as store:
-        board = store.boards(dataset)[0]
+        boards = store.boards(dataset)
+        if len(boards) > 1:
+            have = ", ".join(f"{b['split']} with output {b['output']}" for b in boards)
+            raise FusionbenchError(f"{out}: {dataset} has several results ({have}); use an --out with one of them")
+        board = boards[0]
         for name in chosen or ("default", *profiles()):
             try:
                 columns = [m.id for m in metrics_of(name, None, "gray")]

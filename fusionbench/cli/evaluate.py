@@ -65,6 +65,7 @@ def eval_command(
         click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
         return
     from fusionbench import runner
+    from fusionbench.errors import FusionbenchError
     from fusionbench.store import Store
     from fusionbench.tables import build
     from fusionbench.writing import write_tables
@@ -80,22 +81,13 @@ def eval_command(
         outcome = runner.run(plan, store, command(), bar)
         tables, problems = [], []
         for source in plan.sources:
+            columns = [m.id for m in source.metrics if m.id not in outcome.broken]
             try:
-                tables.append(
-                    build(
-                        store,
-                        source.info(),
-                        [m.id for m in source.metrics],
-                        [e.key for e in plan.entries],
-                        ids=source.ids,
-                    )
-                )
-            except Exception as error:
-                from fusionbench.errors import FusionbenchError
-
-                if not isinstance(error, FusionbenchError):
-                    raise
+                if columns:
+                    tables.append(build(store, source.info(), columns, [e.key for e in plan.entries], ids=source.ids))
+            except FusionbenchError as error:
                 problems.append(str(error))
+        problems += [f"{name}: left out, it failed: {reason}" for name, reason in outcome.broken.items()]
         written = write_tables(out, tables, store)
     report(plan, outcome, tables, problems, written, json_)
     if problems and not tables:
@@ -172,9 +164,8 @@ def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], writ
         click.echo(f"failed: ... and {len(failures) - 20} more; they are in the tables' notes", err=True)
     for line in problems:
         click.echo(f"error: {line}", err=True)
-    kept = plan.count - outcome.fused - len(failures)
     click.echo(
-        f"{outcome.fused} images fused, {max(kept, 0)} kept, {outcome.scored} values computed "
+        f"{outcome.fused} images fused, {outcome.kept} kept, {outcome.scored} values computed "
         f"in {outcome.seconds:.1f} s; "
         f"tables in {os.path.commonpath([str(w.parent) for w in written]) if written else '-'}",
         err=True,

@@ -43,7 +43,9 @@ def reproduce_command(
             click.echo(f"differs: {line}")
         for name, gap in found.worst.items():
             click.echo(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
-        click.echo(f"{found.cells} means compared: {'all the same' if found.same else 'not all the same'}")
+        state = "not all the same" if not found.same else "all the same"
+        state += f", but {len(found.differences)} other things differ" if found.same and found.differences else ""
+        click.echo(f"{found.cells} means compared: {state}")
     sys.exit(0 if found.same and not found.differences else 1)
 
 
@@ -61,13 +63,11 @@ def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], 
     from fusionbench.analysis import frame
     from fusionbench.errors import FusionbenchError
     from fusionbench.store import Store, storage_error
-    from fusionbench.tables import build
 
     if output.suffix not in (".parquet", ".csv"):
         raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
     with Store(out, create=False) as store:
-        tables = [build(store, board, entry_ids=methods) for board in store.boards(dataset)]
-        rows: pd.DataFrame = frame(store, tables)
+        rows: pd.DataFrame = frame(store, store.boards(dataset), methods)
     if rows.empty:
         raise FusionbenchError(f"{out}: no scores to export" + (f" for {dataset}" if dataset else ""))
     try:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import fusionbench as package
+from fusionbench import cards
 from tests.conftest import fusionbench
 from tests.harness.test_eval import run
 
@@ -43,18 +44,15 @@ def test_show_a_metric_prints_every_variant() -> None:
 
 def test_show_falls_back_to_the_claims_on_a_card(tmp_path: Path) -> None:
     """A metric of somebody else's has no measured agreement beside it, or not of everything that it claims."""
-    import fusionbench.metrics
-
-    folder = Path(fusionbench.metrics.__file__).parent
-    card = (folder / "vif.toml").read_text(encoding="utf-8").replace('name = "vif"', 'name = "mine"')
+    card = cards.card("metric", "vif").path.read_text(encoding="utf-8").replace('name = "vif"', 'name = "mine"')
     (tmp_path / "mine.toml").write_text(card, encoding="utf-8")
     (tmp_path / "mine.py").write_text("vif = None\n")
     claim = "agrees with HaowenBai/TDFusion (VIF) to rtol 1e-09"
-    assert claim in fusionbench("show", "mine", "--plugins", tmp_path).stdout
+    assert claim in fusionbench("--plugins", tmp_path, "show", "mine").stdout
     row = {"theirs": "VIF", "program": "HaowenBai/TDFusion", "images": 3}
     row |= {"claimed": 1e-9, "deviation": 2e-11, "kind": "program"}
     (tmp_path / "parity.json").write_text(json.dumps({"mine@tdfusion": [row]}))
-    text = fusionbench("show", "mine", "--plugins", tmp_path).stdout
+    text = fusionbench("--plugins", tmp_path, "show", "mine").stdout
     assert "agrees with HaowenBai/TDFusion (VIF) on 3 images: measured <= 2e-11, claimed 1e-09" in text
     assert claim not in text
     assert "agrees with the published TNO sheet (VIF) to rtol 2e-08" in text
@@ -174,7 +172,7 @@ def test_merge_names_conflicts(tree: Path, tmp_path: Path) -> None:
 
 def test_reproduce(tree: Path, tmp_path: Path) -> None:
     run(tree, tmp_path / "r")
-    result = tmp_path / "r/tables/msrs-fusion@v1.partial-4-of-361.json"
+    result = tmp_path / "r/tables/msrs-fusion@v1.partial-4-of-361.selected.json"
     done = fusionbench("reproduce", result, "--data-root", tree)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 means compared: all the same" in done.stdout

@@ -33,7 +33,7 @@ def test_partial_split_says_so(tree: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "warning: msrs test: 4 of 361 pairs, partial" in done.stderr
     names = sorted(tables(tmp_path / "r"))
-    assert names == [f"msrs-fusion@v1.partial-4-of-361.{s}" for s in ("csv", "json", "md", "tex")]
+    assert names == [f"msrs-fusion@v1.partial-4-of-361.selected.{s}" for s in ("csv", "json", "md", "tex")]
     assert "4 of 361 pairs, partial" in tables(tmp_path / "r")[names[2]].decode()
 
 
@@ -113,7 +113,7 @@ def test_a_bad_pair_stops_nothing(tree: Path, tmp_path: Path, spoil) -> None:
     assert ident in lines[0]
     assert message in lines[0]
     assert "Traceback" not in done.stderr
-    text = tables(tmp_path / "r")["msrs-fusion@v1.partial-3-of-361.md"].decode()
+    text = tables(tmp_path / "r")["msrs-fusion@v1.partial-3-of-361.selected.md"].decode()
     assert "3 of 361 pairs" in text
     assert f"Excluded image {ident}" in text
 
@@ -128,7 +128,7 @@ def test_mended_data_needs_no_fresh_start(tree: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "2 images fused, 6 kept" in done.stderr
     run(tree, tmp_path / "fresh")
-    name = "msrs-fusion@v1.partial-4-of-361.md"
+    name = "msrs-fusion@v1.partial-4-of-361.selected.md"
     assert tables(tmp_path / "r")[name] == tables(tmp_path / "fresh")[name]
 
 

@@ -124,8 +124,10 @@ def test_committed_tables_name_their_origin() -> None:
         facts = json.loads(path.with_name(path.stem + ".provenance.json").read_text())
         shown = json.loads(path.read_text())
         assert len(facts["pairs"]) == shown["images"]
-        assert facts["run"]["commit"], path.name
-        assert {"command", "libraries", "hardware", "started", "wall_seconds"} <= facts["run"].keys()
+        assert facts["runs"], path.name
+        for run in facts["runs"]:
+            assert run["commit"], path.name
+            assert {"command", "libraries", "hardware", "started", "wall_seconds"} <= run.keys()
         assert all(len(e["code"]) == 64 for e in facts["entries"])
         assert {r["id"] for r in shown["rows"]} == {e["id"] for e in facts["entries"]}
         assert str(REPO.parent) not in json.dumps(facts)
