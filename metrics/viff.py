@@ -24,7 +24,7 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
     ``c = 1e-7 ln 10``; the value is ``(VIFF_1 + .15 VIFF_3 + VIFF_4) / 2.15``.
 
     From 0 up; higher is better. Not to be confused with VIF, which some programs call VIFF.
-    Han, Cai, Cao and Xu, Information Fusion 14(2), 2013. float32 input agrees with float64 to 5e-5.
+    Han, Cai, Cao and Xu, Information Fusion 14(2), 2013. Computed in float64 for float32 input too.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 41 x 41 (otherwise NaN).
@@ -37,9 +37,11 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
     Raises:
         ValueError: when the shapes differ.
     """
-    f, a, b = aligned(fused, ir, vis)
+    given = aligned(fused, ir, vis)
+    kind = given[0].x.dtype
+    f, a, b = (p.double() for p in given)  # a flat source leaves float32 nothing but rounding
     if f.smaller(41):
-        return f.undefined()
+        return f.undefined().to(kind)
     total = torch.zeros_like(f.x[:, 0, 0])
     for scale, weight in enumerate(WEIGHTS):
         if weight:
@@ -48,7 +50,7 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
             seen, there = torch.where(chosen, seen_b, seen_a).log1p_(), torch.where(chosen, all_b, all_a)
             c = 1e-7 * 2.302585092994046 * seen[0].numel()
             total += weight * (seen.sum((-2, -1)) + c) / (there.sum((-2, -1)) + c)
-    return total
+    return total.to(kind)
 
 
 def _fidelity(f: Planes, source: Planes, scale: int) -> tuple[Tensor, Tensor, Tensor]:

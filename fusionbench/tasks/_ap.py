@@ -1,0 +1,294 @@
+"""Average precision of boxes: pycocotools' protocol and PASCAL VOC's, with confidence, NMS and interpolation named."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything that moves an average precision.
+
+    Attributes:
+        confidence: boxes with a lower score are dropped.
+        nms: boxes that overlap a better one of their class by more than this IoU are dropped; None: the boxes are
+            taken as the network gave them. Boxes that went through a stricter NMS are not brought back.
+        per_image: most boxes of an image, all classes together, best first; None: no limit.
+        per_class: most boxes of an image and class.
+        ious: thresholds a match must reach.
+        match: ``coco``: a box takes the free object it overlaps most. ``voc``: a box stands for the object it
+            overlaps most, and is false where that is taken; difficult objects count neither way; corner pixels are
+            inside (widths are ``x2 - x1 + 1``).
+        interpolation: ``101``: mean of the precision envelope at recall 0, .01, .., 1 (COCO). ``all``: area under
+            the envelope (VOC 2010 and later). ``11``: mean at 0, .1, .., 1 (VOC 2007).
+        used_by: evaluators with this protocol, and what of it is not reproduced.
+    """
+
+    confidence: float = 0.0
+    nms: float | None = None
+    per_image: int | None = None
+    per_class: int = 100
+    ious: tuple[float, ...] = COCO_IOUS
+    match: str = "coco"
+    interpolation: str = "101"
+    used_by: str = ""
+
+
+_TDFUSION = Protocol(0.05, 0.5, 100, 100, used_by="TDFusion (bubbliiiing/yolov8-pytorch), which prints AP50")
+PROTOCOLS = {
+    "coco": Protocol(used_by="pycocotools, mmdetection CocoMetric"),
+    "yolov5": Protocol(
+        0.001, 0.6, 300, 300, used_by="YOLOv5 val.py's settings (CLDyN); matching and interpolation are pycocotools'"
+    ),
+    "tdfusion": _TDFUSION,
+    "voc": replace(
+        _TDFUSION,
+        ious=(0.5,),
+        match="voc",
+        interpolation="all",
+        used_by="PASCAL VOC devkit 2010 and later; TDFusion where pycocotools is absent",
+    ),
+    "voc2007": replace(_TDFUSION, ious=(0.5,), match="voc", interpolation="11", used_by="PASCAL VOC devkit of 2007"),
+}
+
+
+class Scored(NamedTuple):
+    """The boxes and objects of one image, as :meth:`AveragePrecision.update` takes them, as arrays."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    true_boxes: np.ndarray
+    true_labels: np.ndarray
+    difficult: np.ndarray
+
+
+class AveragePrecision:
+    """Average precision over a data set, under every protocol of :data:`PROTOCOLS`.
+
+    For each class and IoU threshold the boxes of all images are walked from the best score down; a box that matches
+    an object of its class is true, else false. Recall is true/objects, precision is true/walked, and AP is the mean
+    or area of the envelope of precision over recall. 0 to 1, higher is better. Equal scores keep the order in which
+    images and boxes were added. A class without objects has no AP (NaN) and is left out of the mean.
+
+    Lin et al., ECCV 2014, as computed by pycocotools 2; Everingham et al., IJCV 88, 2010, section 4.2.
+
+    Args:
+        classes: number of classes.
+        protocols: names from :data:`PROTOCOLS`.
+
+    Raises:
+        ValueError: an unknown protocol.
+    """
+
+    def __init__(self, classes: int, protocols: tuple[str, ...] = ("coco", "yolov5", "tdfusion", "voc")) -> None:
+        unknown = [name for name in protocols if name not in PROTOCOLS]
+        if unknown:
+            raise ValueError(f"protocols are {', '.join(PROTOCOLS)}, got {unknown[0]!r}")
+        self.classes = classes
+        self.protocols = tuple(protocols)
+        self.images: list[Scored] = []
+
+    def update(
+        self,
+        boxes: Tensor | np.ndarray,
+        scores: Tensor | np.ndarray,
+        labels: Tensor | np.ndarray,
+        true_boxes: Tensor | np.ndarray,
+        true_labels: Tensor | np.ndarray,
+        difficult: Tensor | np.ndarray | None = None,
+    ) -> None:
+        """Add one image.
+
+        Args:
+            boxes: predicted, ``[N,4]``: left, top, right, bottom in pixels of the label.
+            scores: ``[N]``.
+            labels: ``[N]``, class index from 0.
+            true_boxes: ``[M,4]``.
+            true_labels: ``[M]``.
+            difficult: ``[M]``, objects that VOC does not count; COCO's protocol has no such flag and counts them.
+
+        Raises:
+            ValueError: lengths differ, a number is not finite, a label is no class, or a true box has no extent.
+        """
+        found, truth = _array(boxes, np.float64).reshape(-1, 4), _array(true_boxes, np.float64).reshape(-1, 4)
+        flags = np.zeros(len(truth), bool) if difficult is None else _array(difficult, bool)
+        score = _array(scores, np.float64)
+        label, true_label = _array(labels, np.int64), _array(true_labels, np.int64)
+        if not len(found) == len(score) == len(label) or not len(truth) == len(true_label) == len(flags):
+            raise ValueError("boxes, scores and labels of an image have one length")
+        if not (np.isfinite(found).all() and np.isfinite(score).all() and np.isfinite(truth).all()):
+            raise ValueError("a box or score is NaN or infinite")
+        for ids in (label, true_label):
+            if len(ids) and not (ids.min() >= 0 and ids.max() < self.classes):
+                raise ValueError(f"box labels are 0 to {self.classes - 1}, got {ids.min()} to {ids.max()}")
+        if (truth[:, 2:] < truth[:, :2]).any():
+            raise ValueError("a true box ends before it begins; boxes are left, top, right, bottom")
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2])  # what a young network predicts has no area
+        self.images.append(Scored(found, score, label, truth, true_label, flags))
+
+    def merge(self, other: AveragePrecision) -> None:
+        """Add the images of another process or part of the data set, after these."""
+        if self.classes != other.classes:
+            raise ValueError("only results of the same classes can be added")
+        self.images += other.images
+
+    def per_class(self, protocol: str = "coco") -> np.ndarray:
+        """AP of each class at each of the protocol's IoU thresholds, float64 ``[classes, thresholds]``."""
+        rule = PROTOCOLS[protocol]
+        images = []
+        for image in self.images:
+            boxes, scores, labels = kept(image.boxes, image.scores, image.labels, rule)
+            images.append(image._replace(boxes=boxes, scores=scores, labels=labels))
+        return (_coco if rule.match == "coco" else _voc)(images, self.classes, rule)
+
+    def compute(self) -> dict[str, float]:
+        """Means over the classes that have objects, for each protocol.
+
+        Returns:
+            ``ap@NAME`` (mean over the protocol's thresholds: AP50:95, for VOC the one at .5), ``ap50@NAME`` and,
+            where .75 is one of the thresholds, ``ap75@NAME``. NaN when there is no object at all.
+        """
+        result = {}
+        for name in self.protocols:
+            table, ious = self.per_class(name), PROTOCOLS[name].ious
+            table = table[~np.isnan(table).any(1)]
+            mean = table.mean(0) if len(table) else np.full(len(ious), np.nan)
+            result[f"ap@{name}"] = float(mean.mean())
+            for at in (0.5, 0.75):
+                if at in ious:
+                    result[f"ap{at * 100:.0f}@{name}"] = float(mean[ious.index(at)])
+        return result
+
+
+def kept(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rule: Protocol
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The boxes, scores and labels of an image that a protocol scores, best first."""
+    chosen = np.flatnonzero(scores >= rule.confidence)
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+    if rule.nms is not None:
+        chosen = chosen[suppressed(boxes[chosen], labels[chosen], rule.nms)]
+    chosen = chosen[: rule.per_image]
+    return boxes[chosen], scores[chosen], labels[chosen]
+
+
+def suppressed(boxes: np.ndarray, labels: np.ndarray, threshold: float) -> np.ndarray:
+    """Greedy non-maximum suppression within each class.
+
+    Args:
+        boxes: ``[N,4]``, best first.
+        labels: ``[N]``.
+        threshold: a box is dropped where its IoU with a kept one of its class is greater.
+
+    Returns:
+        bool ``[N]``, the boxes that are kept.
+    """
+    keep = np.ones(len(boxes), bool)
+    for c in np.unique(labels):
+        rest = np.flatnonzero(labels == c)
+        while len(rest) > 1:
+            overlap = iou(boxes[rest[:1]], boxes[rest[1:]])[0] > threshold
+            keep[rest[1:][overlap]] = False
+            rest = rest[1:][~overlap]
+    return keep
+
+
+def iou(a: np.ndarray, b: np.ndarray, pixel: float = 0) -> np.ndarray:
+    """Intersection over union of every box of ``[N,4]`` with every one of ``[M,4]``: ``[N,M]``.
+
+    Boxes without area overlap nothing. `pixel` is added to widths and heights (1 where the corners are inside).
+    """
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(high - low + pixel, 0, None).prod(-1)
+    area_a, area_b = (np.clip(x[:, 2:] - x[:, :2] + pixel, 0, None).prod(-1) for x in (a, b))
+    union = area_a[:, None] + area_b[None] - inter
+    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+
+
+def _array(values: Any, dtype: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()  # numpy has no bfloat16
+    return np.array(values, dtype)
+
+
+def _coco(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
+    """AP ``[classes, thresholds]`` by pycocotools."""
+    if not images:
+        return np.full((classes, len(rule.ious)), np.nan)
+    from pycocotools.cocoeval import COCOeval
+
+    truths: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    founds: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    number = 0
+    for image, (boxes, scores, labels, true_boxes, true_labels, _) in enumerate(images):
+        for into, rows, ids, values in ((truths, true_boxes, true_labels, None), (founds, boxes, labels, scores)):
+            for i, ((x1, y1, x2, y2), c) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
+                number += 1  # ids from 1: 0 is "no match" there
+                entry = {"id": number, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+                more = {"iscrowd": 0, "ignore": 0} if values is None else {"score": float(values[i])}
+                into[image, c].append(entry | more)
+
+    class Evaluation(COCOeval):
+        def _prepare(self) -> None:
+            self._gts, self._dts = truths, founds
+            self.evalImgs: Any = defaultdict(list)
+            self.eval: Any = {}
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        evaluation = Evaluation(iouType="bbox")
+        settings = evaluation.params
+        settings.imgIds, settings.catIds = list(range(len(images))), list(range(classes))
+        settings.maxDets, settings.iouThrs = [rule.per_class], np.array(rule.ious)
+        settings.areaRng, settings.areaRngLbl = [[0, float("inf")]], ["all"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # [thresholds, recalls, classes], -1 for no objects
+    return np.where(precision[:, 0] < 0, np.nan, precision.mean(1)).T
+
+
+def _voc(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
+    """AP ``[classes, thresholds]`` as the VOC devkit computes it."""
+    table = np.full((classes, len(rule.ious)), np.nan)
+    for c in range(classes):
+        score, overlap, target, hard = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)], [np.zeros(0, bool)]
+        for boxes, scores, labels, true_boxes, true_labels, difficult in images:
+            mine, theirs = np.flatnonzero(labels == c)[: rule.per_class], true_labels == c
+            table_of = iou(boxes[mine], true_boxes[theirs], pixel=1)
+            if not theirs.any():
+                table_of = np.zeros((len(mine), 1))  # nothing to reach
+            score.append(scores[mine])
+            overlap.append(table_of.max(1))
+            target.append(table_of.argmax(1) + sum(map(len, hard)))
+            hard.append(difficult[theirs])
+        is_hard = np.concatenate(hard)
+        total = int((~is_hard).sum())
+        if not total:
+            continue
+        order = np.argsort(-np.concatenate(score), kind="stable")
+        best, objects = np.concatenate(overlap)[order], np.concatenate(target)[order]
+        for column, threshold in enumerate(rule.ious):
+            hits = np.flatnonzero(best >= threshold)
+            true, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
+            true[hits[np.unique(objects[hits], return_index=True)[1]]] = True  # the first box on each object
+            counted[hits[is_hard[objects[hits]]]] = False
+            rights = np.cumsum(true[counted])
+            table[c, column] = _area(rights / total, rights / np.arange(1, len(rights) + 1), rule.interpolation)
+    return table
+
+
+def _area(recall: np.ndarray, precision: np.ndarray, interpolation: str) -> float:
+    envelope = np.maximum.accumulate(np.append(precision, 0)[::-1])[::-1]  # best precision at this recall or more
+    if interpolation == "11":
+        return float(envelope[np.searchsorted(recall, np.arange(11) / 10, side="left")].mean())
+    return float((np.diff(recall, prepend=0) * envelope[:-1]).sum())

@@ -1,0 +1,154 @@
+"""YOLOv8's anchor-free head, registered with mmdetection. Imported after :func:`._mm.load`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.dense_heads.gfl_head import Integral
+from mmdet.models.losses.gfocal_loss import distribution_focal_loss
+from mmdet.models.losses.iou_loss import ciou_loss
+from mmdet.models.task_modules.prior_generators import MlvlPointGenerator
+from mmdet.models.utils import filter_scores_and_topk
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import distance2bbox
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from .assign import task_aligned
+from .yolo import conv, precise, scaled
+
+
+@MODELS.register_module(name="FusionbenchYOLOv8Head", force=True)
+class YOLOv8Head(BaseDenseHead):
+    """Decoupled head: class scores, and for each side of the box a distribution over 16 distances in strides.
+
+    Loss: binary cross entropy of the classes against task-aligned target scores, CIoU and distribution focal loss
+    (Li et al. 2020) of the assigned points weighted with those scores; each over the sum of the target scores.
+
+    Args:
+        num_classes: number of classes.
+        width: factor on the channels.
+        strides: of the levels.
+        bins: distances 0..bins-1.
+        gains: of classes, CIoU and distribution loss.
+        topk: points per object.
+    """
+
+    box: Any
+    cls: Any
+
+    def __init__(
+        self,
+        num_classes: int,
+        width: float,
+        strides: Sequence[int] = (8, 16, 32),
+        bins: int = 16,
+        gains: Sequence[float] = (0.5, 7.5, 1.5),
+        topk: int = 10,
+        train_cfg: Any = None,
+        test_cfg: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_classes, self.strides, self.bins, self.gains, self.topk = num_classes, strides, bins, gains, topk
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+        channels = scaled(width, 1, "v8")[0][2:]
+        side = max(16, channels[0] // 4, 4 * bins)
+        wide = max(channels[0], min(num_classes, 100))
+        self.box = nn.ModuleList(
+            nn.Sequential(conv(c, side, 3), conv(side, side, 3), nn.Conv2d(side, 4 * bins, 1)) for c in channels
+        )
+        self.cls = nn.ModuleList(
+            nn.Sequential(conv(c, wide, 3), conv(wide, wide, 3), nn.Conv2d(wide, num_classes, 1)) for c in channels
+        )
+        self.integral = Integral(bins - 1)
+        self.points = MlvlPointGenerator(list(strides), offset=0.5)
+
+    def init_weights(self) -> None:
+        """Biases from which the boxes start small and the scores low (about 5 objects in 640x640)."""
+        super().init_weights()
+        for box, cls, stride in zip(self.box, self.cls, self.strides, strict=True):
+            nn.init.constant_(box[-1].bias, 1.0)
+            nn.init.constant_(cls[-1].bias, math.log(5 / self.num_classes / (640 / stride) ** 2))
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits ``[B,classes,H_i,W_i]`` and distance distributions ``[B,4*bins,H_i,W_i]`` of each level."""
+        return (
+            [precise(head(x)) for head, x in zip(self.cls, levels, strict=True)],
+            [precise(head(x)) for head, x in zip(self.box, levels, strict=True)],
+        )
+
+    def _flat(self, scores: list[Tensor], sides: list[Tensor]) -> tuple[Tensor, ...]:
+        """Logits ``[B,P,classes]``, distributions ``[B,P,4*bins]``, boxes ``[B,P,4]``, points and strides ``[P,4]``."""
+        priors = self.points.grid_priors(
+            [s.shape[2:] for s in scores], dtype=scores[0].dtype, device=scores[0].device, with_stride=True
+        )
+        where = torch.cat(priors)
+        logits = torch.cat([s.flatten(2) for s in scores], 2).transpose(1, 2)
+        spread = torch.cat([s.flatten(2) for s in sides], 2).transpose(1, 2)
+        distance = self.integral(spread).view(*spread.shape[:2], 4) * where[:, 2:3]
+        return logits, spread, distance2bbox(where[None, :, :2].expand(len(logits), -1, -1), distance), where
+
+    def loss_by_feat(
+        self,
+        scores: list[Tensor],
+        sides: list[Tensor],
+        batch_gt_instances: Sequence[InstanceData],
+        batch_img_metas: Sequence[dict],
+        batch_gt_instances_ignore: Any = None,
+    ) -> dict[str, Tensor]:
+        """``loss_cls``, ``loss_box`` and ``loss_dfl``."""
+        logits, spread, boxes, where = self._flat(scores, sides)
+        owners, targets = [], []
+        for one, box, gt in zip(logits.detach(), boxes.detach(), batch_gt_instances, strict=True):
+            owner, target = task_aligned(one.sigmoid(), box, where[:, :2], gt.bboxes, gt.labels, self.topk)
+            owners.append(owner)
+            targets.append(target)
+        image, point = (torch.stack(owners) >= 0).nonzero(as_tuple=True)
+        weight = torch.stack(targets)[image, point]
+        thing = torch.stack(owners)[image, point]
+        first = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances)], device=thing.device).cumsum(0)
+        thing = thing + first[image]
+        gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])[thing]
+        gt_labels = torch.cat([gt.labels for gt in batch_gt_instances])[thing]
+        wanted = torch.zeros_like(logits)
+        wanted[image, point, gt_labels] = weight.to(wanted)
+        total = weight.sum().clamp(min=1)
+
+        cls = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / total
+        box = (ciou_loss(boxes[image, point], gt_boxes, reduction="none") * weight).sum() / total
+        stride, centre = where[point, 2:3], where[point, :2]
+        truth = torch.cat((centre - gt_boxes[:, :2], gt_boxes[:, 2:] - centre), 1) / stride
+        truth = truth.clamp(0, self.bins - 1.01)
+        spread = spread[image, point].reshape(-1, self.bins)
+        per_side = distribution_focal_loss(spread, truth.flatten(), reduction="none")
+        dfl = (per_side.view(-1, 4).mean(1) * weight).sum() / total
+        return {
+            "loss_cls": self.gains[0] * cls,
+            "loss_box": self.gains[1] * box,
+            "loss_dfl": self.gains[2] * dfl,
+        }
+
+    def predict_by_feat(
+        self,
+        scores: list[Tensor],
+        sides: list[Tensor],
+        batch_img_metas: Sequence[dict],
+        cfg: Any = None,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> list[InstanceData]:
+        """Boxes above the threshold, every class for itself, after non-maximum suppression."""
+        cfg = cfg or self.test_cfg
+        logits, _, boxes, _ = self._flat(scores, sides)
+        results = []
+        for one, box, meta in zip(logits.sigmoid(), boxes, batch_img_metas, strict=True):
+            score, label, index, _ = filter_scores_and_topk(one, cfg.score_thr, cfg.nms_pre)
+            found = InstanceData(bboxes=box[index], scores=score, labels=label)
+            results.append(self._bbox_post_process(found, cfg, rescale, with_nms, meta))
+        return results
