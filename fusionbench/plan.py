@@ -150,10 +150,11 @@ def make_plan(request: Request) -> Plan:
             skipped.append(found)
         else:
             sources.append(found)
-    if twice := [s for i, s in enumerate(sources) if s.label in {o.label for o in sources[:i]}]:
-        raise FusionbenchError(
-            f"{twice[0].dataset.root}: a second dataset called {twice[0].label}; score it into another --out"
-        )
+    for i, source in enumerate(sources):
+        if source.label in {o.label for o in sources[:i]}:
+            raise FusionbenchError(
+                f"{source.dataset.root}: a second dataset called {source.label}; score it into another --out"
+            )
     if not sources:
         raise FusionbenchError(
             f"no images under {data_root(request.data_root)}: name a data folder with --data-root or FUSIONBENCH_DATA "

@@ -103,7 +103,7 @@ def _moments(p: Planes, index: str) -> tuple[Tensor, Tensor]:
     def compute() -> tuple[Tensor, Tensor]:
         mean = _mean(p, index)
         variance = torch.addcmul(_mean(p, index, p), mean, mean, value=-1)
-        return mean, nnf.threshold_(variance, 1e-8, 0)
+        return mean, nnf.threshold_(variance, 1e-8, 0)  # type: ignore[attr-defined]
 
     return p.once(("piella", index), compute)
 

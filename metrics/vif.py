@@ -105,7 +105,7 @@ def _scales(p: Planes, form: tuple[bool, str]) -> list[tuple[Tensor, Tensor, Ten
                 square.clamp_(max=255)
             mean = _smooth(x, n, kernel)
             variance = torch.addcmul(_smooth(square, n, kernel), mean, mean, value=-1)
-            out.append((x, mean, nnf.threshold_(variance, EPS, 0)))
+            out.append((x, mean, nnf.threshold_(variance, EPS, 0)))  # type: ignore[attr-defined]
         return out
 
     return p.once(("vif scales", form), compute)
