@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -277,3 +278,126 @@ def test_an_output_folder_that_cannot_be_written(tree: Path, tmp_path: Path) -> 
     assert done.returncode == 2
     assert done.stderr.count("error:") == 1
     assert "Traceback" not in done.stderr
+
+
+# --- found by review: each of these once gave a wrong number or a lost result --------------------------------------
+
+
+def metric_plugin(folder: Path, options: str = "{}", version: str = "1", code: str = "") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.toml").write_text(
+        f'kind = "metric"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "mine"\nversion = "{version}"\n'
+        'direction = "up"\nrange = [0.0, inf]\ndefault = "a"\n'
+        f'[variants.a]\nformula = "f"\noptions = {options}\n'
+    )
+    (folder / "mine.py").write_text(
+        code or "def mine(fused, ir, vis, k=1.0):\n    return fused.x.double().mean((1, 2)) * k\n"
+    )
+
+
+def mine(tree: Path, out: Path, plugins: Path) -> float:
+    done = fusionbench(
+        *("--plugins", plugins, "eval", "--methods=average", "--metrics=mine", "--datasets=msrs", "--data-root", tree),
+        *("--out", out, "--json"),
+    )
+    return json.loads(done.stdout)["tables"][0]["rows"][0]["scores"]["mine@a"]["mean"]
+
+
+def test_a_variants_options_and_version_are_part_of_the_key(tree: Path, tmp_path: Path) -> None:
+    metric_plugin(tmp_path / "p")
+    first = mine(tree, tmp_path / "r", tmp_path / "p")
+    metric_plugin(tmp_path / "p", "{k = 100.0}", "2")
+    assert mine(tree, tmp_path / "r", tmp_path / "p") == pytest.approx(100 * first)
+
+
+def test_one_broken_metric_leaves_the_others(tree: Path, tmp_path: Path) -> None:
+    metric_plugin(tmp_path / "p", code="def mine(fused, ir, vis):\n    raise RuntimeError('boo')\n")
+    done = fusionbench(
+        *("--plugins", tmp_path / "p", "eval", "--methods=average", "--metrics=en,mine", "--datasets=msrs"),
+        *("--data-root", tree, "--out", tmp_path / "r"),
+    )
+    assert done.returncode == 1
+    assert "| Method | EN@bits ↑ | Average rank ↓ |" in done.stdout
+    assert "error: mine@a: left out, it failed: RuntimeError: boo" in done.stderr
+
+
+def test_a_method_that_wants_a_missing_file_leaves_the_others(tree: Path, tmp_path: Path) -> None:
+    from tests.harness.test_cards import plugin
+
+    for error in ("OSError('no table.bin')", "SystemExit(3)"):
+        body = "from fusionbench.method import Method\n\n\nclass Mine(Method):\n"
+        body += f"    def fuse(self, *a):\n        raise {error}\n"
+        plugin(tmp_path / "p", code=body)
+        done = run(tree, tmp_path / "r", methods="--methods=average,mine", FUSIONBENCH_PLUGINS=str(tmp_path / "p"))
+        assert done.returncode == 1
+        assert "| average |" in done.stdout
+        assert "No row for mine: 4 images failed" in done.stdout
+
+
+def test_images_that_are_gone_leave_the_table(tree: Path, tmp_path: Path) -> None:
+    run(tree, tmp_path / "r")
+    for role in ("ir", "vi"):
+        sorted((tree / "MSRS/test" / role).iterdir())[0].unlink()
+    run(tree, tmp_path / "r")
+    assert "3 of 361 pairs" in fusionbench("leaderboard", "--out", tmp_path / "r").stdout
+
+
+def test_undefined_values_are_left_out_for_every_row(tree: Path, tmp_path: Path) -> None:
+    """K copies the infrared image twice, where SCD has no value; on the others K and L are the same pictures."""
+    names = sorted(p.name for p in (tree / "MSRS/test/ir").iterdir())
+    for who in "KL":
+        (tmp_path / who).mkdir()
+        for name in names:
+            ir, vis = (Image.open(tree / "MSRS/test" / role / name).convert("L") for role in ("ir", "vi"))
+            mixed = Image.blend(ir, vis, 0.3)
+            (ir if who == "K" and name in names[:2] else mixed).save(tmp_path / who / name)
+    done = fusionbench(
+        *("eval", f"--images=K={tmp_path / 'K'}", f"--images=L={tmp_path / 'L'}", "--metrics=scd", "--datasets=msrs"),
+        *("--data-root", tree, "--out", tmp_path / "r", "--json"),
+    )
+    table = json.loads(done.stdout)["tables"][0]
+    cells = [r["scores"]["scd@sum"] for r in table["rows"]]
+    assert cells[0] == cells[1]
+    assert cells[0]["n"] == 2
+    assert cells[0]["rank"] == 1.5
+    assert any("2 of 4 images are left out for all ranked rows" in note for note in table["notes"])
+
+
+def test_equal_requests_count_once(tree: Path, tmp_path: Path) -> None:
+    done = fusionbench(
+        *("eval", "--methods=gff,gff[r1=45]", "--metrics=en,en", "--datasets=msrs,msrs", "--data-root", tree),
+        *("--out", tmp_path / "r", "--json"),
+    )
+    (table,) = json.loads(done.stdout)["tables"]
+    assert len(table["rows"]) == len(table["metrics"]) == 1
+    done = fusionbench(
+        *("eval", f"--images=A={tree}", f"--images=A={tmp_path}", "--datasets=msrs", "--data-root", tree),
+        *("--out", tmp_path / "r"),
+    )
+    assert "two entries would have this id" in done.stderr
+
+
+def test_a_flat_data_root_is_no_tno(tree: Path, tmp_path: Path) -> None:
+    done = fusionbench(
+        "eval", "--methods=average", "--metrics=en", "--data-root", tree / "MSRS/test", "--out", tmp_path / "r"
+    )
+    assert "Protocol folder-fusion@v1" in done.stdout
+    assert done.stdout.count("Protocol") == 1
+
+
+def test_a_narrower_run_keeps_the_whole_table(tree: Path, tmp_path: Path) -> None:
+    fusionbench("eval", "--methods=average,visible", "--datasets=msrs", "--data-root", tree, "--out", tmp_path / "r")
+    whole = tables(tmp_path / "r")
+    run(tree, tmp_path / "r", methods="--methods=average")
+    after = tables(tmp_path / "r")
+    assert {n: after[n] for n in whole} == whole
+    assert "msrs-fusion@v1.partial-4-of-361.selected.md" in after
+
+
+def test_a_list_file_as_split(tree: Path, tmp_path: Path) -> None:
+    names = sorted(p.stem for p in (tree / "MSRS/test/ir").iterdir())[:2]
+    (tmp_path / "mine.txt").write_text("\n".join(names) + "\n")
+    done = run(tree, tmp_path / "r", "--split", tmp_path / "mine.txt")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"Protocol msrs-fusion@v1\+split=mine-[0-9a-f]{8}:", done.stdout)
+    assert str(tmp_path) not in done.stdout
