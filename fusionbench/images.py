@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import threading
 import zlib
@@ -33,6 +34,7 @@ def open_image(path: Path) -> Image.Image:
         DataError: when the file is missing, empty, truncated, no image, or holds more than 8 bits a channel.
     """
     try:
+        _regular(path)
         with open(path, "rb") as file:
             image = Image.open(file)
             if image.mode in ("I", "F") or image.mode.startswith("I;") or _raw_mode(image).find(";16") > 0:
@@ -46,6 +48,12 @@ def open_image(path: Path) -> Image.Image:
     except _BROKEN as error:
         raise DataError(f"{path}: unreadable or truncated image ({error}); fetch it again") from None
     return image
+
+
+def _regular(path: str | Path) -> None:
+    """Raise for a pipe or a device: reading it would wait for ever."""
+    if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: not a regular file but a pipe or a device; save the image as a file")
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -87,6 +95,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         DataError: when it is no image.
     """
     try:
+        _regular(path)
         with Image.open(path) as image:
             return image.size
     except _BROKEN as error:
