@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 
 from fusionbench.entries import entries
 from fusionbench.errors import FusionbenchError
-from fusionbench.plan import Request, make_plan
-from fusionbench.render import markdown
+from fusionbench.plan import Request, check_rule, make_plan
+from fusionbench.render import markdown, plain
 from fusionbench.runner import Outcome, fuse_pair, run
 from fusionbench.store import Store
 from fusionbench.tables import Table, build
@@ -35,7 +34,7 @@ class Result:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """All tables as plain data."""
-        return [t.to_dict() for t in self.tables]
+        return [plain(t.to_dict()) for t in self.tables]
 
 
 def evaluate(
@@ -70,6 +69,13 @@ def evaluate(
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
+    from fusionbench.cli.evaluate import check_device
+
+    if limit is not None and limit < 1:
+        raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
+    if jobs < 0:
+        raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
+    check_device(device)
     request = Request(
         tuple(methods),
         tuple(datasets),
@@ -108,22 +114,33 @@ def fuse(
         uint8 ``[H,W]`` or ``[H,W,3]``.
 
     Raises:
-        FusionbenchError: unknown method, or weights that are not at hand.
+        FusionbenchError: unknown method or rule, weights that are not at hand or not chosen, arrays of another type or
+            shape, or a method that fails on this pair.
     """
+    from fusionbench.cli.evaluate import check_device
     from fusionbench.images import grey
     from fusionbench.output import RULES, OutputRule
 
+    check_rule(output_rule)
+    check_device(device)
+    for name, x in (("ir", ir), ("vis", vis)):
+        x = np.asarray(x)
+        if x.dtype != np.uint8 or not (x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (1, 3))) or not x.size:
+            raise FusionbenchError(f"{name} is {x.dtype} of shape {x.shape}; needs uint8 [H,W] or [H,W,3]")
+    ir, vis = np.asarray(ir), np.asarray(vis)
+    if ir.shape[:2] != vis.shape[:2]:
+        raise FusionbenchError(f"ir is {ir.shape[:2]} but vis is {vis.shape[:2]}; pairs must be aligned")
     found, missing = entries(method, output_rule)
     if not found:
         raise FusionbenchError("; ".join(map(str, missing)))
+    if len(found) > 1:
+        raise FusionbenchError(f"{method} has several weights here: choose one of {', '.join(e.id for e in found)}")
     entry = found[0]
     rule = OutputRule(**entry.card.data.get("output", {})) if output_rule == "released" else RULES[output_rule]
     a, b = (np.ascontiguousarray(x[None] if x.ndim == 2 else x.transpose(2, 0, 1)) for x in (ir, vis))
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
-    picture = fuse_pair(entry.build(device), rule, grey(a), b, device)
+    try:
+        picture = fuse_pair(entry.build(device), rule, grey(a), b, device)
+    except ValueError as error:
+        raise FusionbenchError(f"{entry.id}: {error}") from error
     return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
-
-
-def cpu_jobs(jobs: int) -> int:
-    """Number of images worked on at once: `jobs`, or all processors for 0."""
-    return jobs or os.cpu_count() or 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import time
@@ -14,6 +17,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,7 +30,12 @@ if TYPE_CHECKING:
     from fusionbench.data import Dataset
 
 BLOCK = 1 << 20
+OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # not the archive's fault
 Progress = Callable[[int, int | None], None]
+
+
+class TargetError(DataError):
+    """The place to unpack to is at fault and not the archive, which is worth keeping."""
 
 
 def instructions(entry: Card) -> str:
@@ -92,7 +101,7 @@ def download(
         if sha256 is None or _sha256(target) == sha256.lower():
             return target
         raise DataError(f"{target} exists with another sha256 than {sha256}; move it away and try again")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make(target.parent)
     part = target.with_name(target.name + ".part")
     tag = target.with_name(target.name + ".part.etag")
     if sha256 is None and not tag.is_file():
@@ -106,7 +115,8 @@ def download(
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code} {error.reason}"
             if error.code < 500 and error.code not in (408, 425, 429):
-                break
+                why = "needs a login or is not public" if error.code in (401, 403) else "is wrong"
+                raise DataError(f"{url}: {reason}; the address {why}, look it up and give it with --url") from None
         except (OSError, urllib.error.URLError, EOFError, ValueError) as error:
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
         except Exception as error:  # http.client raises its own kinds
@@ -116,6 +126,13 @@ def download(
         if not reason:
             return _verified(url, part, tag, target, sha256, size)
     raise DataError(f"{url}: download failed: {reason}; run it again to go on from where it stopped")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
 
 
 def _attempt(url: str, part: Path, tag: Path, size: int | None, progress: Progress | None, timeout: float) -> str:
@@ -212,23 +229,43 @@ def extract(
     archive, target = Path(archive), Path(target)
     if not archive.is_file():
         raise DataError(f"{archive}: no such file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make(target.parent)
     limit = min(max_bytes, max(int(archive.stat().st_size * max_ratio), min(max_bytes, 64 << 20)))
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise TargetError(f"{target.parent}: cannot be written ({error.strerror}); choose another folder") from None
     try:
         try:
             _unpack(archive, temporary / "all", limit, max_files)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except BROKEN as error:
             raise DataError(f"{archive}: broken or unsupported archive ({error}); fetch it again") from None
         except OSError as error:
-            raise DataError(f"{archive}: cannot be unpacked: {error}") from None
+            kind = TargetError if error.errno in OURS else DataError
+            raise kind(f"{archive}: cannot be unpacked: {error}") from None
         root = find(temporary / "all") if find else temporary / "all"
         if root is None:
-            raise DataError(f"{archive}: the archive does not hold the expected folders; unpack it by hand")
-        _move(root, target)
+            raise DataError(f"{archive}: the archive does not hold the expected folders; get and unpack it by hand")
+        try:
+            _move(root, target)
+        except OSError as error:
+            raise TargetError(f"{target}: cannot be written ({error.strerror}); choose another folder") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
 
 
 def _unpack(archive: Path, folder: Path, limit: int, max_files: int) -> None:
@@ -297,7 +334,7 @@ def _move(source: Path, target: Path) -> None:
     files = [p for p in source.rglob("*") if p.is_file()]
     for path in files:
         if (target / path.relative_to(source)).exists():
-            raise DataError(f"{target / path.relative_to(source)} is there already; unpack into an empty folder")
+            raise TargetError(f"{target / path.relative_to(source)} is there already; unpack into an empty folder")
     for path in files:
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -334,25 +371,43 @@ def fetch(
         raise DataError(f"{entry.name}: no direct address is known; give one with --url, or:\n{instructions(entry)}")
     what = f"downloading {entry.title}"
     report = None if progress is None else lambda done, total: progress(what, done, total)
-    name = Path(urlsplit(url).path).name or f"{entry.name}.archive"
-    archive = download(url, Path(base) / ".downloads" / name, sha256 or known.get("sha256"), known.get("size"), report)
+    # Named after the address: what is left of another one under the same file name must not be taken for it.
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{Path(urlsplit(url).path).name or entry.name}"
+    hash_ = sha256 or known.get("sha256")
+    archive = Path(base) / ".downloads" / name
+    for above in (Path(base), *Path(base).parents):
+        if above.is_file():
+            raise DataError(f"{above}: a file, not a folder; name a folder with --data-root")
+    if hash_ and archive.is_file() and _sha256(archive) != hash_.lower():
+        archive.unlink()  # left over from a run with another hash
+    download(url, archive, hash_, known.get("size"), report)
 
     def find(folder: Path) -> Path | None:
         below = sorted(p for p in folder.glob("*") if p.is_dir())
-        return next((p for p in [folder, *below] if Dataset(p, entry).present()), None)
+        root = next((p for p in [folder, *below] if Dataset(p, entry).present()), None)
+        if root is not None and not hash_:
+            _verify_content(Dataset(root, entry), url)
+        return root
 
-    root = extract(archive, Path(base, *(entry.data.get("folders") or [entry.name])[:1]), find=find)
-    if not (sha256 or known.get("sha256")):
-        _verify_content(Dataset(root, entry))
+    try:
+        root = extract(archive, Path(base, *(entry.data.get("folders") or [entry.name])[:1]), find=find)
+    except TargetError as error:
+        raise DataError(f"{error}; the archive is kept as {archive}") from None
+    except DataError as error:
+        archive.unlink(missing_ok=True)
+        raise DataError(f"{error}; the archive was removed, the same command downloads it again") from None
+    archive.unlink(missing_ok=True)
+    with suppress(OSError):  # others may be in it
+        archive.parent.rmdir()
     return root
 
 
-def _verify_content(dataset: Dataset) -> None:
+def _verify_content(dataset: Dataset, url: str) -> None:
     """Compare the images with the card's content hashes: an archive that is made on request has no hash of its own."""
     for rules in dataset.card.data.get("splits", []):
         released = rules.get("content_sha256")
         if released and (found := dataset.content_hash(rules["name"])) != released:
             raise DataError(
-                f"{dataset.root}: split {rules['name']} does not hold the released images (content hash {found[:12]}, "
-                f"released {released[:12]}); see `fusionbench data check {dataset.name}={dataset.root}`"
+                f"{url}: split {rules['name']} does not hold the released images (content hash {found[:12]}, "
+                f"released {released[:12]}); nothing was unpacked"
             )

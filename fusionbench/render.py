@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from typing import Any
 
 from fusionbench.tables import Table
 
@@ -23,7 +24,14 @@ LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "×": r"$\times$",
     "–": "--",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **dict.fromkeys("«»ÐðÞþ", "?"),  # not in the fonts of a plain document
+    **dict.fromkeys("\n\r\t", " "),
 }
 
 
@@ -38,8 +46,8 @@ def markdown(table: Table, ci: bool = False) -> str:
     lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for name, cells, rank in _cells(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
-        lines.append("| " + " | ".join([name, *marked, rank]) + " |")
-    lines += ["", *(f"- {note}" for note in table.notes)] if table.notes else []
+        lines.append("| " + " | ".join([_md(name), *marked, rank]) + " |")
+    lines += ["", *(f"- {_md(note)}" for note in table.notes)] if table.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -97,7 +105,16 @@ def as_csv(table: Table, ci: bool = False) -> str:
 
 def as_json(table: Table, ci: bool = False) -> str:
     """Everything, full precision."""
-    return json.dumps(table.to_dict(ci), indent=1, sort_keys=True) + "\n"
+    return json.dumps(plain(table.to_dict(ci)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Data with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float) -> str:
@@ -126,4 +143,8 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
 
 
 def _tex(text: str) -> str:
-    return "".join(LATEX.get(c, c) for c in text)
+    return "".join(LATEX.get(c, c if " " <= c <= "~" or "\xa0" <= c <= "\xff" else "?") for c in text)
+
+
+def _md(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", "\\|")

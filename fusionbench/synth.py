@@ -55,8 +55,14 @@ def synth(
     if not rules:
         able = [n for n, c in cards("dataset").items() if "scenes" in c.data]
         raise FusionbenchError(f"--like {like}: scenes have no such layout; there are: {', '.join(able)}")
-    if out.exists() and any(out.iterdir()):
-        raise FusionbenchError(f"{out}: not empty; name a new folder, nothing is overwritten")
+    if train + test < 1:
+        raise FusionbenchError("--train 0 --test 0: nothing to draw; ask for at least one pair")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            why = "not empty" if out.is_dir() else "a file, not a folder"
+            raise FusionbenchError(f"{out}: {why}; name a new folder, nothing is overwritten")
+    except OSError as error:
+        raise storage_error(out, error) from None
     dataset: Dataset = resolve("dataset", like)(out, entry)
     counts = {"train": train, "test": test}
     conditions: dict[str, dict[str, str]] = {}

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+import re
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from fusionbench.cards import Card, card
 from fusionbench.errors import WeightsError
 from fusionbench.registry import resolve
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+_warned: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,45 @@ def sha256(path: Path) -> str:
         )
 
 
-def installed(method: str) -> list[Weights]:
-    """Checkpoints of a method that are ready to use, by name."""
-    found = []
-    for record in sorted((cache_folder() / "weights" / method).glob("*.json")):
-        found.append(Weights(path=record.with_suffix(".safetensors"), **json.loads(record.read_text())))
+def installed(method: str, warn: bool = True) -> list[Weights]:
+    """Checkpoints of a method that are ready to use, by name; a damaged record is named once on stderr and left out.
+
+    Raises:
+        WeightsError: when the cache folder is a file.
+    """
+    found, bad = _records(method)
+    for record, why in bad.items():
+        if warn and record not in _warned:
+            _warned.add(record)
+            print(f"warning: {record}: {why}", file=sys.stderr)
     return found
+
+
+def broken(method: str) -> dict[Path, str]:
+    """Damaged records of a method, each with what is wrong and what to do."""
+    return _records(method)[1]
+
+
+def _records(method: str) -> tuple[list[Weights], dict[Path, str]]:
+    folder = cache_folder() / "weights" / method
+    for above in (folder, *folder.parents):
+        if above.is_file():
+            raise WeightsError(f"{above}: a file, not a folder; move it away or set FUSIONBENCH_CACHE")
+    found: list[Weights] = []
+    bad: dict[Path, str] = {}
+    for record in sorted(folder.glob("*.json")):
+        try:
+            facts = json.loads(record.read_text(encoding="utf-8"))
+            one = Weights(path=record.with_suffix(".safetensors"), **facts)
+            kinds = {f.name: bool if f.name == "listed" else str for f in fields(Weights) if f.name != "path"}
+            if (one.method, one.name) != (method, record.stem) or any(
+                type(facts[name]) is not kind for name, kind in kinds.items()
+            ):
+                raise ValueError
+            found.append(one)
+        except (OSError, ValueError, TypeError):
+            bad[record] = f"damaged record of weights; delete it and add the checkpoint of {method} again"
+    return found, bad
 
 
 def verify(weights: Weights) -> Path:
@@ -87,16 +126,20 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
         trained_on: what it was trained on, for files the card does not list.
 
     Raises:
-        WeightsError: unreadable, pickled code, or not this network's tensors.
+        WeightsError: unreadable, pickled code, not this network's tensors, or a name that is taken.
     """
     entry = card("method", method)
     if not entry.data.get("requires_weights") and not entry.data.get("weights"):
         raise WeightsError(f"{method} takes no weights")
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
-    digest = sha256(file)
+    try:
+        digest = sha256(file)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
     known: dict[str, Any] = next((w for w in entry.data.get("weights", []) if w["sha256"] == digest), {})
-    name = name or known.get("name") or file.stem.lower()
+    name = known.get("name") or file.stem.lower() if name is None else name
+    _check_name(entry, name, digest, file)
     network = resolve("method", method)()
     state = _read(file)
     try:
@@ -104,6 +147,7 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
 
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = cache_folder() / "weights" / method
@@ -118,14 +162,29 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
         )
         record = {k: v for k, v in asdict(weights).items() if k != "path"}
         os.replace(part, target)
-        target.with_suffix(".json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    except OSError as error:
-        raise WeightsError(f"{folder}: cannot be written ({error.strerror}); set FUSIONBENCH_CACHE") from None
+        part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(part, folder / f"{name}.json")
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or _first_line(error)
+        raise WeightsError(f"{folder}: cannot be written ({why}); set FUSIONBENCH_CACHE") from None
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be a file
+            part.unlink(missing_ok=True)
     return weights
+
+
+def _check_name(entry: Card, name: str, digest: str, file: Path) -> None:
+    if not NAME.fullmatch(name):
+        raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with --name")
+    if any(w["name"] == name and w["sha256"] != digest for w in entry.data.get("weights", [])):
+        raise WeightsError(f"{file}: {name!r} is the card's name of another file; give this one another with --name")
+    if any(w.name == name and w.sha256 != digest for w in installed(entry.name)):
+        raise WeightsError(
+            f"{file}: {entry.name}[{name}] is another file; "
+            f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another --name"
+        )
 
 
 def _read(file: Path) -> Any:

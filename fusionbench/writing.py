@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from fusionbench.render import FORMATS, render
@@ -64,6 +65,7 @@ def write_text(path: Path, text: str) -> Path:
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be a file
+            part.unlink(missing_ok=True)
         raise storage_error(path, error) from None
     return path

@@ -59,13 +59,14 @@ def _environment(out: Path) -> list[Row]:
         )
     )
     parent = next(p for p in [out, *out.absolute().parents] if p.exists())
-    writable = os.access(parent, os.W_OK)
+    folder = parent.is_dir()
+    writable = folder and os.access(parent, os.W_OK)
     free = shutil.disk_usage(parent).free / 2**30
     rows.append(
         (
             "ok" if writable else "bad",
             f"results in {out}",
-            f"{free:.1f} GiB free" if writable else f"{parent} cannot be written",
+            f"{free:.1f} GiB free" if writable else f"{parent} {'cannot be written' if folder else 'is no folder'}",
             "" if writable else "choose another directory with --out",
         )
     )
@@ -105,14 +106,22 @@ def _data(root: Path | None) -> list[Row]:
 
 def _weights() -> list[Row]:
     from fusionbench.errors import WeightsError
-    from fusionbench.weights import hint, installed, verify
+    from fusionbench.weights import broken, hint, installed, verify
 
     rows: list[Row] = []
     for name, entry in cards("method").items():
         if not entry.data.get("requires_weights"):
             continue
-        here = installed(name)
-        if not here:
+        try:
+            here, bad = installed(name, warn=False), broken(name)
+        except WeightsError as error:
+            what, _, fix = str(error).partition("; ")
+            rows.append(("bad", f"weights of {name}", what, fix))
+            continue
+        for record, why in bad.items():
+            what, _, fix = why.partition("; ")
+            rows.append(("bad", f"weights {name}[{record.stem}]", f"{record}: {what}", fix))
+        if not here and not bad:
             rows.append(("note", f"weights of {name}", "none here", hint(entry)))
         for w in here:
             try:

@@ -127,7 +127,7 @@ def describe(plan: Any) -> str:
 
 def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], written: list[Path], json_: bool) -> None:
     """Tables on stdout, everything else on stderr."""
-    from fusionbench.render import markdown
+    from fusionbench.render import markdown, plain
 
     failures = [f"{d} {i} ({e}): {reason}" for (e, d, i), reason in sorted(outcome.failures.items())]
     by_metric: dict[tuple[str, str], list[str]] = {}
@@ -138,7 +138,7 @@ def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], writ
         click.echo(
             json.dumps(
                 {
-                    "tables": [t.to_dict() for t in tables],
+                    "tables": plain([t.to_dict() for t in tables]),
                     "fused": outcome.fused,
                     "scored": outcome.scored,
                     "seconds": round(outcome.seconds, 2),

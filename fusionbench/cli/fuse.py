@@ -42,6 +42,7 @@ def fuse_command(
     check_rule(output_rule)
     check_device(device)
     jobs = pairs(ir, vis, output)
+    check_targets(jobs)
     found, missing = entries(with_settings(method, settings), output_rule)
     if not found:
         raise FusionbenchError("; ".join(map(str, missing)))
@@ -57,9 +58,11 @@ def fuse_command(
         for done, (a, b, target) in enumerate(jobs, 1):
             try:
                 fuse_files(built, rule, a, b, target, device)
-            except (FusionbenchError, ValueError) as error:
+            except Exception as error:  # a method may fail in any way; the other pairs go on
                 failed += 1
-                click.echo(f"failed: {' '.join(str(error).split())}", err=True)
+                text = " ".join(str(error).split())
+                known = isinstance(error, FusionbenchError)
+                click.echo(f"failed: {text if known else f'{b}: {type(error).__name__}: {text}'}", err=True)
             bar(f"fusing {entry.id}", done, len(jobs))
     click.echo(f"{len(jobs) - failed} of {len(jobs)} fused with {entry.id} into {output}", err=True)
     if failed:
@@ -86,7 +89,7 @@ def pairs(ir: Path, vis: Path, output: Path) -> list[tuple[Path, Path, Path]]:
             raise FusionbenchError(f"{path}: no such file or folder")
     if ir.is_dir() != vis.is_dir():
         raise FusionbenchError("--ir and --vis must both be files or both be folders")
-    if ir.is_file():
+    if not ir.is_dir():
         return [(ir, vis, output / f"{vis.stem}.png" if output.is_dir() else output)]
     left, right = ({p.stem: p for p in sorted(d.iterdir()) if p.suffix.lower() in SUFFIXES} for d in (ir, vis))
     both = sorted(left.keys() & right.keys())
@@ -95,6 +98,16 @@ def pairs(ir: Path, vis: Path, output: Path) -> list[tuple[Path, Path, Path]]:
     for lone in sorted(left.keys() ^ right.keys()):
         click.echo(f"warning: {lone}: no partner, left out", err=True)
     return [(left[n], right[n], output / f"{n}.png") for n in both]
+
+
+def check_targets(jobs: list[tuple[Path, Path, Path]]) -> None:
+    """Raise when a picture would be written onto one of the sources."""
+    from fusionbench.errors import FusionbenchError
+
+    sources = {p.resolve() for a, b, _ in jobs for p in (a, b)}
+    for *_, target in jobs:
+        if target.resolve() in sources:
+            raise FusionbenchError(f"-o {target}: is one of the sources; name another file or folder")
 
 
 def fuse_files(method: Any, rule: Any, ir: Path, vis: Path, target: Path, device: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,7 +43,7 @@ def leaderboard_command(
     """Print a table of results: rows entries, columns metrics, best bold, second underlined."""
     from fusionbench.errors import FusionbenchError
     from fusionbench.protocol import metric, metrics_of
-    from fusionbench.render import render
+    from fusionbench.render import plain, render
     from fusionbench.store import Store
     from fusionbench.tables import build
     from fusionbench.writing import provenance_of, write_text
@@ -51,16 +53,31 @@ def leaderboard_command(
         columns = [metric(m, profile or "default").id for m in metrics]
         if profile and not columns:
             columns = [m.id for m in metrics_of(profile, None, "gray")]
+        check_entries(store, boards, methods)
         tables = [build(store, b, columns, entry_ids=methods) for b in boards]
+        if len(tables) > 1 and (output is not None or form in ("latex", "csv")):
+            raise FusionbenchError(
+                f"{f'--format {form}' if output is None else f'-o {output}'}: there are {len(tables)} tables "
+                f"({', '.join(t.stem for t in tables)}); choose one with --dataset, --split, --output-rule"
+            )
+        if len(tables) > 1 and form == "json":
+            click.echo(json.dumps(plain([t.to_dict(ci) for t in tables]), indent=1, sort_keys=True, allow_nan=False))
+            return
         texts = [render(t, form, ci) for t in tables]
         if output is None:
             click.echo("\n".join(texts), nl=False)
             return
-        if len(tables) > 1:
-            raise FusionbenchError(
-                f"-o {output}: there are {len(tables)} tables ({', '.join(t.stem for t in tables)}); "
-                "choose one with --dataset, --split, --output-rule"
-            )
         write_text(output, texts[0])
         beside = write_text(output.with_name(output.stem + ".provenance.json"), provenance_of(tables[0], store))
         click.echo(f"{output} and {beside}", err=True)
+
+
+def check_entries(store: Any, boards: list[dict[str, Any]], asked: tuple[str, ...]) -> None:
+    """Raise for an entry or method that has no results, naming those that have."""
+    from fusionbench.errors import FusionbenchError
+
+    here = [e for rule in {b["output"] for b in boards} for e in store.entries(rule).values()]
+    for name in asked:
+        if name not in {e["id"] for e in here} | {e["method"] for e in here}:
+            there = ", ".join(sorted({e["id"] for e in here})) or "none"
+            raise FusionbenchError(f"--methods {name}: {store.path} has no such entry; there are: {there}")

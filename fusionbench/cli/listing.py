@@ -154,7 +154,7 @@ def _method(entry: Card) -> list[str]:
     lines = [f"output rule (released): {', '.join(f'{k} {v}' for k, v in d.get('output', {}).items())}"]
     here = {w.name: w for w in installed(entry.name)}
     for w in d.get("weights", []):
-        state = "here" if w["name"] in here else "not here"
+        state = "here" if w["sha256"] in {own.sha256 for own in here.values()} else "not here"
         lines.append(
             f"weights {w['name']}: {w['file']} sha256 {w['sha256'][:12]}..., trained on {w['trained_on']} ({state})"
         )

@@ -86,9 +86,10 @@ def merge_command(stores: tuple[Path, ...], out: Path) -> None:
 
     What disagrees is named and ours is kept; exit code 1 then.
     """
-    from fusionbench.merge import merge
+    from fusionbench.merge import check_sources, merge
     from fusionbench.store import Store
 
+    check_sources(list(stores))  # before the target is made
     with Store(out) as store:
         added, conflicts = merge(store, list(stores))
     for line in conflicts:

@@ -40,31 +40,24 @@ def list_weights(json_: bool) -> None:
 
     rows = []
     for method, entry in cards("method").items():
-        here = {w.name: w for w in installed(method)}
-        for w in entry.data.get("weights", []):
-            rows.append(
-                {
-                    "method": method,
-                    "name": w["name"],
-                    "sha256": w["sha256"],
-                    "here": w["name"] in here,
-                    "trained_on": w["trained_on"],
-                    "file": w["file"],
-                    "url": w["url"],
-                }
-            )
+        here = installed(method)
+        listed = entry.data.get("weights", [])
+        for known in listed:
+            called = [w.name for w in here if w.sha256 == known["sha256"]]  # a file is known by its hash
+            facts = {k: known[k] for k in ("sha256", "trained_on", "file", "url")}
+            rows += [{"method": method, "name": n, "here": bool(called), **facts} for n in called or [known["name"]]]
         rows += [
             {
                 "method": method,
-                "name": n,
-                "sha256": w.sha256,
+                "name": w.name,
                 "here": True,
+                "sha256": w.sha256,
                 "trained_on": w.trained_on,
                 "file": "",
                 "url": "",
             }
-            for n, w in here.items()
-            if not w.listed
+            for w in here
+            if w.sha256 not in {known["sha256"] for known in listed}
         ]
         if entry.data.get("requires_weights") and not here and not json_:
             click.echo(f"{method}: none here; {hint(entry)}", err=True)
@@ -82,12 +75,15 @@ def list_weights(json_: bool) -> None:
 def remove(method: str, name: str) -> None:
     """Remove a checkpoint from the cache."""
     from fusionbench.errors import WeightsError
-    from fusionbench.weights import installed
+    from fusionbench.weights import broken, installed
 
-    for w in installed(method):
-        if w.name == name:
-            w.path.unlink(missing_ok=True)
-            w.path.with_suffix(".json").unlink()
+    for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:
+        if record.stem == name:
+            try:
+                record.with_suffix(".safetensors").unlink(missing_ok=True)
+                record.unlink()
+            except OSError as error:
+                raise WeightsError(f"{record}: cannot be removed ({error.strerror})") from None
             click.echo(f"removed {method}[{name}]")
             return
     raise WeightsError(f"{method} has no weights {name!r} here; `fusionbench weights list` shows what there is")

@@ -173,7 +173,7 @@ def test_bytes_from_elsewhere(server, tmp_path):
 
 
 def test_gone(server, tmp_path):
-    fails("the server answered 404", f"{server.url}/gone", tmp_path / "a")
+    fails("the server answered 404 .*; the address is wrong", f"{server.url}/gone", tmp_path / "a")
     assert len(server.asked) == 1, "no second try after a final answer"
 
 
@@ -230,13 +230,52 @@ def test_fetch(server, tmp_path, prefix):
     other = entry(tmp_path, download={"url": "http://127.0.0.1:9/", "sha256": "0", "size": 3})
     got = fetch(other, tmp_path / "two", f"{server.url}/good.zip", sha)
     assert (got / "test" / "vi" / "a.png").exists()
+    assert [p.name for p in (tmp_path / "two").iterdir()] == ["Mine"], "the archive is gone"
+
+
+def test_a_broken_archive_is_fetched_again(server, tmp_path):
+    whole = bundle(tmp_path, "")
+    server.body = whole[: len(whole) // 2]
+    with pytest.raises(DataError, match="the archive was removed, the same command downloads it again"):
+        fetch(entry(tmp_path), tmp_path / "one", f"{server.url}/good.zip")
+    server.body = whole
+    assert fetch(entry(tmp_path), tmp_path / "one", f"{server.url}/good.zip").is_dir()
+
+
+def test_an_archive_is_kept_when_the_target_is_in_the_way(server, tmp_path):
+    server.body = bundle(tmp_path, "")
+    (tmp_path / "one" / "Mine" / "test" / "ir").mkdir(parents=True)
+    (tmp_path / "one" / "Mine" / "test" / "ir" / "a.png").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"is there already; .*; the archive is kept as .*-good\.zip"):
+        fetch(entry(tmp_path), tmp_path / "one", f"{server.url}/good.zip")
+
+
+def test_the_same_file_name_at_two_addresses(server, tmp_path):
+    """What one address left behind is not taken for the other's."""
+    server.body = bundle(tmp_path, "")
+    seen = []
+    for where in ("good/a.zip", "good./a.zip"):
+        seen.append(len(server.asked))
+        (tmp_path / "one" / "Mine").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "one" / "Mine").rename(tmp_path / f"old{len(seen)}")
+        (tmp_path / "one" / "Mine").write_text("in the way")
+        with pytest.raises(DataError, match="the archive is kept"):
+            fetch(entry(tmp_path), tmp_path / "one", f"{server.url}/{where}")
+        (tmp_path / "one" / "Mine").unlink()
+    assert len(list((tmp_path / "one" / ".downloads").iterdir())) == 2
+
+
+def test_the_data_root_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="file: a file, not a folder; name a folder with --data-root"):
+        fetch(entry(tmp_path), tmp_path / "file", "http://127.0.0.1:9/a.zip")
 
 
 def test_fetch_something_else(server, tmp_path):
     server.body = bundle(tmp_path, "deep/down/here/")
-    with pytest.raises(DataError, match="does not hold the expected folders; unpack it by hand"):
+    with pytest.raises(DataError, match="expected folders; get and unpack it by hand; the archive was removed"):
         fetch(entry(tmp_path), tmp_path / "one", f"{server.url}/good.zip")
-    assert [p.name for p in (tmp_path / "one").iterdir()] == [".downloads"]
+    assert [p for p in (tmp_path / "one").rglob("*") if p.is_file()] == []
 
 
 def test_fetch_without_an_address(tmp_path):
@@ -257,3 +296,4 @@ def test_an_archive_without_a_hash_is_verified_by_its_images(server, tmp_path):
         else:
             with pytest.raises(DataError, match="split test does not hold the released images"):
                 fetch(card, tmp_path / where, f"{server.url}/good.zip")
+            assert not list((tmp_path / where).rglob("*.png")), "verified before it is moved in place"
