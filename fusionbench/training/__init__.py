@@ -1,0 +1,15 @@
+"""One engine for task networks and fusion methods.
+
+    config.py       a recipe's settings: an mmengine file, its sizes, key=value options
+    recipe.py       what a recipe supplies: objects, data order, one step
+    order.py        data order and randomness as functions of (seed, epoch, index)
+    data.py         a dataset's split as augmented batches
+    precision.py    mixed precision and the ordinary optimiser update
+    distributed.py  several processes: shares of a batch, means that can be differentiated twice
+    functional.py   the meta step: an inner update that keeps its graph
+    checkpoint.py   everything a run needs to go on, in one file
+    logs.py         loss log, times, TensorBoard, pictures, progress
+    loop.py         train(): the loop itself
+
+Nothing is imported here, so that the command line may look at configs without torch.
+"""

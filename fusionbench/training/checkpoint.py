@@ -1,0 +1,258 @@
+"""Everything a run needs to go on, in one file of plain tensors that never replaces a good one by half a one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.training.recipe import Stateful
+
+FORMAT = 1
+PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+@dataclass
+class Checkpoint:
+    """One moment of a run, between two steps.
+
+    Attributes:
+        state: state dicts of everything the recipe named.
+        precision: the loss scale.
+        rng: states of the random number generators, one entry per process.
+        config: the config's text.
+        order: hash of the data order of ``epoch``.
+        epoch: the epoch to go on with, from 0.
+        position: steps of that epoch that are done.
+        step: steps done in all.
+        loss_sum: sum of the losses of those ``position`` steps.
+        best: the best score yet, or None.
+        log_bytes: length of the loss log at this moment.
+        world: number of processes.
+    """
+
+    state: dict[str, Any]
+    precision: dict[str, Any]
+    rng: list[dict[str, Any]]
+    config: str
+    order: str
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best: float | None = None
+    log_bytes: int = 0
+    world: int = 1
+
+    def save(self, path: Path) -> None:
+        """Write beside ``path``, flush to the disk, rename.
+
+        Raises:
+            FusionbenchError: the disk is full or read-only (what was at ``path`` stays), or a state dict holds
+                something else than tensors and plain values.
+        """
+        held = {f.name: plain(getattr(self, f.name), f.name) for f in fields(self)}
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with part.open("wb") as file:
+                torch.save({"fusionbench": FORMAT, **held}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            sync_folder(path.parent)
+        except (OSError, RuntimeError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+            raise FusionbenchError(
+                f"{path}: cannot be written ({reason}); the checkpoint before it is kept, --resume goes on from there"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    @staticmethod
+    def read(path: Path) -> Checkpoint:
+        """Read and verify a file; nothing in it is executed.
+
+        Raises:
+            WeightsError: damaged (every byte is under a checksum), not a checkpoint of a run, or of another version.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if broken := archive.testzip():
+                    raise zipfile.BadZipFile(f"checksum of {broken} does not fit")
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.error, pickle.UnpicklingError) as error:
+            raise WeightsError(f"{path}: damaged checkpoint ({str(error).splitlines()[0][:120]})") from None
+        if not isinstance(held, dict) or held.pop("fusionbench", None) != FORMAT:
+            raise WeightsError(f"{path}: not a checkpoint of a training run of this version of fusionbench")
+        return Checkpoint(**held)
+
+
+def plain(value: Any, where: str) -> Any:
+    """The same with tensors, containers and plain values only; numpy numbers and arrays are converted.
+
+    Raises:
+        FusionbenchError: something else; the text says where it lies.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, Mapping):
+        return {key: plain(v, f"{where}.{key}") for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v, f"{where}[{i}]") for i, v in enumerate(value))
+    if isinstance(value, PLAIN):
+        return value
+    raise FusionbenchError(f"{where} is a {type(value).__name__}: a checkpoint holds tensors and plain values only")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder outlive a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---------------------------------------------------------------- the files of a run
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """The checkpoints of one run: ``last.pt``, the one before it, ``best.pt``, and the last good one before a NaN."""
+
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        """The newest."""
+        return self.folder / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The one before; taken when the newest is damaged."""
+        return self.folder / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        """The one of the best score."""
+        return self.folder / "best.pt"
+
+    @property
+    def before_nan(self) -> Path:
+        """The newest at the moment a loss or weight was not finite."""
+        return self.folder / "before-nan.pt"
+
+    def found(self) -> list[Path]:
+        """Files to resume from, newest first."""
+        return [path for path in (self.last, self.previous) if path.is_file()]
+
+    def keep(self, checkpoint: Checkpoint, best: bool = False) -> None:
+        """Save as the newest, and as the best. A kill between any two operations loses nothing."""
+        if best:
+            checkpoint.save(self.best)
+        fresh = self.folder / "fresh.pt"
+        checkpoint.save(fresh)
+        if self.last.is_file():
+            os.replace(self.last, self.previous)
+        os.replace(fresh, self.last)
+        sync_folder(self.folder)
+
+    def latest(self, note: Callable[[str], None]) -> Checkpoint | None:
+        """The newest that can be read, or None when there is none at all; says so when one is damaged.
+
+        Raises:
+            WeightsError: there are checkpoints and all are damaged.
+        """
+        failed: list[str] = []
+        for path in self.found():
+            try:
+                checkpoint = Checkpoint.read(path)
+            except WeightsError as error:
+                failed.append(str(error))
+                continue
+            if failed:
+                note(f"{failed[0]}; going on from {path.name}, step {checkpoint.step}")
+            return checkpoint
+        if failed:
+            raise WeightsError(f"{failed[-1]}; no other checkpoint can be read: train anew into another folder")
+        return None
+
+    def keep_before_nan(self) -> Path | None:
+        """Copy the newest out of the way of later runs."""
+        for path in self.found()[:1]:
+            part = self.before_nan.with_name(f".{self.before_nan.name}.part")
+            shutil.copyfile(path, part)
+            os.replace(part, self.before_nan)
+            return self.before_nan
+        return None
+
+
+# ---------------------------------------------------------------- states
+
+
+def put_back(objects: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
+    """Load every object's state.
+
+    Raises:
+        WeightsError: the recipe has other objects, or one of another shape.
+    """
+    if objects.keys() != state.keys():
+        raise WeightsError(f"the checkpoint holds {', '.join(state)}, this recipe needs {', '.join(objects)}")
+    for name, thing in objects.items():
+        try:
+            thing.load_state_dict(state[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(f"the checkpoint does not fit {name}: {' '.join(str(error).split())[:200]}") from None
+
+
+def unfit(objects: Mapping[str, Stateful]) -> str | None:
+    """Name of the first module whose weights are not all finite."""
+    for name, thing in objects.items():
+        if isinstance(thing, nn.Module) and not all(bool(torch.isfinite(p).all()) for p in thing.parameters()):
+            return name
+    return None
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python, numpy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def get_rng() -> dict[str, Any]:
+    """States of all global random number generators, as plain values."""
+    state: Any = np.random.get_state(legacy=True)
+    name, keys, place, has_gauss, gauss = state
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_rng(states: Mapping[str, Any]) -> None:
+    """Put them back; GPUs that were not there before keep theirs."""
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)

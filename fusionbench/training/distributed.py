@@ -1,0 +1,182 @@
+"""Several processes, started by torchrun: each takes an equal share of every batch.
+
+The objective is the mean over processes of what each computes, so one process with the whole batch gives the same
+result wherever a loss is a mean over samples. A loss with another divisor (positives of a detector, pixels that are
+not ignored) divides by ``all_sum`` of it over ``world()``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from fusionbench.errors import FusionbenchError
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def active() -> bool:
+    """Whether there is a process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """This process, from 0."""
+    return dist.get_rank() if active() else 0
+
+
+def world() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if active() else 1
+
+
+@contextmanager
+def group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
+    """Join the processes that torchrun started (its environment variables say so), and leave them at the end.
+
+    Yields:
+        This process's device: ``cuda`` becomes the GPU of its local rank.
+
+    Raises:
+        FusionbenchError: no such GPU.
+    """
+    place = torch.device(device)
+    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if place.type == "cuda":
+        local = place.index if place.index is not None else int(os.environ.get("LOCAL_RANK", "0"))
+        if local >= torch.cuda.device_count():
+            raise FusionbenchError(f"device cuda:{local} is not there: {torch.cuda.device_count()} GPUs are visible")
+        place = torch.device("cuda", local)
+        torch.cuda.set_device(place)
+    if not many or active():
+        yield place
+        return
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield place
+    finally:
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes. Its own adjoint, so it can be differentiated as often as wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+def all_sum(x: Tensor) -> Tensor:
+    """Sum over processes, the same in each; differentiable to any order.
+
+    Every process must use the result alike, forward and backward: each call is one collective operation.
+    """
+    return _Sum.apply(x) if world() > 1 else x
+
+
+def all_mean(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Mean of each tensor over processes in one operation; differentiable to any order."""
+    if world() == 1 or not tensors:
+        return list(tensors)
+    joined = all_sum(torch.cat([t.reshape(-1) for t in tensors])) / world()
+    parts = joined.split([t.numel() for t in tensors])
+    return [part.view(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True)]
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace ``.grad`` by its mean over processes, in one operation.
+
+    A parameter that has a gradient in some processes only counts as zero in the others.
+    """
+    if world() == 1:
+        return
+    every = [p for p in parameters if p.requires_grad]
+    here = [torch.zeros((), device=p.device) + (p.grad is not None) for p in every]
+    means = all_mean([torch.zeros_like(p) if p.grad is None else p.grad for p in every] + here)
+    used = (torch.stack(means[len(every) :]) > 0).tolist() if every else []
+    for parameter, mean, wanted in zip(every, means, used, strict=False):
+        parameter.grad = mean.clone() if wanted else None
+
+
+def gather(value: Any) -> list[Any]:
+    """One small Python value from every process, in order of rank."""
+    if world() == 1:
+        return [value]
+    found: list[Any] = [None] * world()
+    dist.all_gather_object(found, value)
+    return found
+
+
+@torch.no_grad()
+def join(modules: Iterable[nn.Module]) -> None:
+    """Give all processes the first one's weights, and batch normalisation the statistics of the whole batch."""
+    if world() == 1:
+        return
+    for module in modules:
+        for value in (*module.parameters(), *module.buffers()):
+            dist.broadcast(value, 0)
+        for part in module.modules():
+            if type(part) in _BATCH_NORMS:
+                part.__class__ = GlobalBatchNorm  # the very object: its names, hooks and parameters stay
+
+
+class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over the batches of all processes; differentiable twice.
+
+    Input ``[B,C,...]``; in evaluation mode, and in one process, the ordinary one.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The same shape and type."""
+        own_statistics = self.training or self.running_mean is None
+        if not own_statistics or world() == 1:
+            return super().forward(input)
+        x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
+        dims, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+        count = all_sum(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = all_sum(x.sum(dims)) / count
+        centred = x - mean.view(shape)
+        variance = all_sum(centred.square().sum(dims)) / count
+        if self.training and self.running_mean is not None:
+            self._remember(mean, variance * count / (count - 1).clamp(min=1))
+        y = centred * torch.rsqrt(variance + self.eps).view(shape)
+        if self.affine:
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        part = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean), part)
+        self.running_var.lerp_(variance.to(self.running_var), part)
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of ``values`` by ``weight`` over all processes, as a loss whose mean over processes is the global one.
+
+    Args:
+        values: per-element losses of any shape.
+        weight: the same shape, not negative; all zero everywhere gives 0.
+    """
+    total = all_sum(weight.sum().detach())
+    return (values * weight).sum() * world() / torch.where(total > 0, total, torch.ones_like(total))

@@ -1,0 +1,154 @@
+"""What a run leaves behind for people: loss log, times, TensorBoard, pictures, progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.images import write_image
+
+LOG, TIMES = "log.jsonl", "times.jsonl"
+Note = Callable[[str], None]
+
+
+def to_stderr(text: str) -> None:
+    """The default for notes."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Logs:
+    """The files of one run; silent in all processes but the first.
+
+    ``log.jsonl`` holds numbers only, so that an interrupted and resumed run ends with the same bytes as a calm one.
+    Times are in ``times.jsonl``, where repeated steps appear twice.
+
+    Args:
+        folder: of the run.
+        length: bytes of the loss log to keep; what comes behind is of steps that will be done again.
+        tensorboard: also write TensorBoard files.
+        step: steps done so far.
+        first: whether this is the first process.
+        note: told once when TensorBoard is not installed, or the log is shorter than it should be.
+
+    Raises:
+        FusionbenchError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note) -> None:
+        self.folder, self.first, self.board = folder, first, None
+        if not first:
+            return
+        path = folder / LOG
+        try:
+            self._log = path.open("ab")
+            if self._log.tell() < length:
+                note(f"{path}: is shorter than at the checkpoint; losses before step {step} are missing in it")
+            self._log.truncate(min(length, self._log.tell()))
+            self._times = (folder / TIMES).open("a", encoding="utf-8")
+        except OSError as error:
+            raise FusionbenchError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        self.board = _board(folder, step, note) if tensorboard else None
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """One line of the loss log; numbers that are not finite become null."""
+        if self.first:
+            self._log.write((json.dumps(_finite(record)) + "\n").encode())
+            self._log.flush()
+
+    def write_time(self, record: Mapping[str, Any]) -> None:
+        """One line of the times."""
+        if self.first:
+            self._times.write(json.dumps(record) + "\n")
+            self._times.flush()
+
+    def length(self) -> int:
+        """Bytes of the loss log, all of them on the disk."""
+        if not self.first:
+            return 0
+        os.fsync(self._log.fileno())
+        return os.fstat(self._log.fileno()).st_size
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Curves for TensorBoard."""
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+
+    def pictures(self, step: int, epoch: int, images: Mapping[str, np.ndarray]) -> None:
+        """Write ``pictures/NAME/epochNNN.png``, uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``."""
+        for name, image in images.items():
+            write_image(self.folder / "pictures" / name / f"epoch{epoch:03d}.png", image)
+            if self.board is not None:
+                self.board.add_image(name, image if image.ndim == 3 else image[None], step)
+
+    def close(self) -> None:
+        """Close all files."""
+        if self.first:
+            self._log.close()
+            self._times.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _board(folder: Path, step: int, note: Note) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        note(f"TensorBoard is not installed; the losses are in {folder / LOG}")
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+
+class Progress:
+    """Steps, loss and time left on a terminal; nothing elsewhere.
+
+    Args:
+        total: steps of the whole run.
+        done: steps done before.
+        shown: False for quiet runs and all processes but the first.
+    """
+
+    def __init__(self, total: int, done: int, shown: bool) -> None:
+        self._live: Any = None
+        if not (shown and sys.stderr.isatty()):
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Live
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._live = Live(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._live.add_task("training", total=total, completed=done)
+        self._live.start()
+
+    def __call__(self, step: int, epoch: int, loss: float) -> None:
+        """After a step."""
+        if self._live is not None:
+            self._live.update(self._task, completed=step, description=f"epoch {epoch + 1}  loss {loss:.4g}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._live is not None:
+            self._live.stop()
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

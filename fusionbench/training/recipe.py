@@ -1,0 +1,95 @@
+"""What a recipe supplies. The loop knows nothing of losses, optimisers or alternation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fusionbench.training.order import Step
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from fusionbench.training.precision import Precision
+
+
+class Stateful(Protocol):
+    """A module, optimiser, schedule: anything that can be saved and put back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Put them back."""
+        ...
+
+
+class Recipe:
+    """Base of all recipes. A run is ``build``, ``check``, then ``step`` for each ``Step`` of each epoch.
+
+    Resume is exact when ``step`` depends only on what ``state`` names, on the batch, and on the global random number
+    generators (Python, numpy, torch), all of which are saved.
+
+    Attributes:
+        precision: set before ``build``: ``autocast()`` around forward passes, ``update(loss, optimiser)`` for the
+            ordinary update with gradients averaged over processes.
+        batch_key: the config's key for the batch size, named when memory runs out.
+    """
+
+    precision: Precision
+    batch_key: str = "batch"
+
+    def build(self, config: Any, device: torch.device) -> None:
+        """Make networks, optimisers, schedules and the training set. Weights come from the global generator."""
+        raise NotImplementedError
+
+    def state(self) -> Mapping[str, Stateful]:
+        """Everything to be saved, by name. With several processes, batch normalisation of modules in here is joint."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Look for what would fail later: an empty split, a wrong label id, images smaller than the crop.
+
+        Raises:
+            FusionbenchError: one line, before the first step.
+        """
+
+    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
+        """The steps of an epoch over all processes; the same for the same arguments. See :mod:`.order`."""
+        raise NotImplementedError
+
+    def load(self, step: Step, epoch: int, seed: int) -> Any:
+        """Read the batch of a step (this process's share of it).
+
+        May run ahead in a thread: no global random numbers, no networks. Augmentation takes its randomness from
+        ``(seed, epoch, index, step.salt)``.
+        """
+        raise NotImplementedError
+
+    def step(self, batch: Any) -> Mapping[str, torch.Tensor | float]:
+        """One step, updates included.
+
+        Returns:
+            Scalars for the log, the same names in every process; ``loss`` must be among them and is watched for NaN.
+        """
+        raise NotImplementedError
+
+    def names(self, step: Step) -> list[str]:
+        """What the user calls the samples of a step: ids or file names."""
+        return [str(index) for group in step.groups for index in group]
+
+    def epoch_end(self, epoch: int) -> None:
+        """After the last step of an epoch, before validation and checkpoint: move schedules."""
+
+    def validate(self) -> Mapping[str, float]:
+        """Scores for the log; ``score`` (higher is better) chooses the best checkpoint. Without it the mean loss does.
+
+        Runs in every process and leaves the random number generators as they were.
+        """
+        return {}
+
+    def pictures(self) -> Mapping[str, np.ndarray]:
+        """Sample pictures by name, uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``; in the first process only."""
+        return {}

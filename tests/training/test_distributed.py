@@ -1,0 +1,135 @@
+"""Two processes on the loopback give the result of one process on the same batches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.training import distributed
+from fusionbench.training.functional import call, inner_update, outer_gradient, second_order
+from fusionbench.training.order import Step
+from tests.training.toys import CONTEXT, run, settings, start, together, weights
+
+
+def both(name: str, out: Path, config: dict[str, Any], resume: bool = False) -> list[int]:
+    out.mkdir(exist_ok=True)
+    processes = [start(name, out, config, resume, environment) for environment in together(2)]
+    for process in processes:
+        process.join(60)
+        process.kill()
+    return [process.exitcode for process in processes]
+
+
+@pytest.mark.parametrize("name", ["quiet", "bilevel"])
+def test_training(tmp_path: Path, name: str) -> None:
+    config = settings(epochs=2)
+    run(name, tmp_path / "one", config)
+    assert both(name, tmp_path / "two", config) == [0, 0]
+    one, two = ([json.loads(x) for x in (tmp_path / n / "log.jsonl").read_text().splitlines()] for n in ("one", "two"))
+    assert [set(r) for r in one] == [set(r) for r in two]
+    for a, b in zip(one, two, strict=True):
+        assert a.pop("validation", {}).keys() == b.pop("validation", {}).keys()
+        assert {**a, "kind": 0} == pytest.approx({**b, "kind": 0}, rel=1e-4)
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-5)
+
+
+def test_resume_of_two(tmp_path: Path) -> None:
+    assert both("toy", tmp_path / "calm", settings(epochs=2)) == [0, 0]
+    assert both("toy", tmp_path / "torn", settings(epochs=2)) == [0, 0]
+    (tmp_path / "torn/previous.pt").replace(tmp_path / "torn/last.pt")
+    assert both("toy", tmp_path / "torn", settings(epochs=2), resume=True) == [0, 0]
+    assert (tmp_path / "calm/log.jsonl").read_bytes() == (tmp_path / "torn/log.jsonl").read_bytes()
+
+
+def test_uneven_batch(tmp_path: Path) -> None:
+    assert both("toy", tmp_path, settings() | {"batch": 3}) == [2, 2]
+    assert (tmp_path / "error.txt").read_text() == (
+        "a batch of 3 cannot be divided among 2 processes; use a multiple of 2"
+    )
+
+
+def test_share() -> None:
+    step = Step(((0, 1, 2, 3), (4, 5)), "meta", 1)
+    assert [step.share(r, 2).groups for r in (0, 1)] == [((0, 1), (4,)), ((2, 3), (5,))]
+    assert step.share(0, 1) == step
+    with pytest.raises(FusionbenchError, match="a batch of 4 cannot be divided among 3 processes"):
+        step.share(0, 3)
+
+
+# ---------------------------------------------------------------- second order
+
+
+def made() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.Softplus(), nn.Conv2d(3, 1, 3)).double()
+    loss = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Softplus()).double()
+    return net, loss, torch.rand(4, 1, 6, 6).double(), torch.rand(4, 1, 6, 6).double()
+
+
+def meta(net: nn.Module, loss: nn.Module, x: Tensor, other: Tensor, checkpointed: bool) -> list[Tensor]:
+    """Outer gradients of all weights, new statistics, and a mean by weights that differ between processes."""
+    with second_order():
+        y = call(net, dict(net.named_parameters()), x, checkpointed=checkpointed, keep_buffers=True)
+        new = inner_update(loss(y).square().mean(), net, 0.5)
+        z = call(net, new, other, checkpointed=checkpointed, keep_buffers=True)
+        value = distributed.weighted_mean(z.square(), (other[:, :, 2:-2, 2:-2] > 0.7).double())
+        gradients = outer_gradient(value, [*loss.parameters(), *net.parameters()])
+    net(x)
+    return [g.detach() for g in gradients] + list(net.buffers())
+
+
+def member(environment: dict[str, str], path: Path, checkpointed: bool) -> None:
+    import os
+
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    with distributed.group():
+        rank, (net, loss, x, other) = distributed.rank(), made()
+        if rank:
+            nn.init.zeros_(net[0].weight)  # `join` brings the first process's weights
+        distributed.join([net, loss])
+        part = slice(2 * rank, 2 * rank + 2)
+        torch.save(meta(net, loss, x[part], other[part], checkpointed), path / f"{rank}.pt")
+        net[0].weight.grad = torch.full_like(net[0].weight, float(rank)) if rank else None
+        distributed.average_gradients(net.parameters())
+        assert bool((net[0].weight.grad == 0.5).all())
+        assert net[3].weight.grad is None
+        assert distributed.gather(rank) == [0, 1]
+    assert not dist.is_initialized()
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_second_order(tmp_path: Path, checkpointed: bool) -> None:
+    members = [CONTEXT.Process(target=member, args=(e, tmp_path, checkpointed)) for e in together(2)]
+    for process in members:
+        process.start()
+    for process in members:
+        process.join(60)
+        process.kill()
+    assert [process.exitcode for process in members] == [0, 0]
+    expected = meta(*made(), checkpointed)
+    for rank in (0, 1):
+        for found, wanted in zip(torch.load(tmp_path / f"{rank}.pt"), expected, strict=True):
+            assert float((found - wanted).double().norm()) <= 1e-12 * max(1.0, float(wanted.double().norm()))
+
+
+def test_global_batch_norm_alone() -> None:
+    net, *_, x = made()
+    ours, plain = distributed.GlobalBatchNorm(3).double(), nn.BatchNorm2d(3).double()
+    y = net[0](x)
+    torch.testing.assert_close(ours(y), plain(y))
+    torch.testing.assert_close(ours.eval()(y), plain.eval()(y))
+
+
+def test_no_such_gpu() -> None:
+    with pytest.raises(FusionbenchError, match="device cuda:99 is not there"), distributed.group("cuda:99"):
+        pass
