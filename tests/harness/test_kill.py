@@ -37,11 +37,11 @@ def steps(out: Path) -> int:
 
 @pytest.mark.slow
 def test_twenty_kills(tmp_path: Path) -> None:
-    make_tree(tmp_path / "data", 24, (120, 160))
+    make_tree(tmp_path / "data", 40, (120, 160))
     subprocess.run(command(tmp_path / "data", tmp_path / "calm"), check=True, capture_output=True)
     rng = random.Random(0)
     for _ in range(KILLS):
-        goal = steps(tmp_path / "torn") + rng.randint(0, 16)
+        goal = steps(tmp_path / "torn") + rng.randint(0, 12)
         process = subprocess.Popen(
             command(tmp_path / "data", tmp_path / "torn"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -114,16 +114,16 @@ def test_second_derivative(name: str):
     [
         ("yolox-s", 80, 1e-3),
         ("yolov8-n", 30, 2e-3),
-        ("yolov8-s", 16, 1e-3),
+        ("yolov8-s", 32, 1e-3),
         ("yolov5-s", 40, 1e-3),
-        ("retinanet-r18", 14, 3e-4),
-        ("detr-r50", 12, 5e-4),
+        ("retinanet-r18", 24, 3e-4),
+        ("detr-r50", 20, 5e-4),
     ],
 )
 def test_learns_one_batch(name: str, steps: int, lr: float):
     target = Target(boxes=OBJECTS.boxes[:1], labels=OBJECTS.labels[:1]) if name == "detr-r50" else OBJECTS
     before, after = learn(detection.build(name, 3, 1), scene(1), [target], steps, lr)
-    assert after < 0.3 * before
+    assert after < 0.3 * before, (before, after)
 
 
 @pytest.mark.parametrize("name", ["yolov8-n", "yolov5-s"])
