@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,3 +86,20 @@ def test_options_are_checked():
         metrics.mi(x, x, x, units="other")
     assert len(aligned(x, x, x)) == 3
     assert combined(x, x + 2, "mean").unique() == 1
+
+
+def test_no_metric_file_imports_the_harness():
+    import ast
+
+    allowed = {"torch", "math", "sys", "functools", "importlib", "pathlib", "types", "typing", "collections"}
+    allowed |= {"tomllib", "tomli", "__future__"}
+    home = Path(__file__).parents[2] / "metrics"
+    for path in home.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            assert {n.partition(".")[0] for n in names} <= allowed, f"{path.name} imports {names}"
