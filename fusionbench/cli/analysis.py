@@ -26,6 +26,7 @@ def compare_command(
     and the matched-pairs rank-biserial correlation as effect size.
     """
     from fusionbench.analysis import compare
+    from fusionbench.render import plain
     from fusionbench.store import Store
     from fusionbench.tables import build
 
@@ -37,27 +38,29 @@ def compare_command(
     if json_:
         click.echo(
             json.dumps(
-                [
-                    {
-                        "dataset": d,
-                        "protocol": s,
-                        "images": n,
-                        "metrics": {
-                            x.metric.id: {
-                                "n": x.n,
-                                first: x.a,
-                                second: x.b,
-                                "difference": x.mean,
-                                "ci95": [x.low, x.high],
-                                "p_holm": x.p,
-                                "effect": x.effect,
-                                "better": x.better,
-                            }
-                            for x in rows
-                        },
-                    }
-                    for (d, s), (n, rows) in results.items()
-                ],
+                plain(
+                    [
+                        {
+                            "dataset": d,
+                            "protocol": s,
+                            "images": n,
+                            "metrics": {
+                                x.metric.id: {
+                                    "n": x.n,
+                                    first: x.a,
+                                    second: x.b,
+                                    "difference": x.mean,
+                                    "ci95": [x.low, x.high],
+                                    "p_holm": x.p,
+                                    "effect": x.effect,
+                                    "better": x.better,
+                                }
+                                for x in rows
+                            },
+                        }
+                        for (d, s), (n, rows) in results.items()
+                    ]
+                ),
                 indent=1,
             )
         )

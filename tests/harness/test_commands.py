@@ -265,3 +265,11 @@ def test_a_profile_may_report_a_metric_twice(tree: Path, tmp_path: Path) -> None
     scores = table["rows"][0]["scores"]
     assert scores["mi@nats"]["mean"] == pytest.approx(scores["mi@bits"]["mean"] * np.log(2))
     assert table["protocol"] == "msrs-fusion@v1+profile=liu2012"
+
+
+def test_comparing_an_entry_with_itself_is_valid_json(tree: Path, tmp_path: Path) -> None:
+    run(tree, tmp_path / "r", methods="--methods=average")
+    done = fusionbench("compare", "average", "average", "--out", tmp_path / "r", "--json")
+    cell = json.loads(done.stdout, parse_constant=pytest.fail)[0]["metrics"]["en@bits"]
+    assert cell["p_holm"] is None
+    assert cell["better"] == ""
