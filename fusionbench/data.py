@@ -173,6 +173,20 @@ class Dataset:
             every["sod"] = ("background", "salient")
         return {task: names for task, names in every.items() if names}
 
+    def task_splits(self, label: str) -> tuple[str, str]:
+        """Names of the splits to train and to test on with a label (``mask``, ``boxes``, ``saliency``)."""
+        own = {} if self.origin else self.card.data.get("tasks", {}).get(label, {})
+        protocols = self.card.data.get("protocols", {})
+        test = next((p["split"] for p in protocols.values()), "test")
+        return own.get("train", "train"), own.get("test", test)
+
+    def condition(self, split: str, id: str) -> str:
+        """When a pair was taken, ``day`` or ``night`` (a generated tree's dusk is night, its fog day); else ""."""
+        if self.origin:
+            found = self.origin.get("conditions", {}).get(split, {}).get(id, "")
+            return found and ("night" if found in ("dusk", "night") else "day")
+        return self.card.data.get("conditions", {}).get(id[-1:], "")
+
     # ------------------------------------------------------------ splits
 
     def add_list(self, given: str) -> str:

@@ -113,7 +113,9 @@ def verify(weights: Weights) -> Path:
     return weights.path
 
 
-def add(method: str, file: Path, name: str | None = None, trained_on: str | None = None) -> Weights:
+def add(
+    method: str, file: Path, name: str | None = None, trained_on: str | None = None, replace: bool = False
+) -> Weights:
     """Convert a checkpoint and keep it.
 
     The file is read with ``weights_only=True``: nothing in it is ever executed. It is kept only after the network
@@ -124,6 +126,7 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
         file: the checkpoint as released (``.pth``, ``.pt``, ``.safetensors``...).
         name: short name; by default the card's name for this file, else the file's stem in lower case.
         trained_on: what it was trained on, for files the card does not list.
+        replace: in the place of another file of that name that the card does not list (a run that was made again).
 
     Raises:
         WeightsError: unreadable, pickled code, not this network's tensors, or a name that is taken.
@@ -139,7 +142,7 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
         raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
     known: dict[str, Any] = next((w for w in entry.data.get("weights", []) if w["sha256"] == digest), {})
     name = known.get("name") or file.stem.lower() if name is None else name
-    _check_name(entry, name, digest, file)
+    _check_name(entry, name, digest, file, replace)
     network = resolve("method", method)()
     state = _read(file)
     try:
@@ -175,12 +178,12 @@ def add(method: str, file: Path, name: str | None = None, trained_on: str | None
     return weights
 
 
-def _check_name(entry: Card, name: str, digest: str, file: Path) -> None:
+def _check_name(entry: Card, name: str, digest: str, file: Path, replace: bool) -> None:
     if not NAME.fullmatch(name):
         raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with --name")
     if any(w["name"] == name and w["sha256"] != digest for w in entry.data.get("weights", [])):
         raise WeightsError(f"{file}: {name!r} is the card's name of another file; give this one another with --name")
-    if any(w.name == name and w.sha256 != digest for w in installed(entry.name)):
+    if not replace and any(w.name == name and w.sha256 != digest for w in installed(entry.name)):
         raise WeightsError(
             f"{file}: {entry.name}[{name}] is another file; "
             f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another --name"

@@ -14,6 +14,7 @@ VERBS = {
     "eval": ("Measure", "evaluate", "Fuse and score methods on datasets; finished work is kept."),
     "leaderboard": ("Measure", "leaderboard", "Print a table of results: Markdown, LaTeX, CSV, JSON."),
     "fuse": ("Measure", "fuse", "Fuse a pair or two folders with one method."),
+    "train": ("Measure", "train", "Train a method or a task network by its recipe; resumes exactly."),
     "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),

@@ -63,16 +63,20 @@ class Settings:
         return settings
 
 
-def load_config(path: str | Path, options: Sequence[str] = (), size: str | None = None) -> Any:
-    """Read a config file and apply a size, then options.
+def load_config(
+    path: str | Path, options: Sequence[str] = (), size: str | None = None, network: str | None = None
+) -> Any:
+    """Read a config file and apply a network's settings, a size, then options.
 
     Args:
         path: an mmengine config (``.py``, ``.json`` or ``.yaml``, with ``_base_``). A Python config is executed.
         options: ``key=value`` or ``section.key=value``; only settings that the file has can be changed.
         size: a key of the file's section ``sizes``, whose values replace those of the full recipe.
+        network: becomes the setting ``network``; its values in the file's section ``networks``, if any, replace the
+            file's own. Its own sizes are merged into the file's.
 
     Returns:
-        An ``mmengine.Config`` without the section ``sizes``.
+        An ``mmengine.Config`` without the sections ``sizes`` and ``networks``.
 
     Raises:
         FusionbenchError: no such file or size, an unreadable file, an unknown key, or a value of another kind.
@@ -86,6 +90,8 @@ def load_config(path: str | Path, options: Sequence[str] = (), size: str | None 
     except Exception as error:
         # A config is a program, so anything may come out of it.
         raise FusionbenchError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    if network is not None:
+        config.merge_from_dict({**config.pop("networks", {}).get(network, {}), "network": network})
     sizes = config.pop("sizes", {})
     if size is not None:
         if size not in sizes:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from fusionbench.data import Dataset
     from fusionbench.training.precision import Precision
 
 
@@ -35,10 +36,12 @@ class Recipe:
     Attributes:
         precision: set before ``build``: ``autocast()`` around forward passes, ``update(loss, optimiser)`` for the
             ordinary update with gradients averaged over processes.
+        datasets: set before ``build``: what to train on, by name, in the order the user typed.
         batch_key: the config's key for the batch size, named when memory runs out.
     """
 
     precision: Precision
+    datasets: Mapping[str, Dataset] = {}  # noqa: RUF012 (read only)
     batch_key: str = "batch"
 
     def build(self, config: Any, device: torch.device) -> None:
@@ -93,3 +96,7 @@ class Recipe:
     def pictures(self) -> Mapping[str, np.ndarray]:
         """Sample pictures by name, uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``; in the first process only."""
         return {}
+
+    def export(self) -> dict[str, torch.Tensor]:
+        """What training is for: tensors by name, as the network or the method that uses them reads them."""
+        raise NotImplementedError

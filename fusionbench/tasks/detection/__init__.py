@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks._base import Target
+from fusionbench.tasks._ap import AveragePrecision
+from fusionbench.tasks._base import Prediction, Target
+from fusionbench.tasks._task import Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +19,61 @@ if TYPE_CHECKING:
 
     from .networks import DetectionNetwork
 
-__all__ = ["NETWORKS", "build", "target"]
+__all__ = ["NETWORKS", "Detection", "build", "target"]
 
-NETWORKS = ("yolox-s", "yolov8-n", "yolov8-s", "yolov5-s", "retinanet-r18", "detr-r50")
+NETWORKS = (
+    "yolox-s",
+    "yolov8-n",
+    "yolov8-s",
+    "yolov5-s",
+    "retinanet-r18",
+    "detr-r50",
+    "yolov8-tiny",
+    "yolov5-tiny",
+)
+
+
+class Detection(Task):
+    """Scores: ``ap@NAME``, ``ap50@NAME``, ``ap75@NAME`` for each protocol of :data:`fusionbench.tasks._ap.PROTOCOLS`."""
+
+    name, needs = "detection", "boxes"
+
+    def make(self, network, classes, channels=3, backbone=None, layout="openmmlab", ignore_index=None):
+        """See :func:`build`."""
+        return build(network, len(classes), channels, backbone, layout)
+
+    def target(self, sample: Sample) -> Target:
+        """See :func:`target`."""
+        return target(sample)
+
+    def scores(self, classes, ignore_index=None) -> DetectionScores:
+        """Average precision of these classes."""
+        return DetectionScores(classes)
+
+
+class DetectionScores:
+    """Average precision with the names of the classes."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes, self.ap = classes, AveragePrecision(len(classes))
+
+    def update(self, prediction: Prediction, target: Target) -> None:
+        """Add one image."""
+        p, t = prediction.to("cpu"), target.to("cpu")
+        self.ap.update(p.boxes, p.scores, p.labels, t.boxes, t.labels, t.difficult)
+
+    def compute(self) -> dict[str, float]:
+        """See :meth:`fusionbench.tasks._ap.AveragePrecision.compute`."""
+        return self.ap.compute()
+
+    def per_class(self) -> dict[str, float]:
+        """AP50 of each class by COCO's protocol; NaN for a class without objects."""
+        return dict(zip(self.classes, self.ap.per_class("coco")[:, 0].tolist(), strict=True))
+
+    def facts(self) -> dict[str, Any]:
+        """Number of objects of each class."""
+        labels = [int(label) for image in self.ap.images for label in image.true_labels]
+        return {"objects": {name: labels.count(i) for i, name in enumerate(self.classes)}}
 
 
 def build(
@@ -46,7 +100,7 @@ def build(
             f"no detector {str(network)!r}; {did_you_mean(str(network), NETWORKS)}, "
             "or give the path of an mmdetection config (*.py)"
         )
-    from .configs import model_config
+    from .models import model_config
     from .networks import DetectionNetwork
 
     config = model_config(str(network), frozen=backbone is not None)

@@ -44,29 +44,37 @@ class CTDNet18(TaskNetwork):
     Args:
         channels: 3 (RGB) or 1. One channel is normalised by the mean of the three constants.
         backbone: a local ResNet-18 file (torchvision, timm or OpenMMLab names), or None for random weights.
+        layout: whose names that file uses, see :func:`fusionbench.tasks._base.load_backbone`.
+        width: channels of the first level and of the decoder, 64 as published; the other levels have 2, 4, 8 times it.
     """
 
-    def __init__(self, channels: int = 3, backbone: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "torchvision",
+        width: int = 64,
+    ) -> None:
         super().__init__()
         self.channels = channels
         self.normalise = Normalise(MEAN, STD, channels)
-        self.backbone = ResNet18()
+        self.backbone = ResNet18(width)
         if channels == 1:
             one_channel(self.backbone)
-        self.image_reduce = _reduce(512)
-        self.context_reduce = _reduce(512)
-        self.semantic_reduce = _reduce(256)
-        self.boundary_reduce = _reduce(64)
-        self.context_fuse = Fusion()
-        self.semantic_fuse = Fusion()
-        self.spatial = SpatialAttention(128)
-        self.aggregate = CrossAggregation()
-        self.boundary_fuse = Fusion()
-        self.refine = BoundaryRefinement()
-        self.heads = nn.ModuleDict({name: nn.Conv2d(64, 1, 3, padding=1) for name in (*WEIGHTS, "edge")})
+        self.image_reduce = _reduce(8 * width, width)
+        self.context_reduce = _reduce(8 * width, width)
+        self.semantic_reduce = _reduce(4 * width, width)
+        self.boundary_reduce = _reduce(width, width)
+        self.context_fuse = Fusion(width)
+        self.semantic_fuse = Fusion(width)
+        self.spatial = SpatialAttention(2 * width, width)
+        self.aggregate = CrossAggregation(width)
+        self.boundary_fuse = Fusion(width)
+        self.refine = BoundaryRefinement(width)
+        self.heads = nn.ModuleDict({name: nn.Conv2d(width, 1, 3, padding=1) for name in (*WEIGHTS, "edge")})
         _initialise(self)
         if backbone is not None:
-            load_backbone(self.backbone, backbone, "torchvision")
+            load_backbone(self.backbone, backbone, layout)
 
     def forward(self, images: Tensor) -> Maps:
         """The decoder's maps, before their heads."""
@@ -106,7 +114,7 @@ class CTDNet18(TaskNetwork):
 
 
 class Maps(NamedTuple):
-    """What the decoder gives, each ``[B,64,h,w]``: `final` is taken before its last ReLU."""
+    """What the decoder gives, each ``[B,width,h,w]``: `final` is taken before its last ReLU."""
 
     final: Tensor
     spatial: Tensor
@@ -161,12 +169,12 @@ def _conv3(into: int, out: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(into, out, 3, stride, 1, bias=False)
 
 
-def _block(into: int = 64, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(_conv3(into, 64, stride), nn.BatchNorm2d(64), nn.ReLU())
+def _block(into: int, out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(_conv3(into, out, stride), nn.BatchNorm2d(out), nn.ReLU())
 
 
-def _reduce(into: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(into, 64, 1, bias=False), nn.BatchNorm2d(64))
+def _reduce(into: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(into, out, 1, bias=False), nn.BatchNorm2d(out))
 
 
 def _as_one(layer: nn.Sequential, x: Tensor) -> Tensor:
@@ -190,11 +198,11 @@ def _initialise(network: nn.Module) -> None:
 
 
 class Fusion(nn.Module):
-    """Two maps ``[B,64,h,w]`` multiplied, then two blocks of 3x3 convolution, batch normalisation and ReLU."""
+    """Two maps ``[B,width,h,w]`` multiplied, then two blocks of 3x3 convolution, batch normalisation and ReLU."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(_block(), _block())
+        self.blocks = nn.Sequential(_block(width, width), _block(width, width))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Same shape."""
@@ -202,14 +210,14 @@ class Fusion(nn.Module):
 
 
 class CrossAggregation(nn.Module):
-    """High (1/16) and low (1/8) maps multiplied at either resolution, then fused at that of the low: ``[B,64,h,w]``."""
+    """High (1/16) and low (1/8) maps multiplied at either resolution, then fused at that of the low."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.down = _block(stride=2)
-        self.fine = _block()
-        self.coarse = _block()
-        self.fuse = Fusion()
+        self.down = _block(width, width, stride=2)
+        self.fine = _block(width, width)
+        self.coarse = _block(width, width)
+        self.fuse = Fusion(width)
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         """The shape of `low`."""
@@ -219,27 +227,27 @@ class CrossAggregation(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """A map times the sigmoid of a 3x3 convolution of its mean and maximum over channels, then a block to 64."""
+    """A map times the sigmoid of a 3x3 convolution of its mean and maximum over channels, then a block."""
 
-    def __init__(self, into: int) -> None:
+    def __init__(self, into: int, out: int) -> None:
         super().__init__()
         self.attend = _conv3(2, 1)
-        self.block = _block(into)
+        self.block = _block(into, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B,into,h,w]`` to ``[B,64,h,w]``."""
+        """``[B,into,h,w]`` to ``[B,out,h,w]``."""
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
         return self.block(x * self.attend(summary).sigmoid())
 
 
 class BoundaryRefinement(nn.Module):
-    """The sum of two maps, its channels gated, then two blocks, the second without its ReLU: ``[B,64,h,w]``."""
+    """The sum of two maps, its channels gated, then two blocks, the second without its ReLU."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.gate = nn.Conv2d(64, 64, 1, bias=False)
-        self.block = _block()
-        self.last = nn.Sequential(_conv3(64, 64), nn.BatchNorm2d(64))
+        self.gate = nn.Conv2d(width, width, 1, bias=False)
+        self.block = _block(width, width)
+        self.last = nn.Sequential(_conv3(width, width), nn.BatchNorm2d(width))
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Same shape; the callers apply the ReLU."""
@@ -254,17 +262,18 @@ class ResNet18(nn.Module):
     He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = nn.Sequential(BasicBlock(64, 64), BasicBlock(64, 64))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128), BasicBlock(128, 128))
-        self.layer3 = nn.Sequential(BasicBlock(128, 256), BasicBlock(256, 256))
-        self.layer4 = nn.Sequential(BasicBlock(256, 512), BasicBlock(512, 512))
+        w = width
+        self.conv1 = nn.Conv2d(3, w, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(w)
+        self.layer1 = nn.Sequential(BasicBlock(w, w), BasicBlock(w, w))
+        self.layer2 = nn.Sequential(BasicBlock(w, 2 * w), BasicBlock(2 * w, 2 * w))
+        self.layer3 = nn.Sequential(BasicBlock(2 * w, 4 * w), BasicBlock(4 * w, 4 * w))
+        self.layer4 = nn.Sequential(BasicBlock(4 * w, 8 * w), BasicBlock(8 * w, 8 * w))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Levels at 1/4, 1/8, 1/16 and 1/32, with 64, 128, 256 and 512 channels."""
+        """Levels at 1/4, 1/8, 1/16 and 1/32, with 1, 2, 4 and 8 times the width in channels."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         levels = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):

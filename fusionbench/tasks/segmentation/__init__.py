@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks._base import Target
+from fusionbench.tasks._base import Prediction, Target
+from fusionbench.tasks._miou import Confusion
+from fusionbench.tasks._task import Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +19,53 @@ if TYPE_CHECKING:
 
     from .networks import SegmentationNetwork
 
-__all__ = ["IGNORE", "NETWORKS", "build", "target"]
+__all__ = ["IGNORE", "NETWORKS", "Segmentation", "build", "target"]
 
-NETWORKS = ("segformer-b0", "segformer-b2")
+NETWORKS = ("segformer-b0", "segformer-b2", "segformer-tiny")
 IGNORE = 255
+
+
+class Segmentation(Task):
+    """Scores: ``miou@NAME`` for each convention of :data:`fusionbench.tasks._miou.CONVENTIONS`."""
+
+    name, needs = "segmentation", "mask"
+
+    def make(self, network, classes, channels=3, backbone=None, layout="openmmlab", ignore_index=None):
+        """See :func:`build`."""
+        ignore = IGNORE if ignore_index is None else ignore_index
+        return build(network, len(classes), channels, backbone, layout, ignore)
+
+    def target(self, sample: Sample) -> Target:
+        """See :func:`target`."""
+        return target(sample)
+
+    def scores(self, classes, ignore_index=None) -> SegmentationScores:
+        """The confusion matrix of these classes."""
+        return SegmentationScores(classes, ignore_index)
+
+
+class SegmentationScores:
+    """A confusion matrix with the names of its classes."""
+
+    def __init__(self, classes: tuple[str, ...], ignore_index: int | None) -> None:
+        self.classes, self.confusion = classes, Confusion(len(classes), ignore_index)
+
+    def update(self, prediction: Prediction, target: Target) -> None:
+        """Add one image."""
+        assert prediction.mask is not None and target.mask is not None
+        self.confusion.update(prediction.mask, target.mask)
+
+    def compute(self) -> dict[str, float]:
+        """See :meth:`fusionbench.tasks._miou.Confusion.compute`."""
+        return self.confusion.compute()
+
+    def per_class(self) -> dict[str, float]:
+        """IoU of each class."""
+        return dict(zip(self.classes, self.confusion.iou().tolist(), strict=True))
+
+    def facts(self) -> dict[str, Any]:
+        """The whole confusion matrix (row: truth, column: prediction), and the pixels that were not scored."""
+        return {"confusion": self.confusion.matrix.tolist(), "dropped": self.confusion.dropped}
 
 
 def build(

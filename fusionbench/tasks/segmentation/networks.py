@@ -63,11 +63,15 @@ def model_config(network: str | Path) -> dict[str, Any]:
 
     ``segformer-b0`` is decoded as in TDFusion: linear embeddings of width 256, batch normalisation (eps 1e-3, momentum
     0.03) in the fuse layer alone, logits upsampled with aligned corners. ``segformer-b2`` is mmsegmentation's (CLDyN):
-    width 256, a normalised convolution per level, corners not aligned.
+    width 256, a normalised convolution per level, corners not aligned. ``segformer-tiny`` is ours, B0 made small
+    enough to be trained on a laptop's processor: width 16, one block per stage, decoder of width 64.
     """
     if network == "segformer-b0":
         norm = {"type": "BN", "eps": 1e-3, "momentum": 0.03}
         return _segformer(32, (2, 2, 2, 2), type="LinearSegformerHead", norm_cfg=norm, align_corners=True)
+    if network == "segformer-tiny":
+        small = {"type": "LinearSegformerHead", "norm_cfg": {"type": "BN"}, "align_corners": True, "channels": 64}
+        return _segformer(16, (1, 1, 1, 1), **small)
     if network == "segformer-b2":
         return _segformer(64, (3, 4, 6, 3), type="SegformerHead", norm_cfg={"type": "BN"}, align_corners=False)
     return _mm.read_config(network)
@@ -131,7 +135,8 @@ class SegmentationNetwork(TaskNetwork):
 
         Args:
             images: ``[B,C,H,W]`` in [0,1].
-            targets: masks ``[H,W]``, ids below the number of classes, or the ignore index.
+            targets: masks ``[kH,kW]``, ids below the number of classes, or the ignore index. With k above 1 the
+                labels are at full size and the images made smaller, as in TDFusion; k is a whole number.
 
         Returns:
             The mean over the pixels that count; 0 (with zero gradients) where none does.
@@ -143,12 +148,14 @@ class SegmentationNetwork(TaskNetwork):
         from mmseg.structures import SegDataSample
 
         x = self._prepare(images)
+        height, width = images.shape[2:]
         samples = []
         for number, one in enumerate(targets):
-            if one.mask is None or one.mask.shape != images.shape[2:]:
+            times = 0 if one.mask is None else max(1, one.mask.shape[0] // height)
+            if one.mask is None or one.mask.shape != (times * height, times * width):
                 have = "no mask" if one.mask is None else f"a mask of {list(one.mask.shape)}"
                 raise ValueError(f"target {number} has {have}; its image is {list(images.shape[2:])}")
-            mask = pad_to(one.mask.to(x.device)[None], value=self.ignore_index)
+            mask = pad_to(one.mask.to(x.device)[None], 32 * times, self.ignore_index)
             meta = {"img_shape": tuple(x.shape[2:])}
             samples.append(SegDataSample(gt_sem_seg=PixelData(data=mask), metainfo=meta))
         if len(samples) != len(x):

@@ -10,7 +10,13 @@ from fusionbench.tasks._base import IMAGENET_MEAN, IMAGENET_STD
 IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True}
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0), "bgr_to_rgb": True}
 NMS = {"score_thr": 0.001, "nms_pre": 30000, "nms": {"type": "nms", "iou_threshold": 0.65}, "max_per_img": 300}
-YOLO = {"yolov8-n": ("v8", 0.25), "yolov8-s": ("v8", 0.5), "yolov5-s": ("v5", 0.5)}  # depth is a third in all
+YOLO = {  # family and width; depth is a third in all. The tiny ones are ours, for a laptop's processor
+    "yolov8-n": ("v8", 0.25),
+    "yolov8-s": ("v8", 0.5),
+    "yolov5-s": ("v5", 0.5),
+    "yolov8-tiny": ("v8", 0.125),
+    "yolov5-tiny": ("v5", 0.125),
+}
 
 
 def model_config(network: str, frozen: bool = False) -> dict[str, Any]:

@@ -1,0 +1,258 @@
+"""One recipe for every task network: labelled pairs in, the network's own loss, one optimiser, one schedule.
+
+The image is the visible one, or each pair's fused picture where the run was given such pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fusionbench.data import Sample
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.images import read_image
+from fusionbench.tasks._base import TaskNetwork
+from fusionbench.tasks._task import task_of
+from fusionbench.training.data import Augment, Batch, TrainingSplit
+from fusionbench.training.order import Step, shuffled
+from fusionbench.training.recipe import Recipe
+
+
+class FusedSplit(TrainingSplit):
+    """A split whose visible images are replaced by fused pictures.
+
+    Args:
+        pictures: id to picture; None leaves the visible images.
+    """
+
+    def __init__(self, *args: Any, pictures: Mapping[str, Path] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.pictures = pictures
+        if pictures is not None:
+            self.ids = [i for i in self.ids if i in pictures]
+
+    def read(self, index: int) -> Sample:
+        """The sample with its fused picture in the place of the visible image.
+
+        Raises:
+            DataError: the picture is gone, or of another size.
+        """
+        sample = super().read(index)
+        if self.pictures is not None:
+            sample.vis = picture(self.pictures[sample.id], sample.vis.shape[1:])
+        return sample
+
+
+def picture(path: Path, size: tuple[int, ...]) -> np.ndarray:
+    """A saved picture, uint8 ``[3,H,W]``.
+
+    Raises:
+        DataError: unreadable, or not of this height and width.
+    """
+    found = read_image(path)
+    if found.shape[1:] != tuple(size):
+        raise DataError(
+            f"{path}: the fused picture is {found.shape[2]}x{found.shape[1]}, its pair {size[1]}x{size[0]}; delete it"
+        )
+    return found if len(found) == 3 else np.repeat(found, 3, 0)
+
+
+def network_input(images: Tensor, channels: int) -> Tensor:
+    """What a task network sees of RGB pictures ``[B,3,H,W]`` in [0,1]: themselves, or their luma."""
+    from fusionbench.colour import luma
+
+    return images if channels == 3 else luma(images)
+
+
+class TaskRecipe(Recipe):
+    """Trains one task network on one dataset.
+
+    Settings: ``network``, ``channels``, ``backbone`` and ``layout`` (of a local file), ``split``, ``limit``,
+    ``batch``, ``resize``, ``scale``, ``crop``, ``flip``, ``optimiser`` (``type``, a class of ``torch.optim``, and its
+    arguments), ``backbone_lr`` (factor), ``schedule`` (``type``: poly, cosine, step or triangular; ``warmup`` steps),
+    ``clip`` (gradient norm, or None), ``validate_on`` (a split, or None).
+
+    Attributes:
+        pictures_of: the fused pictures of the training split by id, or None for the visible images.
+    """
+
+    pictures_of: Mapping[str, Path] | None = None
+
+    def build(self, config: Any, device: torch.device) -> None:
+        """Network, training set, optimiser and schedule."""
+        self.config, self.device = config, device
+        self.task = task_of(config.network)
+        (self.dataset,) = self.datasets.values()
+        self.network = self.task.build(
+            config.network, self.dataset, config.channels, config.backbone, config.layout
+        ).to(device)
+        augment = Augment(_pair(config.resize), config.scale, _pair(config.crop), config.flip)
+        self.split = FusedSplit(
+            self.dataset,
+            config.split or self.dataset.task_splits(self.task.needs)[0],
+            augment,
+            [self.task.needs],
+            self.task.target,
+            config.limit,
+            pictures=self.pictures_of,
+        )
+        self.optimiser = optimiser(self.network, config.optimiser, config.backbone_lr)
+        steps = max(1, len(self.split) // config.batch) * config.train.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor(config.schedule, steps))
+
+    def state(self) -> Mapping[str, Any]:
+        """Network, optimiser, schedule."""
+        return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule}
+
+    def check(self) -> None:
+        """Every image and label of the split."""
+        self.split.check()
+
+    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
+        """One pass in random order."""
+        return shuffled(len(self.split), self.config.batch, seed, epoch)
+
+    def load(self, step: Step, epoch: int, seed: int) -> Batch:
+        """The augmented batch."""
+        return self.split.batch(step.groups[0], seed, epoch)
+
+    def names(self, step: Step) -> list[str]:
+        """Ids."""
+        return self.split.names(step.groups[0])
+
+    def step(self, batch: Batch) -> Mapping[str, Any]:
+        """One update of the network."""
+        batch = batch.to(self.device)
+        self.network.train()
+        with self.precision.autocast():
+            loss = self.network.loss(network_input(batch.vis, self.network.channels), batch.targets)
+        self.precision.update(loss, self.optimiser, clip=self.config.clip)
+        self.schedule.step()
+        return {"loss": loss.detach(), "lr": self.optimiser.param_groups[0]["lr"]}
+
+    def validate(self) -> Mapping[str, float]:
+        """Scores on the split ``validate_on``, where the config names one; its visible images or their pictures."""
+        if not self.config.validate_on:
+            return {}
+        held = TrainingSplit(self.dataset, self.config.validate_on, None, [self.task.needs], self.task.target)
+        scores = self.task.scores(self.task.classes(self.dataset), self.dataset.ignore_index)
+        for index in range(len(held)):
+            sample = held.read(index)
+            evaluate(self.network, self.task, sample, scores, self.device, _pair(self.config.resize))
+        found = scores.compute()
+        return {**found, "score": found[self.task.card.data["columns"][0][0]]}
+
+    def export(self) -> dict[str, Tensor]:
+        """The network's state."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+
+
+def evaluate(
+    network: TaskNetwork, task: Any, sample: Sample, scores: Any, device: Any, size: tuple[int, int] | None
+) -> None:
+    """Predict one sample's visible (or fused) image and add it to the scores, at the size of the label.
+
+    Args:
+        network: of the task.
+        task: whose targets.
+        sample: with labels; ``vis`` is what the network sees.
+        scores: get the result.
+        device: where the network is.
+        size: height and width that the network is given, or None for the image's own.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(sample.vis))[None].to(device).float() / 255
+    own = tuple(image.shape[2:])
+    if size and size != own:
+        image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
+    prediction = network.predict(network_input(image, network.channels))[0]
+    scores.update(at_size(prediction, own), task.target(sample).to(device))
+
+
+def at_size(prediction: Any, size: tuple[int, int]) -> Any:
+    """A prediction made on a resized image, at the size of the label: masks to the nearest pixel, maps bilinear."""
+
+    changes: dict[str, Tensor] = {}
+    if prediction.mask is not None and tuple(prediction.mask.shape) != size:
+        mask = prediction.mask[None, None].float()
+        changes["mask"] = nn.functional.interpolate(mask, size, mode="nearest-exact")[0, 0].long()
+    if prediction.saliency is not None and tuple(prediction.saliency.shape[-2:]) != size:
+        changes["saliency"] = nn.functional.interpolate(prediction.saliency[None], size, mode="bilinear")[0].clamp(0, 1)
+    return replace(prediction, **changes) if changes else prediction
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    return None if value is None else (int(value[0]), int(value[1]))
+
+
+def optimiser(network: nn.Module, settings: Mapping[str, Any], backbone_factor: float) -> torch.optim.Optimizer:
+    """An optimiser of ``torch.optim``; the backbone's learning rate is the others' times a factor.
+
+    Normalisation layers and biases have no weight decay.
+
+    Raises:
+        FusionbenchError: no such class, or arguments it does not take.
+    """
+    options = dict(settings)
+    kind = getattr(torch.optim, str(options.pop("type", "")), None)
+    if kind is None:
+        raise FusionbenchError(f"optimiser.type={settings.get('type')}: no optimiser of torch.optim")
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(("backbone" in name, parameter.ndim > 1), []).append(parameter)
+    lr = options.get("lr", 1e-3)
+    rows = [
+        {
+            "params": found,
+            "lr": lr * (backbone_factor if inside else 1),
+            **({} if decayed else {"weight_decay": 0.0}),
+        }
+        for (inside, decayed), found in groups.items()
+    ]
+    try:
+        return kind(rows, **options)
+    except (TypeError, ValueError) as error:
+        raise FusionbenchError(f"optimiser: {error}; see torch.optim.{kind.__name__}") from None
+
+
+def factor(settings: Mapping[str, Any], steps: int) -> Callable[[int], float]:
+    """The learning rate's factor by step.
+
+    ``poly``: (1 - t)^power; ``cosine``: half a wave to ``last``; ``step``: times ``gamma`` at the fractions ``at``;
+    ``triangular``: up to ``peak`` of the way and down again (CTDNet). t is the fraction of all steps after a linear
+    warm-up of ``warmup`` steps.
+
+    Raises:
+        FusionbenchError: another type.
+    """
+    kind, warmup = settings.get("type", "poly"), min(int(settings.get("warmup", 0)), steps // 4)
+
+    def shape(t: float) -> float:
+        if kind == "poly":
+            return (1 - t) ** settings.get("power", 1.0)
+        if kind == "cosine":
+            last = settings.get("last", 0.01)
+            return last + (1 - last) * (1 + math.cos(math.pi * t)) / 2
+        if kind == "step":
+            return settings.get("gamma", 0.1) ** sum(t >= at for at in settings.get("at", ()))
+        peak = settings.get("peak", 0.5)
+        return max(t / peak if t < peak else (1 - t) / (1 - peak), 1e-3)
+
+    if kind not in ("poly", "cosine", "step", "triangular"):
+        raise FusionbenchError(f"schedule.type={kind}: choose poly, cosine, step or triangular")
+
+    def of_step(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return shape(min(1.0, (step - warmup) / max(1, steps - warmup)))
+
+    return of_step
+
+
