@@ -42,7 +42,12 @@ def render(table: Table, form: str, ci: bool = False) -> str:
 
 def markdown(table: Table, ci: bool = False) -> str:
     """GitHub Markdown: best bold, second underlined."""
-    head = ["Method", *(f"{m.title} {'↑' if m.up else '↓'}" for m in table.metrics), "Average rank ↓"]
+    head = [
+        "Method",
+        *(f"{m.title} {'↑' if m.up else '↓'}" for m in table.metrics),
+        *(f"{c.title} ↑" for c in table.tasks),
+    ]
+    head.append("Average rank ↓")
     lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for name, cells, rank in _cells(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
@@ -56,6 +61,7 @@ def latex(table: Table, ci: bool = False) -> str:
     head = [
         "Method",
         *(f"{_tex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
+        *(rf"{_tex(c.title)} $\uparrow$" for c in table.tasks),
         r"Rank $\downarrow$",
     ]
     lines = [
@@ -94,11 +100,13 @@ def as_csv(table: Table, ci: bool = False) -> str:
     writer = csv.writer(out, lineterminator="\n")
     bounds = ("low95", "high95") if ci else ()
     extra = [f"{m.id} {b}" for m in table.metrics for b in bounds]
-    writer.writerow(["entry", *(m.id for m in table.metrics), *extra, "average_rank", "images", "protocol"])
+    tasks = [text for c in table.tasks for text in (c.id, f"{c.id} half95")]
+    writer.writerow(["entry", *(m.id for m in table.metrics), *extra, *tasks, "average_rank", "images", "protocol"])
     average = table.average_ranks()
     for r in table.rows:
         means = [_number(r.mean(m.id)) for m in table.metrics]
         ends = [_number(v) for m in table.metrics for v in r.interval(m.id)] if ci else []
+        ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
         writer.writerow([r.id, *means, *ends, average.get(r.id, ""), len(table.ids), table.board["protocol"]])
     return out.getvalue()
 
@@ -128,9 +136,10 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
     for m in table.metrics:
         steps = sorted(set(ranks[m.id].values()))[:2]
         places[m.id] = {k: steps.index(v) + 1 for k, v in ranks[m.id].items() if v in steps}
+    ranked = {r.id for r in table.rows if not r.info["source_only"]}
     rows = []
     for r in table.rows:
-        cells = []
+        cells: list[tuple[str, int]] = []
         for m in table.metrics:
             mean = r.mean(m.id)
             text = "–" if math.isnan(mean) else f"{mean:.{m.digits}f}"
@@ -138,6 +147,7 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
                 low, high = r.interval(m.id)
                 text += f" [{low:.{m.digits}f}, {high:.{m.digits}f}]"
             cells.append((text, places[m.id].get(r.id, 0)))
+        cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]
         rows.append((r.id, cells, f"{average[r.id]:.2f}" if r.id in average else "–"))
     return rows
 

@@ -86,6 +86,29 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     return outcome
 
 
+def fuse_only(plan: Plan, store: Store, progress: Progress = lambda *_: None) -> tuple[dict[str, str], Outcome]:
+    """Fuse what is missing of a plan with one source, and score nothing; no board is registered.
+
+    Returns:
+        Image id to the hash of its pair, and what was done and failed.
+    """
+    import torch
+
+    (source,) = plan.sources
+    outcome, threads = Outcome(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        hashes, failed = _hash(plan, source, progress)
+        for entry in plan.entries:
+            store.put_entry(entry.key, entry.id, entry.info())
+            _fuse(plan, entry, store, {source.label: hashes}, {source.label: failed}, outcome, progress)
+    finally:
+        torch.set_num_threads(threads)
+    ids = {e.key: e.id for e in plan.entries} | {SOURCE: "source"}
+    outcome.failures = {(ids[key], source.label, ident): why for (key, ident), why in failed.items()}
+    return hashes, outcome
+
+
 def _run(plan: Plan, store: Store, outcome: Outcome, progress: Progress) -> None:
     hashes: dict[str, dict[str, str]] = {}
     failures: dict[str, dict[tuple[str, str], str]] = {}

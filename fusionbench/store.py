@@ -32,6 +32,11 @@ CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT,
     PRIMARY KEY(image, pair, metric, code));
 CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
     PRIMARY KEY(entry, dataset, split, id));
+CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
+    recipe TEXT, seed INTEGER, code TEXT, pictures TEXT, info TEXT NOT NULL,
+    PRIMARY KEY(entry, dataset, split, task, network, protocol, recipe, seed));
+CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, task));
 CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);
 """
 VERSION = 2
@@ -161,6 +166,27 @@ class Store:
             rows = [(entry, dataset, split, ident, reason) for (entry, ident), reason in failures.items()]
             db.executemany("INSERT INTO failures VALUES(?,?,?,?,?)", rows)
 
+    def put_task(self, entry: str, dataset: str, split: str, info: dict[str, Any]) -> None:
+        """Record what one task network made of an entry's pictures, in the place of an older such result.
+
+        Args:
+            entry: its key.
+            dataset: label of the board whose table shows it.
+            split: of that board.
+            info: the facts (`task`, `network`, `protocol`, `recipe`, `seed`, `code`, `pictures`) and the scores.
+        """
+        key = [info[k] for k in ("task", "network", "protocol", "recipe", "seed", "code", "pictures")]
+        with self.transaction() as db:
+            row = (entry, dataset, split, *key, _json(_plain(info)))
+            db.execute("INSERT OR REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
+
+    def put_task_state(self, dataset: str, split: str, task: str, reason: str) -> None:
+        """Why a task cannot be scored on a board; an empty reason takes an older one away."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM task_gaps WHERE dataset=? AND split=? AND task=?", (dataset, split, task))
+            if reason:
+                db.execute("INSERT INTO task_gaps VALUES(?,?,?,?)", (dataset, split, task, reason))
+
     def put_run(self, started: str, info: dict[str, Any]) -> None:
         """Keep one run's provenance."""
         with self.transaction() as db:
@@ -224,6 +250,38 @@ class Store:
         )
         return {(entry, ident): reason for entry, ident, reason in rows}
 
+    def has_task(self, entry: str, dataset: str, split: str, facts: dict[str, Any]) -> bool:
+        """Whether a result with these facts, code and pictures included, is there."""
+        keys = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
+        found = self._db.execute(
+            "SELECT 1 FROM tasks WHERE entry=? AND dataset=? AND split=? AND " + " AND ".join(f"{k}=?" for k in keys),
+            (entry, dataset, split, *(facts[k] for k in keys)),
+        )
+        return found.fetchone() is not None
+
+    def tasks(self, dataset: str, split: str) -> list[tuple[str, dict[str, Any]]]:
+        """(entry key, facts and scores) of every task result of a board; none in a store from before there were any."""
+        if not self._has("tasks"):
+            return []
+        rows = self._db.execute(
+            "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY task, network, protocol, recipe, seed",
+            (dataset, split),
+        )
+        return [(entry, json.loads(info)) for entry, info in rows]
+
+    def task_gaps(self, dataset: str, split: str) -> dict[str, str]:
+        """Task to why it could not be scored."""
+        if not self._has("task_gaps"):
+            return {}
+        return dict(
+            self._db.execute(
+                "SELECT task, reason FROM task_gaps WHERE dataset=? AND split=?", (dataset, split)
+            ).fetchall()
+        )
+
+    def _has(self, table: str) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name=?", (table,)).fetchone())
+
     def runs(self) -> list[dict[str, Any]]:
         """Provenance of every run, oldest first."""
         return [json.loads(info) for (info,) in self._db.execute("SELECT info FROM runs ORDER BY rowid")]
@@ -241,6 +299,15 @@ def storage_error(path: Path, error: Exception) -> FusionbenchError:
     elif "locked" in text:
         text = "another run holds it for over a minute; try again"
     return FusionbenchError(f"{path}: {text}")
+
+
+def _plain(value: Any) -> Any:
+    """NaN, which JSON does not have, as None."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(info: dict[str, Any]) -> str:

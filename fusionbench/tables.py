@@ -16,6 +16,7 @@ import numpy as np
 from fusionbench.errors import FusionbenchError
 from fusionbench.protocol import COLOURS, Metric, metric, metric_change
 from fusionbench.store import Store
+from fusionbench.task_tables import TaskColumn, task_columns
 
 RESAMPLES = 2000
 
@@ -59,6 +60,7 @@ class Table:
         notes: exclusions and failures, one line each.
         selected: whether the store has more rows or the protocol more columns; told in the file name, so that a
             narrower run never replaces the whole table.
+        tasks: columns of downstream tasks; they take no part in the average rank.
     """
 
     board: dict[str, Any]
@@ -67,6 +69,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
     selected: bool = False
+    tasks: tuple[TaskColumn, ...] = ()
 
     @property
     def partial(self) -> bool:
@@ -144,6 +147,7 @@ class Table:
                     "average_rank": average.get(r.id),
                     "trained_on": weights.get("trained_on"),
                     "scores": cells,
+                    **({"tasks": {c.id: list(c.values.get(r.id, ())) for c in self.tasks}} if self.tasks else {}),
                 }
             )
         return {
@@ -154,6 +158,7 @@ class Table:
             "images": len(self.ids),
             "expected": self.board["expected"],
             "metrics": [{"id": m.id, "title": m.title, "direction": m.card.data["direction"]} for m in self.metrics],
+            **({"tasks": [{"id": c.id, "title": c.title, "note": c.note} for c in self.tasks]} if self.tasks else {}),
             "rows": rows,
             "notes": list(self.notes),
         }
@@ -236,7 +241,9 @@ def build(
     selected = {m.id for m in columns} < set(board["own_metrics"]) or any(
         not set(store.fused(k)).isdisjoint(pairs.values()) for k in others
     )
-    table = Table(board, tuple(common), tuple(columns), tuple(rows), tuple(notes), selected)
+    tasks = task_columns(store, board, {k: every[k]["id"] for k in have})
+    notes += dict.fromkeys(column.note for column in tasks)
+    table = Table(board, tuple(common), tuple(columns), tuple(rows), tuple(notes), selected, tasks)
     average = table.average_ranks()
     ordered = sorted(rows, key=lambda r: (not r.info["source_only"], average.get(r.id, math.inf), r.id))
     return replace(table, rows=tuple(ordered))

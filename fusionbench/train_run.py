@@ -41,7 +41,9 @@ class Order:
         """
         found = training(self.name, self.stage)
         if len(self.datasets) != 1 and not found.together:
-            raise FusionbenchError(f"{self.name} is trained on one dataset; give --dataset one of: {', '.join(found.datasets)}")
+            raise FusionbenchError(
+                f"{self.name} is trained on one dataset; give --dataset one of: {', '.join(found.datasets)}"
+            )
         if self.entry and found.network is None:
             raise FusionbenchError(f"--on is for task networks; {self.name} is trained on the source pairs")
         return found
@@ -177,7 +179,9 @@ def _finish(order: Order, recipe: Any, result: Any) -> list[str]:
     if order.training.card.kind == "method":
         name = order.weights_name or order.label.removeprefix(f"{order.name}-")
         added = weights.add(order.name, path, name, order.trained_on(), replace=True)
-        lines.append(f"{order.name}[{added.name}] is an entry now: fusionbench eval --methods '{order.name}[{added.name}]'")
+        lines.append(
+            f"{order.name}[{added.name}] is an entry now: fusionbench eval --methods '{order.name}[{added.name}]'"
+        )
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What can be trained: ``[[training]]`` on the cards of methods and of tasks' networks. Reads cards, imports no torch."""
+"""What can be trained: ``[[training]]`` on the cards of methods and of tasks' networks. Imports no torch."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from fusionbench.render import FORMATS, render
 from fusionbench.store import Store, storage_error
 from fusionbench.tables import Table
+from fusionbench.task_tables import pages
 
 
 def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]:
@@ -23,6 +24,11 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
     for table in tables:
         folder = out / "tables"
         texts = {f"{table.stem}.{suffix}": render(table, form) for form, suffix in FORMATS.items()}
+        keys = {key: info["id"] for key, info in store.entries(table.board["output"]).items()}
+        shown = {r.id: n for n, r in enumerate(table.rows)}
+        rows = {k: i for k, i in sorted(keys.items(), key=lambda p: shown.get(p[1], 0)) if i in shown}
+        for task, text in pages(store, table.board, rows).items():
+            texts[f"{table.stem}.{task}.md"] = text
         texts[f"{table.stem}.provenance.json"] = provenance_of(table, store)
         for name, text in texts.items():
             written.append(write_text(folder / name, text))
@@ -37,6 +43,11 @@ def provenance_of(table: Table, store: Store) -> str:
         for r in store.runs()
         if label in {s["dataset"] for s in r["plan"]["sources"]} and (r["fused"] or r["scored"])
     ]
+    ids = {key: info["id"] for key, info in store.entries(table.board["output"]).items()}
+    trained: dict[str, list[dict[str, object]]] = {}
+    for key, info in store.tasks(table.board["dataset"], table.board["split"]):
+        if key in ids:  # everything but the scores, which are on pages of their own
+            trained.setdefault(ids[key], []).append({k: v for k, v in info.items() if k not in ("per_class",)})
     pairs = store.pairs(table.board["dataset"], table.board["split"])
     facts = {
         "table": table.stem,
@@ -48,6 +59,11 @@ def provenance_of(table: Table, store: Store) -> str:
             m.id: {"version": m.card.data["version"], "code": m.code, "options": m.options} for m in table.metrics
         },
         "notes": list(table.notes),
+        **(
+            {"tasks": {e["id"]: found for e in [r.info for r in table.rows] if (found := trained.get(e["id"]))}}
+            if trained
+            else {}
+        ),
         "runs": runs,  # every run that computed something for this dataset, oldest first
     }
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"

@@ -27,6 +27,18 @@ from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out, 
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
+@click.option(
+    "--tasks", type=Comma(), default=(), shell_complete=names("task"), help="Downstream tasks, e.g. detection."
+)
+@click.option("--task-networks", type=Comma(), default=(), help="Other networks than the recipes', e.g. yolox-s.")
+@click.option("--task-protocols", type=Comma(), default=("retrained", "frozen"), help="retrained, frozen [both].")
+@click.option("--task-size", help="Size of the task networks' recipes, e.g. tiny; without it, full.")
+@click.option(
+    "--task-options", type=Comma(), default=(), help="Changed settings of those recipes, e.g. train.epochs=5."
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Training runs per task network.")
+@click.option("--frozen-on", default="visible", show_default=True, help="Entry that frozen networks are trained on.")
+@click.option("--frozen", multiple=True, type=click.Path(path_type=Path), help="A trained task network to score with.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @data_root
 @out
@@ -43,6 +55,14 @@ def eval_command(
     limit: int | None,
     device: str,
     jobs: int,
+    tasks: tuple[str, ...],
+    task_networks: tuple[str, ...],
+    task_protocols: tuple[str, ...],
+    task_size: str | None,
+    task_options: tuple[str, ...],
+    seeds: int,
+    frozen_on: str,
+    frozen: tuple[Path, ...],
     dry_run: bool,
     data_root: Path | None,
     out: Path,
@@ -71,6 +91,7 @@ def eval_command(
     from fusionbench.writing import write_tables
 
     check_device(device)
+    ask = task_request(tasks, task_networks, task_protocols, task_size, task_options, seeds, frozen_on, frozen)
     with Store(out) as store, Bar(json_) as bar:
         for source in plan.sources:
             if source.partial:
@@ -80,6 +101,11 @@ def eval_command(
                 )
         outcome = runner.run(plan, store, command(), bar)
         tables, problems = [], []
+        if tasks:
+            from fusionbench.downstream import run_tasks
+
+            for (label, task), reason in run_tasks(plan, ask, store, command(), bar).items():
+                click.echo(f"warning: {task} on {label}: {reason}", err=True)
         for source in plan.sources:
             columns = [m.id for m in source.metrics if m.id not in outcome.broken]
             try:
@@ -94,6 +120,43 @@ def eval_command(
         sys.exit(2)
     if outcome.failures or problems or len(outcome.skipped) > len(plan.skipped):
         sys.exit(1)
+
+
+def task_request(
+    tasks: tuple[str, ...],
+    networks: tuple[str, ...],
+    protocols: tuple[str, ...],
+    size: str | None,
+    options: tuple[str, ...],
+    seeds: int,
+    frozen_on: str,
+    frozen: tuple[Path, ...],
+) -> Any:
+    """The options on downstream tasks, checked; None without --tasks."""
+    from fusionbench.cards import card, cards, did_you_mean
+    from fusionbench.errors import FusionbenchError
+
+    if not tasks:
+        if networks or frozen or size or options:
+            raise click.UsageError("say which tasks: --tasks segmentation,detection,saliency")
+        return None
+    from fusionbench.downstream import PROTOCOLS, Ask
+    from fusionbench.train_run import facts_of
+
+    for name in tasks:
+        card("task", name)
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise FusionbenchError(f"--task-protocols {name}: {did_you_mean(name, PROTOCOLS)}")
+    listed = {n: name for name, c in cards("task").items() for n in c.data["networks"]}
+    for name in networks:
+        if listed.get(name) not in tasks:
+            have = [n for n, task in listed.items() if task in tasks]
+            raise FusionbenchError(f"--task-networks {name}: no network of these tasks; {did_you_mean(name, have)}")
+    for path in frozen:
+        facts_of(path)
+    chosen = {listed[n]: n for n in networks}
+    return Ask(tasks, chosen, protocols, tuple(range(seeds)), size, frozen_on, frozen, options)
 
 
 def command() -> str:

@@ -20,11 +20,12 @@ def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list
 
 @click.command("train")
 @click.argument("name", shell_complete=_trainable)
+@click.argument("more", nargs=-1, metavar="")
 @click.option("--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb")
 @click.option("--stage", help="For methods that are trained in stages.")
 @click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published.")
 @click.option("--on", "entry", metavar="ENTRY", help="For task networks: train on this entry's fused images [visible].")
-@click.option("--cfg-options", "options", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
+@click.option("--cfg-options", "options", multiple=True, metavar="KEY=VALUE...", help="Change settings of the recipe.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...].")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
 @click.option("--as", "weights_name", metavar="WEIGHTS", help="For methods: name of the new entry [dataset-size-seed].")
@@ -35,6 +36,7 @@ def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list
 @data_root
 def train_command(
     name: str,
+    more: tuple[str, ...],
     datasets: tuple[str, ...],
     stage: str | None,
     size: str | None,
@@ -56,7 +58,10 @@ def train_command(
     """
     from fusionbench.train_run import Order, command_line, run
 
-    order = Order(name, datasets, stage, size, entry, options, out, resume, weights_name, device, data_root)
+    if more and not options:
+        raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
+    # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left over for us
+    order = Order(name, datasets, stage, size, entry, (*options, *more), out, resume, weights_name, device, data_root)
     if show_config:
         click.echo(order.settings_text(), nl=False)
         return

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fusionbench.data import Sample
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.images import read_image
-from fusionbench.tasks._base import TaskNetwork
+from fusionbench.tasks._base import Prediction, Target, TaskNetwork
 from fusionbench.tasks._task import task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
@@ -145,7 +145,7 @@ class TaskRecipe(Recipe):
         scores = self.task.scores(self.task.classes(self.dataset), self.dataset.ignore_index)
         for index in range(len(held)):
             sample = held.read(index)
-            evaluate(self.network, self.task, sample, scores, self.device, _pair(self.config.resize))
+            scores.update(*evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize)))
         found = scores.compute()
         return {**found, "score": found[self.task.card.data["columns"][0][0]]}
 
@@ -155,36 +155,42 @@ class TaskRecipe(Recipe):
 
 
 def evaluate(
-    network: TaskNetwork, task: Any, sample: Sample, scores: Any, device: Any, size: tuple[int, int] | None
-) -> None:
-    """Predict one sample's visible (or fused) image and add it to the scores, at the size of the label.
+    network: TaskNetwork, task: Any, sample: Sample, device: Any, size: tuple[int, int] | None
+) -> tuple[Prediction, Target]:
+    """What a network says of one sample, and what is true, both at the size of the label.
 
     Args:
         network: of the task.
         task: whose targets.
         sample: with labels; ``vis`` is what the network sees.
-        scores: get the result.
         device: where the network is.
         size: height and width that the network is given, or None for the image's own.
     """
     image = torch.from_numpy(np.ascontiguousarray(sample.vis))[None].to(device).float() / 255
-    own = tuple(image.shape[2:])
+    own = (image.shape[2], image.shape[3])
     if size and size != own:
         image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
     prediction = network.predict(network_input(image, network.channels))[0]
-    scores.update(at_size(prediction, own), task.target(sample).to(device))
+    return at_size(prediction, (image.shape[2], image.shape[3]), own), task.target(sample).to(device)
 
 
-def at_size(prediction: Any, size: tuple[int, int]) -> Any:
-    """A prediction made on a resized image, at the size of the label: masks to the nearest pixel, maps bilinear."""
+def at_size(prediction: Prediction, made: tuple[int, int], size: tuple[int, int]) -> Prediction:
+    """A prediction made on an image of one (height, width), at that of the label.
 
+    Masks go to the nearest pixel, maps bilinearly, boxes are scaled.
+    """
+    if made == size:
+        return prediction
     changes: dict[str, Tensor] = {}
-    if prediction.mask is not None and tuple(prediction.mask.shape) != size:
+    if prediction.mask is not None:
         mask = prediction.mask[None, None].float()
         changes["mask"] = nn.functional.interpolate(mask, size, mode="nearest-exact")[0, 0].long()
-    if prediction.saliency is not None and tuple(prediction.saliency.shape[-2:]) != size:
+    if prediction.saliency is not None:
         changes["saliency"] = nn.functional.interpolate(prediction.saliency[None], size, mode="bilinear")[0].clamp(0, 1)
-    return replace(prediction, **changes) if changes else prediction
+    if prediction.boxes is not None:
+        scale = prediction.boxes.new_tensor([size[1] / made[1], size[0] / made[0]] * 2)
+        changes["boxes"] = prediction.boxes * scale
+    return replace(prediction, **changes)
 
 
 def _pair(value: Any) -> tuple[int, int] | None:
@@ -254,5 +260,3 @@ def factor(settings: Mapping[str, Any], steps: int) -> Callable[[int], float]:
         return shape(min(1.0, (step - warmup) / max(1, steps - warmup)))
 
     return of_step
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from fusionbench.tasks._base import Prediction, Target, TaskNetwork
 
 LABELS = {"mask": "segmentation masks", "boxes": "boxes", "saliency": "saliency masks"}
+
+
+Narrow = Callable[["Prediction", "Target"], tuple["Prediction", "Target"]]
 
 
 class Scores(Protocol):
@@ -115,6 +119,24 @@ class Task:
             DataError: the sample has none.
         """
         raise NotImplementedError
+
+    def common(self, trained: tuple[str, ...], dataset: Dataset) -> tuple[tuple[str, ...], Narrow]:
+        """The classes that a trained network and a dataset share, and what brings predictions and targets to them.
+
+        Args:
+            trained: classes of the network.
+            dataset: whose labels to score with.
+
+        Raises:
+            DataError: they do not go together.
+        """
+        have = self.classes(dataset)
+        if trained != have:
+            raise DataError(
+                f"the network tells {len(trained)} classes ({', '.join(trained[:4])}...), {dataset.name} has "
+                f"{len(have)} ({', '.join(have[:4])}...): its {self.name} cannot be scored here"
+            )
+        return have, lambda prediction, target: (prediction, target)
 
     def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> Scores:
         """An empty tally for these classes."""

@@ -41,7 +41,7 @@ class Recipe:
     """
 
     precision: Precision
-    datasets: Mapping[str, Dataset] = {}  # noqa: RUF012 (read only)
+    datasets: Mapping[str, Dataset] = {}
     batch_key: str = "batch"
 
     def build(self, config: Any, device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.tasks._ap import AveragePrecision
-from fusionbench.tasks._base import Prediction, Target
+from fusionbench.tasks._base import Labels, Prediction, Target
 from fusionbench.tasks._task import Task
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ NETWORKS = (
 
 
 class Detection(Task):
-    """Scores: ``ap@NAME``, ``ap50@NAME``, ``ap75@NAME`` for each protocol of :data:`fusionbench.tasks._ap.PROTOCOLS`."""
+    """Scores: ``ap@NAME``, ``ap50@NAME``, ``ap75@NAME`` for each of :data:`fusionbench.tasks._ap.PROTOCOLS`."""
 
     name, needs = "detection", "boxes"
 
@@ -45,6 +46,25 @@ class Detection(Task):
     def target(self, sample: Sample) -> Target:
         """See :func:`target`."""
         return target(sample)
+
+    def common(self, trained, dataset) -> tuple[tuple[str, ...], Any]:
+        """Classes of one name in either (a dataset's other names count); boxes of other classes are left out.
+
+        Raises:
+            DataError: no class is shared.
+        """
+        names = dataset.box_classes
+        known = {n.lower(): i for i, n in enumerate(names)}
+        aliases = dataset.card.data.get("classes", {}).get("box_aliases", {})
+        known |= {a.lower(): names.index(n) for a, n in aliases.items() if a.lower() not in known}
+        theirs = [known.get(n.lower(), -1) for n in trained]
+        shared = sorted(set(theirs) - {-1})
+        if not shared:
+            raise DataError(f"the network's classes ({', '.join(trained)}) are none of {dataset.name}'s")
+        place = {old: new for new, old in enumerate(shared)}
+        predicted = torch.tensor([place.get(i, -1) for i in theirs])
+        true = torch.tensor([place.get(i, -1) for i in range(len(names))])
+        return tuple(names[i] for i in shared), lambda p, t: (_only(p, predicted), _only(t, true))
 
     def scores(self, classes, ignore_index=None) -> DetectionScores:
         """Average precision of these classes."""
@@ -60,6 +80,11 @@ class DetectionScores:
     def update(self, prediction: Prediction, target: Target) -> None:
         """Add one image."""
         p, t = prediction.to("cpu"), target.to("cpu")
+        assert p.boxes is not None
+        assert p.scores is not None
+        assert p.labels is not None
+        assert t.boxes is not None
+        assert t.labels is not None
         self.ap.update(p.boxes, p.scores, p.labels, t.boxes, t.labels, t.difficult)
 
     def compute(self) -> dict[str, float]:
@@ -74,6 +99,16 @@ class DetectionScores:
         """Number of objects of each class."""
         labels = [int(label) for image in self.ap.images for label in image.true_labels]
         return {"objects": {name: labels.count(i) for i, name in enumerate(self.classes)}}
+
+
+def _only(found: Labels, to: torch.Tensor) -> Labels:
+    """Boxes with labels renumbered by ``to``; those that become -1 are left out."""
+    assert found.labels is not None
+    labels = to.to(found.labels.device)[found.labels]
+    kept = labels >= 0
+    held = {f.name: getattr(found, f.name) for f in fields(found)}
+    rows = {n: v[kept] for n, v in held.items() if v is not None and n in ("boxes", "scores", "difficult")}
+    return replace(found, labels=labels[kept], **rows)
 
 
 def build(

@@ -16,6 +16,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fusionbench.training.distributed import all_mean
+
 from .assign import by_anchor_shape
 from .yolo import precise, scaled
 
@@ -103,15 +105,17 @@ class YOLOv5Head(BaseDenseHead):
             image = torch.cat([torch.full_like(one[0], number) for number, one in enumerate(found)])
             anchor, row, column, gt_boxes, gt_labels = (torch.cat(parts) for parts in zip(*found, strict=True))
             target = torch.zeros_like(level[..., 4])
+            (count,) = all_mean([level.new_tensor([len(image)])])  # over processes: each sums its part of one mean
             if len(image):
                 positive = level[image, anchor, row, column]
                 boxes = self.decode(positive[:, :4], anchors.to(level)[anchor], column, row, stride)
-                box = box + ciou_loss(boxes, gt_boxes, reduction="none").mean()
+                box = box + ciou_loss(boxes, gt_boxes, reduction="none").sum() / count.squeeze()
                 iou = bbox_overlaps(boxes.detach(), gt_boxes, is_aligned=True).clamp(0, 1)
                 order = iou.argsort()  # where positives share a place, the best one's IoU stays
                 target[image[order], anchor[order], row[order], column[order]] = iou[order].to(target)
                 wanted = F.one_hot(gt_labels, self.num_classes).to(level)
-                cls = cls + F.binary_cross_entropy_with_logits(positive[:, 5:], wanted)
+                each = F.binary_cross_entropy_with_logits(positive[:, 5:], wanted, reduction="sum")
+                cls = cls + each / (count.squeeze() * self.num_classes)
             obj = obj + balance * F.binary_cross_entropy_with_logits(level[..., 4], target)
         return {"loss_box": self.gains[0] * box, "loss_obj": self.gains[1] * obj, "loss_cls": self.gains[2] * cls}
 

@@ -19,6 +19,8 @@ from mmdet.structures.bbox import distance2bbox
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fusionbench.training.distributed import all_mean, world
+
 from .assign import task_aligned
 from .yolo import conv, precise, scaled
 
@@ -118,7 +120,8 @@ class YOLOv8Head(BaseDenseHead):
         gt_labels = torch.cat([gt.labels for gt in batch_gt_instances])[thing]
         wanted = torch.zeros_like(logits)
         wanted[image, point, gt_labels] = weight.to(wanted)
-        total = weight.sum().clamp(min=1)
+        (total,) = all_mean([weight.sum()])  # over processes, so that each sums its part of one mean
+        total = total.clamp(min=1 / world())
 
         cls = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / total
         box = (ciou_loss(boxes[image, point], gt_boxes, reduction="none") * weight).sum() / total

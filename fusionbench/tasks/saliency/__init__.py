@@ -50,7 +50,8 @@ class SaliencyTally:
 
     def update(self, prediction: Prediction, target: Target) -> None:
         """Add one image."""
-        assert prediction.saliency is not None and target.saliency is not None
+        assert prediction.saliency is not None
+        assert target.saliency is not None
         self.scores.update(prediction.saliency.cpu(), target.saliency.cpu())
 
     def compute(self) -> dict[str, float]:

@@ -52,7 +52,8 @@ class SegmentationScores:
 
     def update(self, prediction: Prediction, target: Target) -> None:
         """Add one image."""
-        assert prediction.mask is not None and target.mask is not None
+        assert prediction.mask is not None
+        assert target.mask is not None
         self.confusion.update(prediction.mask, target.mask)
 
     def compute(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ from fusionbench.tasks._base import (
     pad_to,
     smooth,
 )
+from fusionbench.training.distributed import all_mean, world
 
 
 def _mit(width: int, blocks: Sequence[int]) -> dict[str, Any]:
@@ -160,7 +161,11 @@ class SegmentationNetwork(TaskNetwork):
             samples.append(SegDataSample(gt_sem_seg=PixelData(data=mask), metainfo=meta))
         if len(samples) != len(x):
             raise ValueError(f"{len(x)} images, {len(samples)} targets")
-        return _mm.total(self.model.loss(x, samples))
+        total = _mm.total(self.model.loss(x, samples))
+        if world() == 1:
+            return total
+        counted = sum((s.gt_sem_seg.data != self.ignore_index).sum() for s in samples).to(total)
+        return total * counted / all_mean([counted])[0].clamp(min=1)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits at the images' size, ``[B,classes,H,W]``."""
