@@ -70,3 +70,21 @@ class Method:
             outside [0,1] is the output rule's business.
         """
         raise NotImplementedError
+
+    def views(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> dict[str, Tensor]:
+        """What the method shows of its inside for one pair, for ``fusionbench figure view``.
+
+        The card says what belongs together: ``[views]``, with a view's name and the names of its maps.
+
+        Args:
+            ir: float32 ``[1,1,H,W]`` in [0,1].
+            vis: float32 ``[1,3,H,W]`` in [0,1].
+            context: names of the images and what else is known about them.
+
+        Returns:
+            maps by name, ``[1 or 3,H,W]`` in [0,1]; none by default.
+
+        Raises:
+            ValueError: these weights have no such thing, said in a line.
+        """
+        return {}

@@ -61,7 +61,9 @@ def sha256(path: Path) -> str:
 
 
 def installed(method: str, warn: bool = True) -> list[Weights]:
-    """Checkpoints of a method that are ready to use, by name; a damaged record is named once on stderr and left out.
+    """Checkpoints of a method that are ready to use, by name: those in the cache and those that came with it.
+
+    A damaged record is named once on stderr and left out.
 
     Raises:
         WeightsError: when the cache folder is a file.
@@ -71,7 +73,18 @@ def installed(method: str, warn: bool = True) -> list[Weights]:
         if warn and record not in _warned:
             _warned.add(record)
             print(f"warning: {record}: {why}", file=sys.stderr)
-    return found
+    names = {w.name for w in found}
+    return sorted([*found, *(w for w in packaged(method) if w.name not in names)], key=lambda w: w.name)
+
+
+def packaged(method: str) -> list[Weights]:
+    """Checkpoints that come with the plugin: those that its card lists as files beside it."""
+    entry = card("method", method)
+    return [
+        Weights(method, w["name"], w["sha256"], w["sha256"], w["trained_on"], True, entry.path.parent / w["packaged"])
+        for w in entry.data.get("weights", [])
+        if "packaged" in w
+    ]
 
 
 def broken(method: str) -> dict[Path, str]:
@@ -228,7 +241,7 @@ def _first_line(error: Exception) -> str:
 
 def hint(entry: Card) -> str:
     """The command that would make a learned method runnable."""
-    listed = entry.data.get("weights", [])
+    listed = [w for w in entry.data.get("weights", []) if "url" in w]
     if not listed:
         return f"fusionbench weights add {entry.name} FILE"
     return f"fusionbench weights add {entry.name} {listed[0]['file']}  (from {listed[0]['url']})"

@@ -16,6 +16,7 @@ VERBS = {
     "fuse": ("Measure", "fuse", "Fuse a pair or two folders with one method."),
     "train": ("Measure", "train", "Train a method or a task network by its recipe; resumes exactly."),
     "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
+    "figure": ("Understand", "figure", "Draw a view that a method publishes, such as its learned weights."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),
     "reproduce": ("Share", "share", "Verify a result's hashes, rerun it, compare."),

@@ -155,8 +155,9 @@ def _method(entry: Card) -> list[str]:
     here = {w.name: w for w in installed(entry.name)}
     for w in d.get("weights", []):
         state = "here" if w["sha256"] in {own.sha256 for own in here.values()} else "not here"
+        file = w.get("file", "comes with fusionbench")
         lines.append(
-            f"weights {w['name']}: {w['file']} sha256 {w['sha256'][:12]}..., trained on {w['trained_on']} ({state})"
+            f"weights {w['name']}: {file} sha256 {w['sha256'][:12]}..., trained on {w['trained_on']} ({state})"
         )
     for name, own in here.items():
         if not own.listed:

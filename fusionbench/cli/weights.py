@@ -44,7 +44,7 @@ def list_weights(json_: bool) -> None:
         listed = entry.data.get("weights", [])
         for known in listed:
             called = [w.name for w in here if w.sha256 == known["sha256"]]  # a file is known by its hash
-            facts = {k: known[k] for k in ("sha256", "trained_on", "file", "url")}
+            facts = {k: known.get(k, "") for k in ("sha256", "trained_on", "file", "url")}
             rows += [{"method": method, "name": n, "here": bool(called), **facts} for n in called or [known["name"]]]
         rows += [
             {
@@ -78,7 +78,7 @@ def remove(method: str, name: str) -> None:
     from fusionbench.weights import broken, installed
 
     for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:
-        if record.stem == name:
+        if record.stem == name and record.is_file():
             try:
                 record.with_suffix(".safetensors").unlink(missing_ok=True)
                 record.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -165,17 +165,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-def math_attention() -> AbstractContextManager[Any]:
-    """Context for the forward pass of a step that is differentiated twice.
-
-    Inside, ``scaled_dot_product_attention`` runs as plain matrix products; the fused kernels have no second
-    derivative.
-    """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 class _HardSigmoid(nn.Module):

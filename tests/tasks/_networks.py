@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks import _mm
-from fusionbench.tasks._base import Target, TaskNetwork, math_attention
+from fusionbench.tasks._base import Target, TaskNetwork
+from fusionbench.training.functional import second_order
 from tests.conftest import _absent
 
 
@@ -59,7 +60,7 @@ def hessian_error(network: TaskNetwork, targets: Sequence[Target], size: tuple[i
 
     def gradient(x: Tensor, graph: bool = False) -> Tensor:
         x = x.detach().requires_grad_()
-        with math_attention(), constants:
+        with second_order(), constants:
             loss = network.loss(x, targets)
         (slope,) = torch.autograd.grad(loss, x, create_graph=graph)
         return torch.autograd.grad((slope * direction).sum(), x)[0] if graph else slope

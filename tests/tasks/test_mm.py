@@ -23,12 +23,12 @@ from fusionbench.tasks._base import (
     evaluating,
     first_order,
     load_backbone,
-    math_attention,
     one_channel,
     pad_to,
     refuse_two_stage,
     smooth,
 )
+from fusionbench.training.functional import second_order
 
 # ---------------------------------------------------------------- the stand-in
 
@@ -186,7 +186,7 @@ def test_attention_has_a_second_derivative():
     q = torch.rand(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
 
     def attend(x: Tensor) -> Tensor:
-        with math_attention():
+        with second_order():
             return nn.functional.scaled_dot_product_attention(x, x, x)
 
     assert torch.autograd.gradgradcheck(attend, q)

@@ -25,7 +25,7 @@ sizes = dict(
         crop=None,
         optimiser=dict(_delete_=True, type="AdamW", lr=1e-3, weight_decay=0.01),
         schedule=dict(warmup=24),
-        train=dict(epochs=40, workers=0, log_every=1, save_every=50),
+        train=dict(epochs=30, workers=0, log_every=1, save_every=50),
     )
 )
 # Transformers and pretrained ResNets want another optimiser than the YOLO family.

@@ -25,6 +25,6 @@ sizes = dict(
         crop=None,
         optimiser=dict(_delete_=True, type="AdamW", lr=1e-3, weight_decay=0.01),
         backbone_lr=1.0,
-        train=dict(epochs=20, workers=0, log_every=1, save_every=50),
+        train=dict(epochs=12, workers=0, log_every=1, save_every=50),
     )
 )
