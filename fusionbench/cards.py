@@ -77,10 +77,11 @@ class Card:
     def code_hash(self) -> str:
         """SHA-256 over the plugin's own sources and the private modules (``_*.py``) it lies beside.
 
-        Results are kept under it: after a change of code nothing stale is shown.
+        Results are kept under it: after a change of code nothing stale is shown. How a network was trained is in its
+        weights, so a method's recipes (``recipe*.py``, ``configs/``) do not count.
         """
         if self.source.name == "__init__.py":
-            files = sorted(self.source.parent.rglob("*.py"))
+            files = sorted(p for p in self.source.parent.rglob("*.py") if self.kind != "method" or not _of_training(p))
             shared = self.source.parent.parent.glob("_*.py")
         else:
             files, shared = [self.source], self.source.parent.glob("_*.py")
@@ -88,6 +89,10 @@ class Card:
         for file in [*files, *sorted(p for p in shared if p.name != "__init__.py")]:
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
+
+
+def _of_training(path: Path) -> bool:
+    return path.name.startswith("recipe") or path.parent.name == "configs"
 
 
 def harness_hash(*modules: str) -> str:

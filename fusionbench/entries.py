@@ -173,6 +173,11 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
         chosen = have
     if not chosen:
         return [], [Skip(entry.name, "no weights at hand", weightfiles.hint(entry))]
+    if entry.data.get("several_rows") and not options:
+        from fusionbench.registry import resolve
+
+        rows = resolve("method", entry.name).rows
+        return [Entry(entry, more, w, rule) for w in chosen for more in rows(w.path)], []
     return [Entry(entry, options, w, rule) for w in chosen], []
 
 

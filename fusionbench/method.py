@@ -46,6 +46,11 @@ class Method:
         """
         return state
 
+    @classmethod
+    def rows(cls, weights: Path) -> list[dict[str, Any]]:
+        """The options under which a checkpoint makes a row each, where the card says ``several_rows = true``."""
+        return [{}]
+
     def load(self, weights: Path | None) -> None:
         """Read a checkpoint, a safetensors file; methods without weights get None and need not override this."""
 
