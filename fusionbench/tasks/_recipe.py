@@ -19,6 +19,7 @@ from fusionbench.data import Sample
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.images import read_image
 from fusionbench.tasks._base import Prediction, Target, TaskNetwork
+from fusionbench.tasks._draw import drawn
 from fusionbench.tasks._task import task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
@@ -148,6 +149,15 @@ class TaskRecipe(Recipe):
             scores.update(*evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize)))
         found = scores.compute()
         return {**found, "score": found[self.task.card.data["columns"][0][0]]}
+
+    def pictures(self) -> Mapping[str, np.ndarray]:
+        """Two training samples: what the network sees, the truth, the prediction, side by side."""
+        found = {}
+        for index in range(min(2, len(self.split))):
+            sample = self.split.read(index)
+            said, true = evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize))
+            found[sample.id] = np.concatenate([sample.vis, drawn(sample.vis, true), drawn(sample.vis, said)], 2)
+        return found
 
     def export(self) -> dict[str, Tensor]:
         """The network's state."""

@@ -15,7 +15,7 @@ backbone_lr = 1.0
 schedule = dict(type="cosine", warmup=300, last=0.01)
 clip = 10.0
 validate_on = None
-train = dict(epochs=200, workers=4, log_every=20, save_every=1000, validate_every=10, picture_every=0)
+train = dict(epochs=200, workers=4, log_every=20, save_every=1000, validate_every=10, picture_every=10)
 sizes = dict(
     tiny=dict(
         batch=4,

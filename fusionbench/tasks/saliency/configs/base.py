@@ -15,7 +15,7 @@ backbone_lr = 0.1
 schedule = dict(type="triangular", peak=0.5, warmup=0)
 clip = None
 validate_on = None
-train = dict(epochs=40, workers=4, log_every=20, save_every=1000, validate_every=10, picture_every=0)
+train = dict(epochs=40, workers=4, log_every=20, save_every=1000, validate_every=10, picture_every=10)
 sizes = dict(
     tiny=dict(
         batch=4,
