@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "mmengine", "safetensors")
+OPTIONAL = ("mmsegmentation", "mmdet", "mmcv-lite", "tensorboard")  # of the extra `tasks`
 
 
 def now() -> str:
@@ -45,13 +46,14 @@ def _git(home: Path, *arguments: str) -> str:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that decide numbers."""
+    """Versions of the libraries that decide numbers; of the optional ones those that are there."""
     found = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *OPTIONAL):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
+            if name in LIBRARIES:
+                found[name] = "absent"
     return found
 
 

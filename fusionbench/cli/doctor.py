@@ -36,7 +36,7 @@ def _environment(out: Path) -> list[Row]:
     import platform
     import shutil
 
-    from fusionbench.provenance import commit, hardware, libraries, version
+    from fusionbench.provenance import OPTIONAL, commit, hardware, libraries, version
 
     rows: list[Row] = [
         ("ok", "fusionbench", f"{version()}" + (f", commit {commit()}" if commit() else ""), ""),
@@ -45,6 +45,8 @@ def _environment(out: Path) -> list[Row]:
     for name, found in libraries().items():
         fix = f"pip install {name}" if found == "absent" else ""
         rows.append(("bad" if fix else "ok", name, found, fix))
+    for name in set(OPTIONAL) - set(libraries()):
+        rows.append(("note", name, "absent", 'pip install "ivif-fusionbench[tasks]", for task networks and training'))
     facts = hardware()
     rows.append(("ok", "processor", f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB", ""))
     gpus = ", ".join(facts["gpus"])

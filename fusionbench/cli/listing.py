@@ -78,7 +78,8 @@ def _describe(entry: Card) -> str:
             lines.append(f"{label + ':':<10}{value}")
     for name, option in entry.options.items():
         lines.append(f"option {name} = {option.get('default')}: {option.get('help', '')}")
-    lines += {"metric": _metric, "dataset": _dataset, "method": _method}.get(entry.kind, lambda _: [])(entry)
+    lines += {"metric": _metric, "dataset": _dataset, "method": _method, "task": _task}[entry.kind](entry)
+    lines += _training(entry)
     return "\n".join(lines) + "\n"
 
 
@@ -127,6 +128,22 @@ def _agreement(oracles: list[dict[str, Any]], rows: list[dict[str, Any]]) -> lis
             who = o.get("implementation") or f"the published {o['file'].upper()} sheet"
             lines.append(f"  agrees with {who} ({o['metric']}) to rtol {o.get('rtol', 0):g}, atol {o.get('atol', 0):g}")
     return lines
+
+
+def _task(entry: Card) -> list[str]:
+    d = entry.data
+    columns = ", ".join(score for score, _ in d["columns"])
+    return [f"needs:    {d['needs']}", f"networks: {', '.join(d['networks'])}", f"columns:  {columns}"]
+
+
+def _training(entry: Card) -> list[str]:
+    name = entry.data["networks"][0] if entry.kind == "task" else entry.name
+    lines = []
+    for facts in entry.data.get("training", []):
+        stage = f" --stage {facts['stage']}" if facts.get("stage") else ""
+        many = "one or several of" if facts.get("together") else "one of"
+        lines.append(f"training: fusionbench train {name}{stage} --dataset, {many} {', '.join(facts['datasets'])}")
+    return lines + [f"ours:     {text}" for text in entry.data.get("ours", [])]
 
 
 def _dataset(entry: Card) -> list[str]:

@@ -259,7 +259,7 @@ def factor(settings: Mapping[str, Any], steps: int) -> Callable[[int], float]:
         if kind == "step":
             return settings.get("gamma", 0.1) ** sum(t >= at for at in settings.get("at", ()))
         peak = settings.get("peak", 0.5)
-        return max(t / peak if t < peak else (1 - t) / (1 - peak), 1e-3)
+        return max(t / peak if t < peak else (1 - t) / max(1 - peak, 1e-9), 1e-3)
 
     if kind not in ("poly", "cosine", "step", "triangular"):
         raise FusionbenchError(f"schedule.type={kind}: choose poly, cosine, step or triangular")

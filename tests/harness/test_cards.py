@@ -115,6 +115,7 @@ def test_no_harness_file_names_a_plugin() -> None:
         "folder",
         "images",
         "saliency",  # also the name of a label
+        "segmentation",  # also a key of datasets' cards
         "average",
         "maximum",
         "visible",
