@@ -45,7 +45,7 @@ def _environment(out: Path) -> list[Row]:
     for name, found in libraries().items():
         fix = f"pip install {name}" if found == "absent" else ""
         rows.append(("bad" if fix else "ok", name, found, fix))
-    for name in set(OPTIONAL) - set(libraries()):
+    for name in (n for n in OPTIONAL if n not in libraries()):
         rows.append(("note", name, "absent", 'pip install "ivif-fusionbench[tasks]", for task networks and training'))
     facts = hardware()
     rows.append(("ok", "processor", f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB", ""))

@@ -139,7 +139,7 @@ class TaskRecipe(Recipe):
         return {"loss": loss.detach(), "lr": self.optimiser.param_groups[0]["lr"]}
 
     def validate(self) -> Mapping[str, float]:
-        """Scores on the split ``validate_on``, where the config names one; its visible images or their pictures."""
+        """Scores on the visible images of the split ``validate_on``, where the config names one."""
         if not self.config.validate_on:
             return {}
         held = TrainingSplit(self.dataset, self.config.validate_on, None, [self.task.needs], self.task.target)
