@@ -137,13 +137,14 @@ def run(
     Raises:
         FusionbenchError: anything a user can mend.
     """
+    chosen = order.training  # before torch is loaded, so that a wrong name is answered at once
     from fusionbench.allocator import keep_memory
     from fusionbench.cli.evaluate import check_device
     from fusionbench.training.distributed import rank
     from fusionbench.training.loop import train
 
     keep_memory()
-    recipe, config = order.training.make(), order.config
+    recipe, config = chosen.make(), order.config
     check_device(order.device)
     recipe.datasets = order.opened
     if order.entry and pictures is None:

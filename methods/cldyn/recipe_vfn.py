@@ -1,0 +1,162 @@
+"""Training CLDyN's fusion network (stage ``vfn``): luma of both images, all datasets in one run."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fusionbench.colour import luma
+from fusionbench.data import Sample
+from fusionbench.errors import FusionbenchError
+from fusionbench.training.data import Augment, Batch, TrainingSplit, collate
+from fusionbench.training.order import Step, randomness, shuffled
+from fusionbench.training.recipe import Recipe
+
+from .vfn import VFN
+
+VARIANTS = ("released", "paper")
+_SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+
+
+def sobel(x: Tensor) -> Tensor:
+    """|horizontal| + |vertical| Sobel response of ``[B,1,H,W]``, the border padded with zeros; same shape."""
+    kernel = torch.tensor(_SOBEL, dtype=x.dtype, device=x.device)
+    return F.conv2d(x, torch.stack((kernel, kernel.T))[:, None], padding=1).abs().sum(1, keepdim=True)
+
+
+def fusion_loss(fused: Tensor, ir: Tensor, vi: Tensor, weight: float, variant: str = "released") -> dict[str, Tensor]:
+    """What the fused luma is trained by.
+
+    Args:
+        fused: ``[B,1,H,W]`` in [0,1].
+        ir: infrared.
+        vi: luma of visible.
+        weight: of the intensity term (``released``: 0.2), or lambda, of the gradient term (``paper``).
+        variant: ``released``: ``weight * L1(fused, max) + L1(gradients)``; ``paper`` (equation 1): ``L1(fused, max) +
+            weight * L1(gradients)``. The target is the larger image, and the larger Sobel magnitude, at each pixel.
+
+    Returns:
+        ``loss`` and its terms ``intensity`` and ``gradient``, scalars.
+    """
+    intensity = F.l1_loss(fused, torch.maximum(ir, vi))
+    gradient = F.l1_loss(sobel(fused), torch.maximum(sobel(ir), sobel(vi)))
+    loss = weight * intensity + gradient if variant == "released" else intensity + weight * gradient
+    return {"loss": loss, "intensity": intensity, "gradient": gradient}
+
+
+def turned(sample: Sample, rng: np.random.Generator) -> Sample:
+    """A square sample mirrored top to bottom and rotated by quarters, at random; its labels are left out."""
+    mirror, quarters = bool(rng.integers(2)), int(rng.integers(4))
+
+    def turn(image: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirror else image, quarters, (1, 2)))
+
+    return Sample(sample.id, sample.split, turn(sample.ir), turn(sample.vis))
+
+
+class VFNRecipe(Recipe):
+    """An epoch is one pass over the training splits of all datasets, shuffled together.
+
+    Settings: ``blocks`` (L), ``variant`` and ``weight`` (see :func:`fusion_loss`), ``lr`` (Adam), ``batch``, ``crop``
+    (side), ``splits`` (dataset to split, where that is not ``train``), ``limit`` (pairs of each dataset), ``validate``
+    (pairs of each dataset's test split, 0 for none).
+    """
+
+    def build(self, config: Any, device: torch.device) -> None:
+        """See :meth:`Recipe.build`.
+
+        Raises:
+            FusionbenchError: an unknown variant.
+        """
+        if config["variant"] not in VARIANTS:
+            raise FusionbenchError(f"variant={config['variant']}: choose one of {', '.join(VARIANTS)}")
+        self.config, self.device = config, device
+        self.vfn = VFN(config["blocks"]).to(device)
+        self.optimiser = torch.optim.Adam(self.vfn.parameters(), lr=config["lr"])
+        augment = Augment(crop=(config["crop"], config["crop"]))
+        self.parts = [
+            TrainingSplit(dataset, config["splits"].get(name, "train"), augment, limit=config["limit"])
+            for name, dataset in self.datasets.items()
+        ]
+        self.ends = list(accumulate(len(part) for part in self.parts))
+
+    def state(self) -> Mapping[str, Any]:
+        """See :meth:`Recipe.state`."""
+        return {"vfn": self.vfn, "optimiser": self.optimiser}
+
+    def check(self) -> None:
+        """See :meth:`Recipe.check`."""
+        for part in self.parts:
+            part.check()
+
+    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
+        """See :meth:`Recipe.batches`."""
+        return shuffled(self.ends[-1], self.config["batch"], seed, epoch)
+
+    def names(self, step: Step) -> list[str]:
+        """Ids, with the dataset's name where there are several."""
+        found = [self._place(index) for index in step.groups[0]]
+        several = len(self.parts) > 1
+        return [f"{part.dataset.name} {part.ids[i]}" if several else part.ids[i] for part, i in found]
+
+    def load(self, step: Step, epoch: int, seed: int) -> Batch:
+        """Crops, mirrored and rotated."""
+        return collate([self._sample(index, epoch, seed) for index in step.groups[0]])
+
+    def _place(self, index: int) -> tuple[TrainingSplit, int]:
+        """The split of an index over all datasets, and the index within it."""
+        number = bisect_right(self.ends, index)
+        return self.parts[number], index - (self.ends[number - 1] if number else 0)
+
+    def _sample(self, index: int, epoch: int, seed: int) -> Sample:
+        part, own = self._place(index)
+        rng = randomness(seed, epoch, index)
+        assert part.augment is not None
+        return turned(part.augment(part.read(own), rng), rng)
+
+    def step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """See :meth:`Recipe.step`."""
+        batch = batch.to(self.device)
+        self.vfn.train()
+        with self.precision.autocast():
+            values = self._loss(batch)
+        self.precision.update(values["loss"], self.optimiser)
+        return {name: value.detach() for name, value in values.items()}
+
+    def _loss(self, batch: Batch) -> dict[str, Tensor]:
+        vi = luma(batch.vis)
+        fused = self.vfn(batch.ir, vi)
+        return fusion_loss(fused.float(), batch.ir, vi, self.config["weight"], self.config["variant"])
+
+    @torch.no_grad()
+    def validate(self) -> Mapping[str, float]:
+        """The mean loss of whole test pairs, per dataset; the score is the mean of the datasets, negative."""
+        losses: dict[str, float] = {}
+        self.vfn.eval()
+        for name, dataset in self.datasets.items():
+            held = TrainingSplit(dataset, "test", limit=self.config["validate"])
+            values = [float(self._loss(held.batch([i], 0, 0).to(self.device))["loss"]) for i in range(len(held))]
+            if values:
+                losses[name] = sum(values) / len(values)
+        return {**losses, "score": -sum(losses.values()) / len(losses)} if losses else {}
+
+    @torch.no_grad()
+    def pictures(self) -> Mapping[str, np.ndarray]:
+        """Infrared, visible and fused luma of the first training pair, each uint8 ``[1,H,W]``."""
+        self.vfn.eval()
+        sample = self.parts[0].read(0)
+        batch = collate([sample]).to(self.device)
+        fused = self.vfn(batch.ir, luma(batch.vis))
+        every = {"ir": batch.ir, "vis": luma(batch.vis), "fused": fused}
+        return {name: (x[0] * 255).round().clamp(0, 255).byte().cpu().numpy() for name, x in every.items()}
+
+    def export(self) -> dict[str, Tensor]:
+        """``vfn.*``."""
+        return {f"vfn.{name}": value.detach().cpu().contiguous() for name, value in self.vfn.state_dict().items()}

@@ -1,0 +1,337 @@
+"""How TDFusion is trained: meta steps that teach G a loss, then a pass that trains F by it, and T all along.
+
+Bai et al., "Task-driven Image Fusion with Learnable Fusion Loss", CVPR 2025, section 3 (algorithm and settings). F is
+the fusion network, G the loss generation module, T the network of the task. ``variant="released"`` is the procedure of
+the authors' code, ``variant="paper"`` that of the text where it differs:
+
+* a batch of two: one pair and the same pair swapped (paper: two pairs);
+* G moves by lr * gradient / max |gradient|, one maximum over all of G (paper: Adam);
+* T in the meta step takes one Adam step (paper: one plain gradient step).
+
+Both: Adam for F and T; meta-train and meta-test pairs of an epoch do not overlap; the inner step is plain gradient
+descent of F at the current learning rate. T's weights are put back after a meta step, its Adam moments (released) are
+not. Boxes are scaled with their image, x by the width and y by the height; the released loader divides x by the height
+and y by the width, which is not followed. Where the sources are silent and the choice is ours: sources are resized and
+then fused for the task loss (nothing is fused at full size), crops have random places, nothing is mirrored, and in the
+pass T sees F as it is after its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionbench.colour import luma
+from fusionbench.data import Sample
+from fusionbench.errors import FusionbenchError
+from fusionbench.images import image_size
+from fusionbench.methods.refusion.modules import LossProposal
+from fusionbench.methods.refusion.network import ReFusionNet
+from fusionbench.tasks._base import Target, refuse_two_stage
+from fusionbench.tasks._task import task_of
+from fusionbench.training import distributed
+from fusionbench.training.data import TrainingSplit, crop, fitting_crop, resize
+from fusionbench.training.functional import call, restored, second_order
+from fusionbench.training.logs import to_stderr
+from fusionbench.training.order import Step, draw, randomness, shuffled
+from fusionbench.training.recipe import Recipe
+
+from .loss import fusion_loss
+from .meta import WAYS, inner_step, outer_step
+
+VARIANTS = ("released", "paper")
+ABLATIONS = {
+    "fixed": "w_a = w_b = 0.5 everywhere: no G, no meta steps (the paper's I)",
+    "no-gradient": "fusion loss without the gradient term (II)",
+    "direct": "no G: w = 0.5, and the task loss is added to the fusion loss that moves F (III)",
+    "joint": "no pass of its own for F: as many meta steps as the pass has, in each of which F and T stay moved (IV)",
+    "average": "no F: the image is the average of the sources by the weights of G, which the task loss moves (V)",
+}
+WITHOUT_META = ("fixed", "direct", "average")
+
+
+@dataclass
+class Pairs:
+    """Luma pairs for a step: source a and b are infrared and visible, and the other way round where swapped.
+
+    Attributes:
+        crops: for the fusion loss, two tensors ``[B,1,h,w]`` in [0,1].
+        whole: resized whole images for the task loss, likewise.
+        targets: labels of ``whole``; masks may be larger than it by a whole factor.
+    """
+
+    crops: tuple[Tensor, Tensor]
+    whole: tuple[Tensor, Tensor]
+    targets: list[Target]
+
+    def on(self, device: torch.device, swapped: bool) -> Pairs:
+        """On a device, and followed by every pair the other way round if asked for."""
+
+        def both(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            a, b = (x.to(device) for x in pair)
+            return (torch.cat((a, b)), torch.cat((b, a))) if swapped else (a, b)
+
+        targets = [t.to(device) for t in self.targets]
+        return Pairs(both(self.crops), both(self.whole), targets * (2 if swapped else 1))
+
+
+def lumas(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    """Infrared and visible luma of samples of one size, float32 ``[B,1,H,W]`` in [0,1]."""
+    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() / 255 for role in ("ir", "vis"))
+    return ir, luma(vis)
+
+
+def made_smaller(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Images and boxes at the size that T sees; the mask stays as it is."""
+    return replace(resize(replace(sample, mask=None), size), mask=sample.mask)
+
+
+class TDFusionRecipe(Recipe):
+    """Trains F, G and T on one dataset.
+
+    Settings: ``network`` (T, any registered one-stage network), ``backbone`` and ``layout`` (of a local file for T),
+    ``split``, ``limit``, ``variant``, ``ablation`` (None or one of :data:`ABLATIONS`), ``batch`` (images through F per
+    step; released: half of it are pairs), ``meta_steps`` (M), ``crop`` and ``task_size`` (height, width), ``alpha``
+    (gradient term), ``lr`` (``fusion``, ``task``, ``proposal``, ``inner``), ``decay`` and ``decay_every`` (epochs),
+    ``derivative`` (:data:`.meta.WAYS`), ``checkpointing`` (less memory, more time).
+    """
+
+    def build(self, config: Any, device: torch.device) -> None:
+        """Networks, optimisers, training set.
+
+        Raises:
+            FusionbenchError: a setting that makes no sense, several datasets, a two-stage detector, fp16.
+        """
+        for key, known in (("variant", VARIANTS), ("ablation", (None, *ABLATIONS)), ("derivative", WAYS)):
+            if config[key] not in known:
+                raise FusionbenchError(f"{key}={config[key]}: choose one of {', '.join(map(str, known))}")
+        if len(self.datasets) != 1:
+            raise FusionbenchError(f"tdfusion trains on one dataset, not on {', '.join(self.datasets) or 'none'}")
+        if self.precision.name == "fp16":
+            raise FusionbenchError("train.precision=fp16: gradients through a step underflow in fp16; use fp32 or bf16")
+        self.config, self.device, self.ablation = config, device, config["ablation"]
+        self.released = config["variant"] == "released"
+        self.alpha = 0.0 if self.ablation == "no-gradient" else float(config["alpha"])
+        self.pairs = config["batch"] // 2 if self.released else config["batch"]
+        if self.pairs < 1 or (self.released and config["batch"] % 2):
+            raise FusionbenchError(f"batch={config['batch']}: every pair is also swapped, so it is a multiple of 2")
+
+        (self.dataset,) = self.datasets.values()
+        self.task = task_of(config["network"])
+        self.network = self.task.build(config["network"], self.dataset, 1, config["backbone"], config["layout"])
+        refuse_two_stage(self.network, "tdfusion")
+        self.fusion, self.proposal = ReFusionNet(), LossProposal()
+        parts = {"fusion": self.fusion, "proposal": self.proposal, "task": self.network}
+        self.adam = {n: torch.optim.Adam(p.to(device).parameters(), lr=config["lr"][n]) for n, p in parts.items()}
+        self.split = TrainingSplit(self.dataset, config["split"], None, [self.task.needs], limit=config["limit"])
+
+    def state(self) -> Mapping[str, Any]:
+        """Networks, and Adam's moments with the present learning rates."""
+        networks = {"fusion": self.fusion, "proposal": self.proposal, "task": self.network}
+        return {**networks, **{f"adam_{name}": value for name, value in self.adam.items()}}
+
+    def check(self) -> None:
+        """Every image and label; says so where the crop had to be made smaller.
+
+        Raises:
+            FusionbenchError: an image below 32x32, or masks that are no whole multiple of what T sees.
+        """
+        self.split.check()
+        files = [self.dataset.files(self.split.split, ident).ir for ident in self.split.ids]
+        sizes = {image_size(file)[::-1] for file in files if file}
+        smallest = (min(h for h, _ in sizes), min(w for _, w in sizes))
+        wanted = tuple(self.config["crop"])
+        self.crop = fitting_crop(smallest, wanted)
+        if self.crop != wanted and distributed.rank() == 0:
+            to_stderr(
+                f"{self.dataset.name}: images of {smallest[1]}x{smallest[0]} are smaller than the crop of "
+                f"{wanted[1]}x{wanted[0]}; the fusion loss is taken on {self.crop[1]}x{self.crop[0]}"
+            )
+        self.size: tuple[int, int] = tuple(self.config["task_size"])
+        for height, width in sizes if self.task.needs == "mask" else ():
+            if height % self.size[0] or (height // self.size[0]) * self.size[1] != width:
+                raise FusionbenchError(
+                    f"{self.dataset.name}: masks of {width}x{height} are no whole multiple of "
+                    f"task_size=({self.size[0]},{self.size[1]}), height and width; choose one that divides them"
+                )
+
+    # ------------------------------------------------------------ data
+
+    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
+        """The epoch's meta steps, then a pass over the training set."""
+        kept = shuffled(len(self.split), self.pairs, seed, epoch, kind="fuse")
+        if self.ablation == "joint":
+            return self._meta_steps(len(kept), epoch, seed)
+        steps = 0 if self.ablation in WITHOUT_META else self.config["meta_steps"]
+        return [*self._meta_steps(steps, epoch, seed), *kept]
+
+    def _meta_steps(self, steps: int, epoch: int, seed: int) -> list[Step]:
+        """The first half of a random order feeds inner steps, the other half outer ones, again where too few.
+
+        Raises:
+            FusionbenchError: fewer than two batches in the training set.
+        """
+        order = draw(len(self.split), len(self.split), seed, epoch, 1)
+        half = len(order) // (2 * self.pairs) * self.pairs
+        if steps and not half:
+            raise FusionbenchError(f"{len(order)} training pairs are too few: a meta step needs {2 * self.pairs}")
+        found = []
+        for number in range(steps):
+            at = number * self.pairs % half if half else 0
+            inner, outer = (tuple(order[start + at : start + at + self.pairs]) for start in (0, half))
+            found.append(Step((inner, outer), "meta", salt=number + 1))
+        return found
+
+    def load(self, step: Step, epoch: int, seed: int) -> tuple[str, list[Pairs]]:
+        """Lumas of the pairs: random crops, and whole images with their labels."""
+        return step.kind, [self._read(group, epoch, seed, step.salt) for group in step.groups]
+
+    def _read(self, group: Sequence[int], epoch: int, seed: int, salt: int) -> Pairs:
+        crops, whole = [], []
+        for index in group:
+            sample = self.split.read(index)
+            rng = randomness(seed, epoch, index, salt)
+            room = [have - size + 1 for have, size in zip(sample.ir.shape[1:], self.crop, strict=True)]
+            top, left = (int(rng.integers(r)) for r in room)
+            crops.append(crop(replace(sample, mask=None, boxes=None), top, left, self.crop))
+            whole.append(made_smaller(sample, self.size))
+        return Pairs(lumas(crops), lumas(whole), [self.task.target(s) for s in whole])
+
+    def names(self, step: Step) -> list[str]:
+        """Ids."""
+        return [name for group in step.groups for name in self.split.names(group)]
+
+    # ------------------------------------------------------------ steps
+
+    def step(self, batch: tuple[str, list[Pairs]]) -> Mapping[str, Any]:
+        """A meta step, or a step of the pass."""
+        kind, groups = batch
+        here = [group.on(self.device, self.released) for group in groups]
+        for part in (self.fusion, self.proposal, self.network):
+            part.train()
+        if kind == "meta":
+            values = self._meta(*here)
+            return {**values, **self._kept(here[0])} if self.ablation == "joint" else values
+        if self.ablation == "average":
+            return self._averaged(*here)
+        values = self._kept(*here)
+        return {"loss": values["fusion"], **values}
+
+    def _meta(self, train: Pairs, test: Pairs) -> dict[str, Any]:
+        """Move G; F and T end as they were."""
+        factor = self.adam["task"].param_groups[0]["lr"] / self.config["lr"]["task"]
+        way, checkpointed = self.config["derivative"], self.config["checkpointing"]
+        context: AbstractContextManager[Any] = second_order() if way == "graph" else nullcontext()
+        with context, restored(self.network):
+            with self.precision.autocast():
+                inner = inner_step(
+                    self.fusion,
+                    self.proposal,
+                    *train.crops,
+                    self.config["lr"]["inner"] * factor,
+                    alpha=self.alpha,
+                    way=way,
+                    checkpointed=checkpointed,
+                )
+            before = self._task_step(train, plain=not self.released, lr=self.config["lr"]["task"] * factor)
+            with self.precision.autocast():
+                fused = call(self.fusion, inner.moved, *test.whole, checkpointed=checkpointed).float()
+                task = self.network.loss(fused, test.targets)
+            gradients = outer_step(self.fusion, self.proposal, inner, task, way)
+        largest = torch.stack([g.abs().max() for g in gradients]).max()
+        self._move_proposal(gradients, largest, self.config["lr"]["proposal"] * factor)
+        return {"loss": task.detach(), "task": before, "inner": inner.loss.total.detach(), "slope": largest}
+
+    @torch.no_grad()
+    def _move_proposal(self, gradients: list[Tensor], largest: Tensor, lr: float) -> None:
+        parameters = list(self.proposal.parameters())
+        if not self.released:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            self.adam["proposal"].step()
+        elif largest > 0:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.sub_(lr * gradient / largest)
+
+    def _kept(self, pairs: Pairs) -> dict[str, Any]:
+        """Move F by the fusion loss (and by the task loss where that is the ablation), then T on what F makes."""
+        a, b = pairs.crops
+        with torch.no_grad(), self.precision.autocast():
+            weights = self._weights(a, b)
+        with self.precision.autocast():
+            loss = fusion_loss(self.fusion(a, b).float(), a, b, weights, self.alpha)
+            aim = loss.total
+            if self.ablation == "direct":
+                aim = aim + self.network.loss(self.fusion(*pairs.whole).float(), pairs.targets)
+        self.precision.update(aim, self.adam["fusion"])
+        terms = {"intensity": loss.intensity.detach(), "gradient": loss.gradient.detach()}
+        return {"fusion": loss.total.detach(), **terms, "task": self._task_step(pairs), "w_a": weights[:, 0].mean()}
+
+    def _weights(self, first: Tensor, second: Tensor) -> Tensor:
+        if self.ablation in ("fixed", "direct"):
+            return torch.cat((first, second), dim=1).new_full((len(first), 2, *first.shape[2:]), 0.5)
+        return self.proposal(first, second).float()
+
+    def _task_step(self, pairs: Pairs, plain: bool = False, lr: float = 0.0) -> Tensor:
+        """Move T once on detached fused images, by Adam or by plain gradient descent; the loss before that."""
+        with torch.no_grad(), self.precision.autocast():
+            fused = self.fusion(*pairs.whole).float()
+        with self.precision.autocast():
+            loss = self.network.loss(fused, pairs.targets)
+        if not plain:
+            self.precision.update(loss, self.adam["task"])
+            return loss.detach()
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, distributed.all_mean(gradients), strict=True):
+                parameter.sub_(lr * gradient)
+        return loss.detach()
+
+    def _averaged(self, pairs: Pairs) -> dict[str, Any]:
+        """Move G and T by the task loss of the weighted average."""
+        with self.precision.autocast():
+            weights = self.proposal(*pairs.whole).float()
+            fused = (weights * torch.cat(pairs.whole, dim=1)).sum(1, keepdim=True)
+            loss = self.network.loss(fused, pairs.targets)
+        self.adam["task"].zero_grad(set_to_none=True)
+        self.precision.update(loss, self.adam["proposal"])
+        distributed.average_gradients(self.network.parameters())
+        self.adam["task"].step()
+        return {"loss": loss.detach(), "w_a": weights[:, 0].mean().detach()}
+
+    def epoch_end(self, epoch: int) -> None:
+        """Learning rates, all by the same factor."""
+        factor = self.config["decay"] ** ((epoch + 1) // self.config["decay_every"])
+        for name, adam in self.adam.items():
+            adam.param_groups[0]["lr"] = self.config["lr"][name] * factor
+
+    # ------------------------------------------------------------ what comes out
+
+    @torch.no_grad()
+    def pictures(self) -> Mapping[str, np.ndarray]:
+        """The first training pair as fused, and w_a of it."""
+        a, b = self._read([0], 0, 0, 0).on(self.device, False).whole
+        weights = self._weights(a, b)
+        fused = (weights * torch.cat((a, b), 1)).sum(1) if self.ablation == "average" else self.fusion(a, b)[:, 0]
+        shown = {"fused": fused, "w_a": weights[:, 0]}
+        return {name: (x[0].clamp(0, 1) * 255).round().byte().cpu().numpy() for name, x in shown.items()}
+
+    def export(self) -> dict[str, Tensor]:
+        """``F.*`` and ``G.*``, of those that the ablation has."""
+        parts = {"F": self.fusion, "G": self.proposal}
+        if self.ablation == "average":
+            del parts["F"]
+        elif self.ablation in WITHOUT_META:
+            del parts["G"]
+        return {
+            f"{letter}.{name}": value.detach().cpu().contiguous()
+            for letter, part in parts.items()
+            for name, value in part.state_dict().items()
+        }

@@ -1,0 +1,282 @@
+"""`eval --tasks`: networks retrained per entry or frozen, their columns and pages, kept work, and what cannot be."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionbench import cli
+from fusionbench.errors import FusionbenchError
+from fusionbench.store import Store
+from fusionbench.synth import synth
+from tests.conftest import _absent
+from tests.harness.test_eval import tables
+
+TINY = ("--task-size", "tiny", "--seeds", "2", "--jobs", "1")
+BASE = (
+    "--methods",
+    "visible,average",
+    "--metrics",
+    "en",
+    "--tasks",
+    "detection",
+    "--task-networks",
+    "yolov8-tiny",
+    *TINY,
+)
+OPTIONS = "limit=8,train.epochs=1,resize=[64,96]"
+RECIPE = "tiny+limit=8+train.epochs=1+resize=[64,96]"
+PAGES = (".detection", ".segmentation")  # of a task, beside the table
+COLUMNS = [f"detection/yolov8-tiny/{p}/{RECIPE}/{s}@coco" for p in ("frozen", "retrained") for s in ("ap50", "ap")]
+
+
+@pytest.fixture(autouse=True)
+def _mm() -> None:
+    from fusionbench.tasks import _mm
+
+    for package in ("mmseg", "mmdet"):
+        try:
+            _mm.load(package)
+        except FusionbenchError as error:
+            _absent("tasks", str(error))
+
+
+def command(name: str, tree: Path, out: Path, *more: object) -> list[str]:
+    words = ["eval", *BASE, "--task-options", OPTIONS, "--datasets", f"{name}={tree}", "--out", str(out)]
+    return [*words, *map(str, more)]
+
+
+def ask(*words: str) -> tuple[int, str]:
+    """Run a command line in this process; exit code and stderr."""
+    import contextlib
+    import io
+
+    err, before = io.StringIO(), sys.argv
+    sys.argv = ["fusionbench", *words]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+            cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0), err.getvalue()
+    finally:
+        sys.argv = before
+    raise AssertionError("the command line always exits")
+
+
+@pytest.fixture(scope="module")
+def m3fd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("tree") / "m3fd"
+    synth("m3fd", tree, 8, 4, (64, 96), seed=0)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def calm(m3fd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a whole run; not to be changed by a test, except by asking for the same again."""
+    out = tmp_path_factory.mktemp("calm")
+    code, err = ask(*command("m3fd", m3fd, out))
+    assert code == 0, err
+    return out
+
+
+def text(out: Path, suffix: str) -> str:
+    (path,) = (p for p in (out / "tables").glob(f"*.{suffix}") if p.suffixes[-2] not in PAGES)
+    return path.read_text()
+
+
+def rows(out: Path) -> list[tuple[str, dict[str, Any]]]:
+    with Store(out, create=False) as store:
+        board = store.boards()[0]
+        return store.tasks(board["dataset"], board["split"])
+
+
+def runs(out: Path) -> dict[str, int]:
+    """Training runs that are finished, and when."""
+    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "tasks").glob("*/weights.safetensors")}
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_columns(calm: Path) -> None:
+    for suffix in ("md", "tex"):
+        head = text(calm, suffix).replace("\\", "")
+        for title in ("mAP50@coco yolov8-tiny retrained", "mAP50@coco yolov8-tiny frozen"):
+            assert title in head, suffix
+    (table,) = (p for p in (calm / "tables").glob("*.json") if "provenance" not in p.name)
+    facts = json.loads(table.read_text())
+    for row in facts["rows"]:
+        assert sorted(row["tasks"]) == sorted(COLUMNS)
+        assert all(len(values) == 2 for values in row["tasks"].values())
+    with next((calm / "tables").glob("*.csv")).open() as file:
+        head = next(csv.reader(file))
+    assert sum("yolov8-tiny" in name for name in head) >= len(COLUMNS)
+
+
+def test_facts_of_results(calm: Path, m3fd: Path) -> None:
+    found = rows(calm)
+    assert len(found) == 2 * 2 * 2  # entries, protocols, seeds
+    for _, info in found:
+        assert info["images"] == 4
+        assert info["recipe"] == RECIPE
+        assert info["trained_on"].endswith("pictures of scenes-m3fd train")
+    frozen = {info["trained_on"] for _, info in found if info["protocol"] == "frozen"}
+    assert frozen == {"visible pictures of scenes-m3fd train"}
+    retrained = {info["trained_on"].split()[0] for _, info in found if info["protocol"] == "retrained"}
+    assert retrained == {"visible", "average"}
+
+
+def test_protocols_share_a_run(calm: Path) -> None:
+    """`visible`'s own network is the frozen one: with two entries and two seeds, four runs and no more."""
+    assert sorted(n.split("-seed")[0] for n in runs(calm)) == (
+        ["yolov8-tiny-scenes-m3fd-average"] * 2 + ["yolov8-tiny-scenes-m3fd-visible"] * 2
+    )
+    of = {(k, i["protocol"], i["seed"]): (i["scores"], i["trained_on"][:7]) for k, i in rows(calm)}
+    for (key, protocol, seed), (scores, on) in of.items():
+        if protocol == "retrained" and on == "visible":
+            assert of[key, "frozen", seed][0] == scores
+
+
+def test_conditions_add_up(calm: Path) -> None:
+    """Two of four pictures are taken by night; the objects of day and night are those of all."""
+    for _, info in rows(calm):
+        facts = info["facts"]
+        assert set(facts) == set(info["scores"]) == {"all", "day", "night"}
+        for name, count in facts["all"]["objects"].items():
+            assert facts["day"]["objects"][name] + facts["night"]["objects"][name] == count
+    page = next((calm / "tables").glob("*.detection.md")).read_text()
+    assert "| Entry | ap50@coco all | ap50@coco day | ap50@coco night |" in page
+    assert f"## yolov8-tiny, retrained, recipe {RECIPE}" in page
+    assert "| People |" in page
+
+
+def test_a_second_run_trains_nothing(calm: Path, m3fd: Path) -> None:
+    before, made = tables(calm), runs(calm)
+    provenance = next((calm / "tables").glob("*.provenance.json")).read_bytes()
+    code, err = ask(*command("m3fd", m3fd, calm))
+    assert code == 0, err
+    assert runs(calm) == made
+    assert tables(calm) == before
+    assert next((calm / "tables").glob("*.provenance.json")).read_bytes() == provenance
+
+
+@pytest.mark.slow
+def test_killed_in_between(calm: Path, m3fd: Path, tmp_path: Path) -> None:
+    """What was finished before a `kill -9` is kept, and the tables become those of a calm run."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fusionbench", *command("m3fd", m3fd, tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not runs(tmp_path):
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = runs(tmp_path)
+    assert 1 <= len(kept) < 4
+    code, err = ask(*command("m3fd", m3fd, tmp_path))
+    assert code == 0, err
+    assert kept.items() <= runs(tmp_path).items()
+    assert runs(tmp_path).keys() == runs(calm).keys()
+    assert tables(tmp_path) == tables(calm)
+
+
+# ---------------------------------------------------------------- what cannot be
+
+
+def test_a_task_the_dataset_cannot_have(m3fd: Path, tmp_path: Path) -> None:
+    """A warning, and no column."""
+    words = [w if w != "detection" else "saliency" for w in command("m3fd", m3fd, tmp_path)]
+    words = [w if w != "yolov8-tiny" else "ctdnet-tiny" for w in words]
+    code, err = ask(*words)
+    assert code == 0, err
+    assert "warning: saliency on scenes-m3fd: m3fd has no saliency masks, which saliency needs; datasets that" in err
+    assert "mF@mean" not in text(tmp_path, "md")
+    assert not rows(tmp_path)
+
+
+def test_labels_that_are_not_on_the_disk(tmp_path: Path) -> None:
+    """An empty column that says why; it goes when the labels are there."""
+    tree, out = tmp_path / "MSRS", tmp_path / "out"
+    synth("msrs", tree, 4, 2, (64, 96), seed=0)
+    for split in ("train", "test"):
+        (tree / split / "Segmentation_labels").rename(tree / f"masks-{split}")
+    words = ["eval", "--methods", "visible,average", "--metrics", "en", "--tasks", "segmentation", *TINY]
+    words += ["--task-networks", "segformer-tiny", "--task-options", OPTIONS, "--task-protocols", "frozen"]
+    words += ["--datasets", f"msrs={tree}", "--out", str(out), "--seeds", "1"]
+    code, err = ask(*words)
+    assert code == 0, err
+    reason = "scenes-msrs test: no pair here has mask; nothing to score segmentation with"
+    assert f"warning: segmentation on scenes-msrs: {reason}" in err
+    assert f"mIoU@tdfusion is empty: {reason}" in text(out, "md")
+    (tree / "masks-test").rename(tree / "test/Segmentation_labels")
+    code, err = ask(*words)
+    assert "scenes-msrs train: no pair here has mask, so no network can be trained; give trained ones with" in err
+    (tree / "masks-train").rename(tree / "train/Segmentation_labels")
+    code, err = ask(*words)
+    assert (code, "warning" in err) == (0, False), err
+    assert "is empty" not in text(out, "md")
+    assert "mIoU@tdfusion segformer-tiny frozen" in text(out, "md")
+    for _, info in rows(out):
+        matrix = {c: f["confusion"] for c, f in info["facts"].items()}
+        parts = [m for c, m in matrix.items() if c != "all"]
+        total = [[sum(cells) for cells in zip(*lines, strict=True)] for lines in zip(*parts, strict=True)]
+        assert total == matrix["all"]
+        assert sum(map(sum, total)) == 2 * 64 * 96
+
+
+def test_a_network_of_another_dataset(m3fd: Path, tmp_path: Path) -> None:
+    """Trained on MSRS, scored on M3FD: the classes they share count."""
+    synth("msrs", tmp_path / "MSRS", 4, 1, (64, 96), seed=0)
+    words = ["train", "yolov8-tiny", "--dataset", f"msrs={tmp_path / 'MSRS'}", "--size", "tiny"]
+    words += ["--out", str(tmp_path / "run"), "--cfg-options", "train.epochs=1", "resize=[64,96]"]
+    code, err = ask(*words)
+    assert code == 0, err
+    words = ["eval", "--methods", "visible", "--metrics", "en", "--tasks", "detection", "--jobs", "1"]
+    words += ["--frozen", str(tmp_path / "run"), "--datasets", f"m3fd={m3fd}", "--out", str(tmp_path / "out")]
+    code, err = ask(*words)
+    assert code == 0, err
+    ((_, info),) = rows(tmp_path / "out")
+    assert info["classes"] == ["People", "Car"]
+    assert (info["protocol"], info["recipe"], info["network"]) == ("frozen", "given", "yolov8-tiny")
+    assert info["trained_on"].startswith("generated msrs (scenes, seed 0), size tiny, seed 0")
+    assert not runs(tmp_path / "out")
+    assert "a network given by the user, trained on generated msrs" in text(tmp_path / "out", "md")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--tasks detektion", "'detektion'; did you mean detection"),
+        ("--tasks detection --task-networks yolov9", "--task-networks yolov9: no network of these tasks; did you mean"),
+        ("--tasks detection --task-networks ctdnet-tiny", "--task-networks ctdnet-tiny: no network of these tasks"),
+        ("--tasks detection --task-protocols frosen", "--task-protocols frosen: did you mean frozen"),
+        ("--tasks detection --frozen nowhere", "nowhere: no trained weights here; make them with `fusionbench train`"),
+        ("--tasks detection --frozen-on averige", "no method 'averige'; did you mean average"),
+        ("--tasks detection --task-size tony", "no size 'tony'; did you mean tiny"),
+        ("--tasks detection --task-size tiny --task-options epochs=1", "no setting 'epochs' in this recipe; did you"),
+    ],
+)
+def test_one_line(m3fd: Path, tmp_path: Path, words: str, expected: str) -> None:
+    base = ["eval", "--methods", "visible", "--metrics", "en", "--datasets", f"m3fd={m3fd}", "--out", str(tmp_path)]
+    code, err = ask(*base, "--jobs", "1", *words.split())
+    assert code == 2, err
+    (line,) = (each for each in err.splitlines() if each.startswith("error: "))
+    assert expected in line
+    assert not (tmp_path / "tasks").exists()
+
+
+def test_task_options_without_a_task(m3fd: Path, tmp_path: Path) -> None:
+    code, err = ask("eval", "--methods", "visible", "--datasets", f"m3fd={m3fd}", "--task-size", "tiny")
+    assert code == 2
+    assert "Error: say which tasks: --tasks segmentation,detection,saliency" in err

@@ -1,0 +1,337 @@
+"""`train` as a user meets it: one line for what is wrong, and weights that say what they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionbench import cli, trainable
+from fusionbench.errors import FusionbenchError
+from fusionbench.synth import synth
+from fusionbench.trainable import trainings
+from tests.conftest import _absent
+
+SMALL = ("--size", "tiny", "--cfg-options", "resize=[64,96]", "train.tensorboard=false", "train.epochs=1")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: exit code, stdout and stderr."""
+
+    code: Any
+    out: str
+    err: str
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs a command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["fusionbench", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Done(stop.value.code or 0, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Generated trees of eight small training pairs, by name of the dataset; not to be changed."""
+    root = tmp_path_factory.mktemp("trees")
+
+    @cache
+    def grown(name: str) -> Path:
+        synth(name, root / name, 8, 2, (64, 96), seed=0)
+        return root / name
+
+    return grown
+
+
+@pytest.fixture
+def copy(trees: Any, tmp_path: Path) -> Any:
+    """A tree that may be changed."""
+    return lambda name: Path(shutil.copytree(trees(name), tmp_path / "copy" / name))
+
+
+@pytest.fixture(autouse=True)
+def _mm() -> None:
+    from fusionbench.tasks import _mm
+
+    for package in ("mmseg", "mmdet"):
+        try:
+            _mm.load(package)
+        except FusionbenchError as error:
+            _absent("tasks", str(error))
+
+
+def line(done: Done, code: int = 2) -> str:
+    """The one line on stderr of a command that failed."""
+    assert done.code == code, done.err
+    assert done.err.startswith("error: "), done.err
+    assert done.err.count("\n") == 1, done.err
+    return done.err
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("yolov8-tony --dataset m3fd", "nothing to train is called 'yolov8-tony'; did you mean yolov8-tiny"),
+        ("average --dataset msrs", "nothing to train is called 'average'; "),
+        ("yolov8-tiny --dataset fmb", "no recipe of yolov8-tiny for fmb; there are: msrs, m3fd, llvip"),
+        ("ctdnet-tiny --dataset vt500", "no recipe of ctdnet-tiny for vt500; there are: vt5000"),
+        ("ctdnet-tiny --dataset vt5000 --stage a", "ctdnet-tiny has no stage 'a'; it has no stages"),
+        ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --dataset one of: msrs, "),
+        ("yolov8-tiny --dataset m3fd --size tony", "no size 'tony'; did you mean tiny"),
+        ("yolov8-tiny --dataset m3fd --cfg-options epochs=3", "no setting 'epochs' in this recipe; did you mean "),
+        ("yolov8-tiny --dataset m3fd --cfg-options train.epoch=3", "no setting 'train.epoch' in this recipe; did you"),
+        ("yolov8-tiny --dataset m3fd --cfg-options batch=big", "batch=big: needs a number, such as 16"),
+        ("yolov8-tiny --dataset m3fd --cfg-options batch=1.5", "batch=1.5: needs a whole number, such as 16"),
+        ("yolov8-tiny --dataset m3fd --cfg-options train.tensorboard=3", "train.tensorboard=3: needs true or false"),
+        ("yolov8-tiny --dataset m3fd --cfg-options batch=2 clip", "option 'clip' is not key=value"),
+        ("refusion --dataset msrs --on average --size tiny", "--on is for task networks; refusion is trained on the s"),
+    ],
+)
+def test_what_does_not_exist(here: Any, words: str, text: str) -> None:
+    assert text in line(here("train", *words.split(), "--show-config"))
+
+
+def test_stages(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = (t for t in trainings() if t.name == "ctdnet-tiny")
+    staged = [type(one)(**{**vars(one), "stage": stage}) for stage in ("first", "second")]
+    monkeypatch.setattr(trainable, "trainings", lambda: staged)
+    ask = ("train", "ctdnet-tiny", "--dataset", "vt5000", "--show-config")
+    assert "ctdnet-tiny is trained in stages: say --stage first or --stage second" in line(here(*ask))
+    assert "has no stage 'third'; its stages are first, second" in line(here(*ask, "--stage", "third"))
+    assert here(*ask, "--stage", "second").code == 0
+
+
+def test_words_that_are_left_over(here: Any) -> None:
+    done = here("train", "yolov8-tiny", "batch=2", "--dataset", "m3fd")
+    assert done.code == 2
+    assert "Error: what is 'batch=2'? Settings are given as --cfg-options batch=2" in done.err
+
+
+def test_dataset_is_needed(here: Any) -> None:
+    done = here("train", "yolov8-tiny")
+    assert done.code == 2
+    assert "Missing option '--dataset'" in done.err
+
+
+def test_show_config(here: Any, tmp_path: Path) -> None:
+    ask = ("train", "yolov8-tiny", "--dataset", "m3fd", "--show-config")
+    full, tiny = json.loads(here(*ask).out), json.loads(here(*ask, "--size", "tiny").out)
+    assert (full["network"], full["resize"], full["optimiser"]["type"]) == ("yolov8-tiny", [480, 640], "SGD")
+    assert (tiny["network"], tiny["resize"], tiny["optimiser"]["type"]) == ("yolov8-tiny", [128, 160], "AdamW")
+    assert tiny["datasets"] == ["m3fd"]
+    assert not {"sizes", "networks"} & tiny.keys()
+    several = here(*ask, "--cfg-options", "batch=2", "scale=none", "train.seed=7", "--cfg-options", "optimiser.lr=1e-2")
+    changed = json.loads(several.out)
+    assert (changed["batch"], changed["scale"], changed["train"]["seed"]) == (2, None, 7)
+    assert changed["optimiser"]["lr"] == 0.01
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_of_a_network(here: Any) -> None:
+    """DETR has an optimiser of its own; the tiny size replaces that one too."""
+    ask = ("train", "detr-r50", "--dataset", "m3fd", "--show-config")
+    assert json.loads(here(*ask).out)["optimiser"] == {"type": "AdamW", "lr": 1e-4, "weight_decay": 1e-4}
+    assert json.loads(here(*ask, "--size", "tiny").out)["optimiser"]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("words", [("train", "--help"), ("train", "yolov8-tony", "--dataset", "m3fd"), ()])
+def test_no_torch(words: tuple[str, ...]) -> None:
+    """Help, completion and a name that does not exist are answered without torch."""
+    program = "import sys, fusionbench.cli\nsys.argv[0] = 'fusionbench'\nimport atexit\n"
+    program += "atexit.register(lambda: print('torch' in sys.modules))\nfusionbench.cli.main()"
+    asked = {"_FUSIONBENCH_COMPLETE": "bash_complete", "COMP_WORDS": "fusionbench train ctd", "COMP_CWORD": "2"}
+    environment = {**os.environ, **({} if words else asked)}
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, env=environment)
+    *lines, torch = done.stdout.splitlines()
+    assert torch == "False", done.stdout + done.stderr
+    if not words:
+        assert lines == ["plain,ctdnet-18", "plain,ctdnet-tiny"]
+
+
+# ---------------------------------------------------------------- what is on the disk
+
+
+def test_missing_folder(here: Any, tmp_path: Path) -> None:
+    done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={tmp_path / 'none'}", *SMALL)
+    assert f"vt5000: not found under {tmp_path / 'none'}: looked for " in line(done)
+    assert "vt5000: not found under data: looked for " in line(here("train", "ctdnet-tiny", "--dataset", "vt5000"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_root(here: Any, trees: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/VT5000").symlink_to(trees("vt5000"))
+    done = here("train", "ctdnet-tiny", "--dataset", "vt5000", *SMALL, "--max-steps", 1)
+    assert "runs/ctdnet-tiny-vt5000-tiny/last.pt: 1 steps are done; the same command with --resume" in done.err
+    assert done.code == 0
+
+
+def test_empty_split(here: Any, copy: Any) -> None:
+    tree = copy("vt5000")
+    shutil.rmtree(tree / "Train")
+    done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={tree}", *SMALL)
+    assert f"vt5000 train: no pairs under {tree}; there is nothing to train on" in line(done)
+
+
+def test_missing_label(here: Any, copy: Any) -> None:
+    tree = copy("vt5000")
+    victim = sorted((tree / "Train/GT").iterdir())[3]
+    victim.unlink()
+    done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={tree}", *SMALL)
+    assert f"vt5000 {victim.stem}: no saliency file in split train, which this recipe needs" in line(done)
+
+
+def test_label_out_of_range(here: Any, copy: Any) -> None:
+    tree = copy("msrs")
+    victim = sorted((tree / "train/Segmentation_labels").iterdir())[5]
+    mask = np.array(Image.open(victim))
+    mask[:3, :2] = 9
+    Image.fromarray(mask).save(victim)
+    done = here("train", "segformer-tiny", "--dataset", f"msrs={tree}", *SMALL)
+    text = f"{victim}: label id 9 (6 pixels) is outside the class list; allowed are 0 to 8 and 255 (ignored)"
+    assert text in line(done)
+
+
+def test_images_below_the_crop(here: Any, trees: Any) -> None:
+    done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL, "resize=none", "crop=[80,64]")
+    assert re.search(
+        r"vt5000 \w+: the image is 96x64, smaller than the crop of 64x80; use a smaller crop, or", line(done)
+    )
+
+
+def test_a_batch_larger_than_the_split(here: Any, trees: Any) -> None:
+    done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL, "batch=9")
+    assert "8 training samples are fewer than a batch of 9; use a smaller batch" in line(done)
+
+
+def test_a_folder_that_holds_a_run(here: Any, trees: Any, tmp_path: Path) -> None:
+    ask = ("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL, "--out", tmp_path / "r")
+    assert here(*ask).code == 0
+    log = (tmp_path / "r/log.jsonl").read_bytes()
+    assert f"{tmp_path / 'r'}: holds a training run; go on with --resume, or choose another --out" in line(here(*ask))
+    done = here(*ask, "--resume", "--cfg-options", "batch=2")
+    assert "the run has other settings: batch 4, now 2; resume with its own" in line(done)
+    assert here(*ask, "--resume").code == 0  # a finished run has nothing to do
+    assert (tmp_path / "r/log.jsonl").read_bytes() == log
+
+
+def test_not_finite(here: Any, trees: Any, tmp_path: Path) -> None:
+    words = ("--out", tmp_path / "r", "--cfg-options", "optimiser.lr=1e30", "train.epochs=4", "train.save_every=1")
+    text = line(here("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL, *words))
+    found = re.search(r"(the loss is|weights of network).* step (\d+)", text)
+    assert found, text
+    assert text.count(",") >= 3
+    ids = [p.stem for p in (trees("vt5000") / "Train/GT").iterdir()]
+    assert sum(i in text for i in ids) == 4
+    assert "look at these images, or train with a lower learning rate" in text
+    assert not (tmp_path / "r/weights.safetensors").exists()
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+@pytest.fixture
+def trained(here: Any, trees: Any, tmp_path: Path) -> Path:
+    done = here("train", "yolov8-tiny", "--dataset", f"m3fd={trees('m3fd')}", *SMALL, "--out", tmp_path / "r")
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[-1] == f"{tmp_path / 'r/weights.safetensors'}: the weights after 2 steps"
+    return tmp_path / "r"
+
+
+def test_weights_say_what_they_are(trained: Path) -> None:
+    from fusionbench.train_run import facts_of
+
+    facts = facts_of(trained)
+    assert facts == facts_of(trained / "weights.safetensors")
+    assert facts["name"] == "yolov8-tiny"
+    assert (facts["task"], facts["datasets"], facts["stage"], facts["on"]) == ("detection", ["m3fd"], "", "")
+    assert facts["classes"] == ["People", "Car", "Bus", "Motorcycle", "Truck", "Lamp"]
+    assert facts["config"]["resize"] == [64, 96]
+    assert facts["trained_on"] == (
+        "generated m3fd (scenes, seed 0), size tiny, seed 0, resize=[64,96] train.tensorboard=false train.epochs=1"
+    )
+    names = {p.name for p in trained.iterdir()}
+    assert {"log.jsonl", "last.pt", "config.json", "sessions.jsonl", "weights.safetensors"} <= names
+
+
+def test_a_network_comes_back(trained: Path, trees: Any) -> None:
+    import torch
+
+    from fusionbench.tasks._task import task
+    from fusionbench.train_run import load_network
+    from fusionbench.training.checkpoint import Checkpoint
+
+    network, facts = load_network(trained)
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    other = task("detection").make("yolov8-tiny", tuple(facts["classes"]))
+    other.load_state_dict(Checkpoint.read(trained / "last.pt").state["network"])
+    images = torch.rand(2, 3, 64, 96)
+    for one, two in zip(network.predict(images, 0.0), other.predict(images, 0.0), strict=True):
+        assert len(one.boxes)
+        assert torch.equal(one.boxes, two.boxes)
+        assert torch.equal(one.scores, two.scores)
+
+
+def test_weights_that_are_none(trained: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from fusionbench.train_run import facts_of, load_network
+
+    with pytest.raises(FusionbenchError, match=r"no trained weights here; make them with `fusionbench train`"):
+        facts_of(tmp_path)
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(FusionbenchError, match=r"text.safetensors: not a file that `fusionbench train` wrote"):
+        facts_of(tmp_path / "text.safetensors")
+    tensors = load_file(trained / "weights.safetensors")
+    save_file(tensors, tmp_path / "plain.safetensors")
+    with pytest.raises(FusionbenchError, match=r"plain.safetensors: not a file that `fusionbench train` wrote"):
+        facts_of(tmp_path / "plain.safetensors")
+    tensors.popitem()
+    facts = {"fusionbench": json.dumps(facts_of(trained))}
+    save_file(tensors, tmp_path / "less.safetensors", facts)
+    with pytest.raises(FusionbenchError, match=r"less.safetensors: does not fit yolov8-tiny: Error"):
+        load_network(tmp_path / "less.safetensors")
+
+
+def test_training_on_fused_pictures(here: Any, trees: Any, tmp_path: Path) -> None:
+    """The fused pictures are another training set, kept where `eval` keeps its own."""
+    from fusionbench.train_run import facts_of
+
+    ask = ("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL)
+    assert here(*ask).code == 0
+    done = here(*ask, "--on", "average")
+    assert done.code == 0, done.err
+    assert "training on 8 pictures of average" in done.err
+    seen, fused = (tmp_path / "runs" / f"ctdnet-tiny-vt5000-{n}" for n in ("tiny", "on-average-tiny"))
+    assert facts_of(fused)["on"] == "average"
+    assert len(list((tmp_path / "results/fused").rglob("*.png"))) == 8
+    logs = [[json.loads(row)["loss"] for row in (run / "log.jsonl").open() if "step" in row] for run in (seen, fused)]
+    assert all(a != b for a, b in zip(*logs, strict=True))
+    text = line(here(*ask, "--on", "averige", "--out", tmp_path / "none"))
+    assert "no method 'averige'; did you mean average?" in text
+    assert not (tmp_path / "none").exists()
