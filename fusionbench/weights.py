@@ -191,7 +191,7 @@ def add(
     return weights
 
 
-def _check_name(entry: Card, name: str, digest: str, file: Path, replace: bool) -> None:
+def _check_name(entry: Card, name: str, digest: str, file: Path, replace: bool = False) -> None:
     if not NAME.fullmatch(name):
         raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with --name")
     if any(w["name"] == name and w["sha256"] != digest for w in entry.data.get("weights", [])):

@@ -81,7 +81,10 @@ class CLDyN(Method):
 
     @torch.no_grad()
     def changes(self, ir: Tensor, vis: Tensor, iterations: int = 8) -> list[float]:
-        """Mean absolute change of the fused luma from each iteration to the next; it settles where they vanish."""
+        """Mean absolute change of the fused luma from each iteration to the next; it settles where they vanish.
+
+        Feedback acts only by what it selects, so the image stands still as soon as the choices repeat.
+        """
         fused = self._looped().run(self.network, ir, vis, iterations)
         return [float((after - before).abs().mean()) for before, after in pairwise(fused)]
 

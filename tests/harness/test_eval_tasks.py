@@ -22,17 +22,8 @@ from tests.conftest import _absent
 from tests.harness.test_eval import tables
 
 TINY = ("--task-size", "tiny", "--seeds", "2", "--jobs", "1")
-BASE = (
-    "--methods",
-    "visible,average",
-    "--metrics",
-    "en",
-    "--tasks",
-    "detection",
-    "--task-networks",
-    "yolov8-tiny",
-    *TINY,
-)
+BASE = ("--methods", "visible,average", "--metrics", "en", "--tasks", "detection")
+BASE += ("--task-networks", "yolov8-tiny", *TINY)
 OPTIONS = "limit=8,train.epochs=1,resize=[64,96]"
 RECIPE = "tiny+limit=8+train.epochs=1+resize=[64,96]"
 PAGES = (".detection", ".segmentation")  # of a task, beside the table

@@ -136,7 +136,7 @@ def test_a_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         put_record(name, text)
     put_record("good")
     for _ in range(2):
-        assert [w.name for w in installed("refusion")] == ["good"]
+        assert [w.name for w in installed("refusion")] == ["good", "scenes"]
     assert capsys.readouterr().err.count("damaged record of weights; delete it") == 3
     assert [p.stem for p in broken("refusion")] == ["cut", "fields", "list"]
 
@@ -220,7 +220,7 @@ def test_what_the_python_interface_refuses(tree: Path, monkeypatch: pytest.Monke
             package.fuse("average", grey, wrong)
     for name in ("a", "b"):
         put_record(name)
-    with pytest.raises(FusionbenchError, match=r"choose one of refusion\[a\], refusion\[b\]"):
+    with pytest.raises(FusionbenchError, match=r"choose one of refusion\[a\], refusion\[b\], refusion\[scenes\]"):
         package.fuse("refusion", grey, grey)
     for wrong, words in (
         ({"limit": 0}, "limit=0: must be at least 1"),

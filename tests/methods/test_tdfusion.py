@@ -185,7 +185,7 @@ def test_fuse_and_views(tmp_path: Path) -> None:
     net.load_state_dict({n.removeprefix("F."): v for n, v in state.items() if n.startswith("F.")})
     torch.testing.assert_close(fused, net(ir, luma(vis)).detach(), rtol=0, atol=1e-5)
     assert list(views) == ["w_a", "w_b"]
-    assert card("method", "tdfusion").data["views"] == list(views)
+    assert card("method", "tdfusion").data["views"] == {"weights": list(views)}
     assert all(v.shape == (1, 20, 24) and v.min() >= 0 and v.max() <= 1 for v in views.values())
     torch.testing.assert_close(views["w_a"] + views["w_b"], torch.ones(1, 20, 24))
     assert float(views["w_a"].std()) > 0

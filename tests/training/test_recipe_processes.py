@@ -1,0 +1,114 @@
+"""The recipes of the task networks, killed and resumed, and shared by two processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fusionbench.tasks._recipe import TaskRecipe
+from fusionbench.train_run import Order
+from fusionbench.training.data import Batch
+from fusionbench.training.loop import train
+from fusionbench.training.order import Step
+from tests.training.test_recipes import Trees, _alone, go, losses, order, same, trees
+from tests.training.toys import CONTEXT, together
+
+__all__ = ["_alone", "trees"]  # fixtures
+
+KINDS = ("segformer-tiny@msrs", "yolov8-tiny@m3fd", "ctdnet-tiny@vt5000")  # one of each task
+TWO = ("segformer-tiny@fmb", "yolov8-tiny@m3fd", "yolov5-tiny@llvip", "ctdnet-tiny@vt5000")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", KINDS)
+def test_kill_9(pair: str, trees: Trees, tmp_path: Path) -> None:
+    options = ("train.epochs=12", "train.save_every=3")
+    calm, torn = (order(pair, trees, tmp_path / name, *options) for name in ("calm", "torn"))
+    go(calm)
+    (spec,) = torn.datasets
+    command = ["-m", "fusionbench", "train", torn.name, "--dataset", spec, "--size", "tiny"]
+    command += ["--cfg-options", *torn.options, "--out", str(torn.out)]
+    process = subprocess.Popen(
+        [sys.executable, *command], stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    log, goal = torn.out / "log.jsonl", random.Random(pair).randint(7, 11)
+    while process.poll() is None and not (log.is_file() and log.read_bytes().count(b"\n") >= goal):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(log.read_bytes()) < len((calm.out / "log.jsonl").read_bytes())
+    go(order(pair, trees, torn.out, *options, resume=True))
+    same(calm.out, torn.out)
+
+
+# ---------------------------------------------------------------- two processes
+
+
+class Still(TaskRecipe):
+    """Without dropout and drop path, which each process draws for itself; in double precision, so that only a wrong
+    divisor can make a difference.
+    """
+
+    def build(self, config: Any, device: torch.device) -> None:
+        super().build(config, device)
+        for part in self.network.modules():
+            if isinstance(part, (nn.Dropout, nn.Dropout2d)):
+                part.p = 0.0
+            if hasattr(part, "drop_prob"):
+                part.drop_prob = 0.0
+        self.network.double()
+
+    def load(self, step: Step, epoch: int, seed: int) -> Batch:
+        batch = super().load(step, epoch, seed)
+        return replace(batch, vis=batch.vis.double())
+
+
+def learn(order: Order) -> None:
+    recipe = Still()
+    recipe.datasets = order.opened
+    train(recipe, order.config, order.out, quiet=True, note=lambda text: None)
+
+
+def member(orders: list[Order], environments: list[dict[str, str]]) -> None:
+    torch.set_num_threads(1)
+    for each, environment in zip(orders, environments, strict=True):
+        os.environ.update(environment)
+        learn(each)
+
+
+def two_orders(trees: Trees, out: Path) -> list[Order]:
+    return [order(pair, trees, out / pair, "train.epochs=2") for pair in TWO]
+
+
+@pytest.fixture(scope="module")
+def shares(trees: Trees, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two processes that share each batch."""
+    out = tmp_path_factory.mktemp("shares")
+    orders = two_orders(trees, out)
+    environments = list(zip(*(together(2) for _ in orders), strict=True))  # by process
+    processes = [CONTEXT.Process(target=member, args=(orders, list(mine))) for mine in environments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(150)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", TWO)
+def test_two_processes(pair: str, trees: Trees, tmp_path: Path, shares: Path) -> None:
+    learn(next(o for o in two_orders(trees, tmp_path) if o.out.name == pair))
+    assert losses(shares / pair) == pytest.approx(losses(tmp_path / pair), rel=1e-9)
