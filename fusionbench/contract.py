@@ -87,10 +87,9 @@ def _method_card(d: dict[str, Any]) -> None:
 
     OutputRule(**d.get("output", {}))
     for w in d.get("weights", []):
-        _need(
-            {"name", "file", "sha256", "url", "trained_on"} <= w.keys(),
-            f"weights {w.get('name', '?')} need name, file, sha256, url, trained_on",
-        )
+        where = {"packaged"} if "packaged" in w else {"file", "url"}
+        wanted = {"name", "sha256", "trained_on", *where}
+        _need(wanted <= w.keys(), f"weights {w.get('name', '?')} need {', '.join(sorted(wanted))}")
         _need(len(w["sha256"]) == 64, f"weights {w['name']}: sha256 has 64 hex digits")
 
 

@@ -178,7 +178,7 @@ def _finish(order: Order, recipe: Any, result: Any) -> list[str]:
     save(path, recipe.export(), order)
     lines = [f"{path}: the weights after {result.step} steps"]
     if order.training.card.kind == "method":
-        name = order.weights_name or order.label.removeprefix(f"{order.name}-")
+        name = order.weights_name or order.label.removeprefix(f"{order.name}-").replace("+", "-")
         added = weights.add(order.name, path, name, order.trained_on(), replace=True)
         lines.append(
             f"{order.name}[{added.name}] is an entry now: fusionbench eval --methods '{order.name}[{added.name}]'"
