@@ -155,6 +155,9 @@ def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
         made = dataset.origin.get("counts", {}).get(name, here)
         lost = Finding("damage", f"{name}: {here} of the {made} images that were generated", name)
         return [lost] if here < made else []
+    of_tasks = {split for splits in dataset.card.data.get("tasks", {}).values() for split in splits.values()}
+    if name in of_tasks:
+        return []  # parts of another split, which says what is missing
     if spec.count is not None and here < spec.count:
         absent = dataset.missing(name)
         first = f" (first: {', '.join(absent[:3])})" if absent and here else ""

@@ -254,7 +254,8 @@ def test_lists(make, tmp_path):
         assert opener.ids(split) == [ids[2], ids[0]]
         assert opener.missing(split) == ["absent 7"]
         assert opener.read(split, ids[2]).boxes is not None
-    assert opened("msrs", dataset.root, lists={"mine": path}).splits() == ["train", "test", "mine"]
+    names = opened("msrs", dataset.root, lists={"mine": path}).splits()
+    assert names == ["train", "test", "boxes-train", "boxes-test", "mine"]
     path.write_text("a.png\nb\na\n")
     assert message(dataset.split, str(path)) == f"{path}: line 3: a is listed twice (first on line 1)"
     other = tmp_path / "empty.txt"

@@ -28,7 +28,7 @@ def picture(seed, height=96, width=128):
 
 def test_sound_but_partial(make):
     report = check(make("msrs", count=3))
-    assert report.counts == {"train": (0, 1083), "test": (3, 361)}
+    assert report.counts == {"train": (0, 1083), "test": (3, 361), "boxes-train": (3, 301), "boxes-test": (0, 60)}
     assert not report.of("damage")
     assert texts(report, "missing") == [
         "train: 0 of 1083 images",

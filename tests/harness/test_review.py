@@ -156,7 +156,7 @@ def test_a_card_s_name_on_another_file() -> None:
     put_record("ivif")
     rows = json.loads(fusionbench("weights", "list", "--json").stdout)
     assert [r["here"] for r in rows if r["name"] == "ivif"] == [False, True]
-    assert [r["sha256"] for r in rows if r["here"]] == ["0" * 64]
+    assert [r["sha256"] for r in rows if r["here"] and r["name"] == "ivif"] == ["0" * 64]
 
 
 def test_the_cache_is_a_file(tmp_path: Path) -> None:

@@ -223,6 +223,7 @@ def alike(variant: str) -> dict[str, Any]:
     return {"variant": variant, "batch": 4 if variant == "released" else 2, "meta_steps": 2, "train": train_}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["released", "paper"])
 def test_two_processes_are_as_one(stub: Any, fmb: Path, tmp_path: Path, variant: str) -> None:
     (tmp_path / "two").mkdir()
@@ -274,6 +275,7 @@ def test_task_loss_reaches_the_fusion_network_only_where_it_is_direct(stub: Any,
     assert float((ends["fixed"] - ends["direct"]).norm()) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "network"), [("fmb", "segformer-tiny"), ("m3fd", "yolov8-tiny")], ids=["segmentation", "detection"]
 )

@@ -18,6 +18,7 @@ from fusionbench.tasks._base import Target
 EMPTY = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 OBJECTS = Target(boxes=torch.tensor([[10.0, 12, 40, 50], [44, 20, 62, 60]]), labels=torch.tensor([0, 2]))
 LEVEL = {"yolox-s": 128, "yolov8-n": 256, "yolov8-s": 512, "yolov5-s": 512, "retinanet-r18": 256, "detr-r50": 256}
+LEVEL |= {"yolov8-tiny": 128, "yolov5-tiny": 128}
 
 
 @pytest.fixture(autouse=True)
