@@ -2,13 +2,15 @@
 
     python benchmarks/tdfusion_evidence.py --out DIR [--seeds 3] [--jobs 2]        # again after a stop: it goes on
 
-For each layout (FMB: segmentation, M3FD: detection), ablation and seed one run of the size `tiny` trains F, G and T
-together. Every run has its own folder under DIR/runs and is skipped when finished, resumed when not. Then all of them
-are scored on the tree's test split; nothing more is trained:
+For each layout (FMB: segmentation, M3FD: detection) and seed a T is first trained on the average of the sources. From
+it one run per ablation, of the size `tiny` with the changes in SETTINGS, trains F, G and T together. Every run has its
+own folder under DIR/runs and is skipped when finished, resumed when not. Then all of them are scored on the tree's test
+split; nothing more is trained:
 
 * own: the T that was trained along with the F;
 * frozen: the same fused images under the T of every other run of that layout and seed, and their mean. Those T never
-  saw this F, so this column does not reward an F and T that merely got used to each other.
+  saw this F, so this column does not reward an F and T that merely got used to each other. Beside it their mean loss,
+  which moves where a score is still stuck.
 
 By day and in the dark as the tree's origin file says (dark: dusk and night). Numbers are means and sample standard
 deviations over seeds, in percent. The second table asks whether the weight maps of G depend on the task: both tasks' G
@@ -44,6 +46,7 @@ from fusionbench.methods.tdfusion.recipe import ABLATIONS, TDFusionRecipe, lumas
 from fusionbench.synth import DARK, synth
 from fusionbench.tasks._recipe import at_size
 from fusionbench.tasks._task import task_of
+from fusionbench.train_run import WEIGHTS
 from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
 
@@ -52,6 +55,7 @@ SIZE = (128, 160)
 PARTS = ("all", "day", "dark")
 LEARNED = "learned"
 KINDS = (LEARNED, *ABLATIONS)
+SETTINGS = ("meta_steps=40", "decay_every=3")
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,30 @@ class Run:
         return (self.folder(out) / "finished").is_file()
 
 
-def settings(run: Run, options: Sequence[str]) -> Any:
+def settings(run: Run, out: Path, options: Sequence[str]) -> Any:
+    begin = f"trained={first_network(run, out)}"
     ablation = "none" if run.kind == LEARNED else run.kind
     given = [f"ablation={ablation}", f"train.seed={run.seed}", "train.tensorboard=false", "train.picture_every=0"]
-    return load_config(Path(recipe.__file__).parent / f"configs/{run.layout}.py", [*given, *options], "tiny")
+    file = Path(recipe.__file__).parent / f"configs/{run.layout}.py"
+    return load_config(file, [*given, begin, *SETTINGS, *options], "tiny")
+
+
+def first_network(run: Run, out: Path) -> Path:
+    """The folder of the T that runs of this layout and seed begin with."""
+    return out / "networks" / f"{run.layout}-{run.seed}"
+
+
+def train_first(run: Run, out: Path, options: Sequence[str]) -> None:
+    """Train it: one channel, at the size that T sees, on averages."""
+    folder, config = first_network(run, out), settings(run, out, options)
+    if (folder / WEIGHTS).is_file():
+        return
+    size = ",".join(map(str, config["task_size"]))
+    command = [sys.executable, "-m", "fusionbench", "train", config["network"], "--on", "average", "--size", "tiny"]
+    command += ["--dataset", f"{run.layout}={out / 'data' / run.layout}", "--out", str(folder)]
+    command += ["--resume"] if folder.exists() else []
+    command += ["--cfg-options", "channels=1", f"resize=({size})", f"train.seed={run.seed}", "train.picture_every=0"]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def tree(out: Path, layout: str) -> Dataset:
@@ -90,7 +114,7 @@ def child(run: Run, out: Path, options: Sequence[str]) -> None:
     made = TDFusionRecipe()
     made.datasets = {run.layout: tree(out, run.layout)}
     folder = run.folder(out)
-    if train(made, settings(run, options), folder, resume=folder.exists(), quiet=True).finished:
+    if train(made, settings(run, out, options), folder, resume=folder.exists(), quiet=True).finished:
         (folder / "finished").touch()
 
 
@@ -106,6 +130,8 @@ def train_all(runs: Sequence[Run], out: Path, jobs: int, options: Sequence[str])
         print(f"{run.name}: {said}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
+        firsts = {(run.layout, run.seed): run for run in waiting}
+        list(pool.map(lambda run: train_first(run, out, options), firsts.values()))
         list(pool.map(one, waiting))
 
 
@@ -117,12 +143,13 @@ class Trained:
 
     def __init__(self, run: Run, out: Path, options: Sequence[str]) -> None:
         held = torch.load(run.folder(out) / "last.pt", weights_only=True)["state"]
-        config = settings(run, options)
+        config = settings(run, out, options)
         self.kind, self.size = run.kind, (config["task_size"][0], config["task_size"][1])
-        self.fusion, self.proposal = ReFusionNet().eval(), LossProposal().eval()
+        self.fusion, self.proposal = ReFusionNet(), LossProposal()
         self.network = task_of(config["network"]).build(config["network"], tree(out, run.layout), 1)
         for part, name in ((self.fusion, "fusion"), (self.proposal, "proposal"), (self.network, "task")):
             part.load_state_dict(held[name])
+            part.eval().requires_grad_(False)
 
     @torch.no_grad()
     def fuse(self, a: Tensor, b: Tensor) -> Tensor:
@@ -138,7 +165,7 @@ def score(layout: str, seed: int, out: Path, options: Sequence[str]) -> dict[str
         return json.loads(file.read_text())
     trained = {a: Trained(Run(layout, a, seed), out, options) for a in KINDS}
     first = trained[LEARNED]
-    dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, seed), options)["network"])
+    dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, seed), out, options)["network"])
     dark = {i for i, condition in dataset.origin["conditions"]["test"].items() if condition in DARK}
     column = task.card.data["columns"][0][0]
 
@@ -147,9 +174,11 @@ def score(layout: str, seed: int, out: Path, options: Sequence[str]) -> dict[str
 
     own = {a: {part: tally() for part in PARTS} for a in trained}
     others = {(a, b): tally() for a, b in itertools.permutations(trained, 2)}
+    losses: dict[str, list[float]] = {a: [] for a in trained}
     for ident in dataset.ids("test"):
         sample = dataset.read("test", ident)
-        pair, target = lumas([made_smaller(sample, first.size)]), task.target(sample)
+        seen = made_smaller(sample, first.size)
+        pair, target, target_seen = lumas([seen]), task.target(sample), task.target(seen)
         labels = (sample.ir.shape[1], sample.ir.shape[2])
         for a, mine in trained.items():
             image = mine.fuse(*pair)
@@ -158,9 +187,12 @@ def score(layout: str, seed: int, out: Path, options: Sequence[str]) -> dict[str
                 tallies = [own[a][p] for p in ("all", "dark" if ident in dark else "day")] if a == b else [others[a, b]]
                 for one in tallies:
                     one.update(found, target)
+                if a != b:
+                    losses[a].append(float(judge.network.loss(image, [target_seen])))
     result = {
         a: {part: own[a][part].compute()[column] for part in PARTS}
         | {"frozen": statistics.mean(others[a, b].compute()[column] for b in trained if b != a)}
+        | {"loss": statistics.mean(losses[a])}
         for a in trained
     }
     file.parent.mkdir(exist_ok=True)
@@ -175,7 +207,7 @@ def weight_maps(seeds: Sequence[int], out: Path, options: Sequence[str]) -> list
     for layout in LAYOUTS:
         dataset = tree(out, layout)
         dark = dataset.origin["conditions"]["test"]
-        height, width = settings(Run(layout, LEARNED, 0), options)["task_size"]
+        height, width = settings(Run(layout, LEARNED, 0), out, options)["task_size"]
         for ident in dataset.ids("test"):
             pairs.append((dark[ident] in DARK, lumas([made_smaller(dataset.pair("test", ident), (height, width))])))
     maps: dict[tuple[str, int], list[Tensor]] = {}
@@ -221,11 +253,12 @@ def report(seeds: Sequence[int], out: Path, options: Sequence[str]) -> None:
     for layout, task in LAYOUTS.items():
         scores = [score(layout, seed, out, options) for seed in seeds]
         origin = tree(out, layout).origin
-        name = task_of(settings(Run(layout, LEARNED, 0), options)["network"]).card.data["columns"][0][1]
+        name = task_of(settings(Run(layout, LEARNED, 0), out, options)["network"]).card.data["columns"][0][1]
         print(f"\n{task}, {name}, {origin['counts']['test']} scenes like {layout}, {len(seeds)} seeds\n")
-        print("| run | own T | day | dark | frozen T |\n|---|--:|--:|--:|--:|")
+        print("| run | own T | day | dark | frozen T | loss of it |\n|---|--:|--:|--:|--:|--:|")
         for kind in KINDS:
             cells = [spread([s[kind][key] for s in scores]) for key in (*PARTS, "frozen")]
+            cells.append(spread([s[kind]["loss"] for s in scores], 1))
             print(f"| {kind} | {' | '.join(cells)} |")
     print("\n| weights of the learned loss | day | dark |\n|---|--:|--:|")
     print("\n".join(weight_maps(seeds, out, options)))
@@ -236,8 +269,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--train", type=int, default=32, help="scenes of each layout")
-    parser.add_argument("--test", type=int, default=24, help="scenes of each layout")
+    parser.add_argument("--train", type=int, default=64, help="scenes of each layout")
+    parser.add_argument("--test", type=int, default=48, help="scenes of each layout")
     parser.add_argument("--cfg-options", nargs="*", default=[], help="change settings of every run, the same each time")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,7 @@ class TDFusionRecipe(Recipe):
     """Trains F, G and T on one dataset.
 
     Settings: ``network`` (T, any registered one-stage network), ``backbone`` and ``layout`` (of a local file for T),
+    ``trained`` (run folder or weights of a one-channel T to begin from; ours, for runs too short to train T),
     ``split``, ``limit``, ``variant``, ``ablation`` (None or one of :data:`ABLATIONS`), ``batch`` (images through F per
     step; released: half of it are pairs), ``meta_steps`` (M), ``crop`` and ``task_size`` (height, width), ``alpha``
     (gradient term), ``lr`` (``fusion``, ``task``, ``proposal``, ``inner``), ``decay`` and ``decay_every`` (epochs),
@@ -126,10 +128,28 @@ class TDFusionRecipe(Recipe):
         self.task = task_of(config["network"])
         self.network = self.task.build(config["network"], self.dataset, 1, config["backbone"], config["layout"])
         refuse_two_stage(self.network, "tdfusion")
+        if config["trained"]:
+            self._begin_from(Path(config["trained"]))
         self.fusion, self.proposal = ReFusionNet(), LossProposal()
         parts = {"fusion": self.fusion, "proposal": self.proposal, "task": self.network}
         self.adam = {n: torch.optim.Adam(p.to(device).parameters(), lr=config["lr"][n]) for n, p in parts.items()}
         self.split = TrainingSplit(self.dataset, config["split"], None, [self.task.needs], limit=config["limit"])
+
+    def _begin_from(self, path: Path) -> None:
+        """Give T the weights of a trained network of the same name, classes and channels."""
+        from fusionbench.train_run import load_network
+
+        if not path.exists():
+            raise FusionbenchError(f"trained={path}: no such file or folder")
+        network, facts = load_network(path)
+        wanted = (self.config["network"], self.task.classes(self.dataset), 1)
+        if (found := (facts["name"], tuple(facts["classes"]), network.channels)) != wanted:
+            said = [
+                f"{name} for {len(classes)} classes and {channels} channel(s)"
+                for name, classes, channels in (found, wanted)
+            ]
+            raise FusionbenchError(f"trained={path}: holds {said[0]}, wanted is {said[1]} of {self.dataset.name}")
+        self.network.load_state_dict(network.state_dict())
 
     def state(self) -> Mapping[str, Any]:
         """Networks, and Adam's moments with the present learning rates."""

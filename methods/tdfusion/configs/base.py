@@ -3,6 +3,7 @@
 network = "segformer-b0"
 backbone = None
 layout = "openmmlab"
+trained = None
 split = "train"
 limit = None
 variant = "released"
