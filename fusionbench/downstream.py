@@ -18,6 +18,7 @@ from typing import Any
 
 from fusionbench import provenance
 from fusionbench.cards import card, harness_hash
+from fusionbench.data import Dataset
 from fusionbench.entries import Entry, entries
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plan import Plan, Source
@@ -94,6 +95,35 @@ class Job:
     device: str
 
 
+def check(plan: Plan, ask: Ask) -> None:
+    """Make every recipe's settings once, so that a wrong size or option is refused before anything is fused.
+
+    Raises:
+        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
+    """
+    if "frozen" in ask.protocols and not ask.frozen:
+        _one_entry(ask.frozen_on)
+    for source in plan.sources if not ask.frozen else ():
+        for name in ask.tasks:
+            task = resolve("task", name)()
+            try:
+                task.classes(source.dataset)
+            except DataError:
+                continue  # said by run_tasks
+            _draft(ask, task, source.dataset, plan.device, 0).settings_text()
+
+
+def _draft(ask: Ask, task: Any, dataset: Dataset, device: str, seed: int) -> Order:
+    """The training of one network, without a folder."""
+    return Order(
+        ask.networks.get(task.name) or _default_network(task, dataset, ask),
+        (f"{dataset.name}={dataset.root}",),
+        size=ask.size,
+        options=(*ask.options, *QUIET, f"train.seed={seed}"),
+        device=device,
+    )
+
+
 def run_tasks(
     plan: Plan, ask: Ask, store: Store, command: str, progress: Progress = lambda *_: None
 ) -> dict[tuple[str, str], str]:
@@ -137,7 +167,6 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
         raise DataError(
             f"{source.label} {test_split}: no pair here has {task.needs}; nothing to score {task.name} with"
         )
-    network = ask.networks.get(task.name)
     retrained = "retrained" in ask.protocols and not ask.frozen
     frozen_entry = None if ask.frozen or "frozen" not in ask.protocols else _one_entry(ask.frozen_on)
     learners = [*(plan.entries if retrained else ()), *([frozen_entry] if frozen_entry else ())]
@@ -177,13 +206,7 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
                 jobs[where] = replace(job, scored={**job.scored, key: test[key].files}), rows
 
     def order_of(entry: Entry, fed: Pictures, seed: int) -> Order:
-        draft = Order(
-            network or _default_network(task, dataset, ask),
-            (f"{dataset.name}={dataset.root}",),
-            size=ask.size,
-            options=(*ask.options, *QUIET, f"train.seed={seed}"),
-            device=plan.device,
-        )
+        draft = _draft(ask, task, dataset, plan.device, seed)
         print_ = hashlib.sha256((draft.settings_text() + fed.digest + code).encode()).hexdigest()[:8]
         label = re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{draft.name}-{source.label}-{entry.id}-seed{seed}-{print_}")
         return replace(draft, folder=store.folder / "tasks" / label)

@@ -84,7 +84,7 @@ def eval_command(
     if dry_run:
         click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
         return
-    from fusionbench import runner
+    from fusionbench import downstream, runner
     from fusionbench.errors import FusionbenchError
     from fusionbench.store import Store
     from fusionbench.tables import build
@@ -92,6 +92,8 @@ def eval_command(
 
     check_device(device)
     ask = task_request(tasks, task_networks, task_protocols, task_size, task_options, seeds, frozen_on, frozen)
+    if ask:
+        downstream.check(plan, ask)
     with Store(out) as store, Bar(json_) as bar:
         for source in plan.sources:
             if source.partial:
@@ -101,10 +103,8 @@ def eval_command(
                 )
         outcome = runner.run(plan, store, command(), bar)
         tables, problems = [], []
-        if tasks:
-            from fusionbench.downstream import run_tasks
-
-            for (label, task), reason in run_tasks(plan, ask, store, command(), bar).items():
+        if ask:
+            for (label, task), reason in downstream.run_tasks(plan, ask, store, command(), bar).items():
                 click.echo(f"warning: {task} on {label}: {reason}", err=True)
         for source in plan.sources:
             columns = [m.id for m in source.metrics if m.id not in outcome.broken]

@@ -78,7 +78,7 @@ class TaskRecipe(Recipe):
     Settings: ``network``, ``channels``, ``backbone`` and ``layout`` (of a local file), ``split``, ``limit``,
     ``batch``, ``resize``, ``scale``, ``crop``, ``flip``, ``optimiser`` (``type``, a class of ``torch.optim``, and its
     arguments), ``backbone_lr`` (factor), ``schedule`` (``type``: poly, cosine, step or triangular; ``warmup`` steps),
-    ``clip`` (gradient norm, or None), ``validate_on`` (a split, or None).
+    ``clip`` (gradient norm; None or 0 for any), ``validate_on`` (a split, or None).
 
     Attributes:
         pictures_of: the fused pictures of the training split by id, or None for the visible images.

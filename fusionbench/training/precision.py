@@ -36,13 +36,13 @@ class Precision:
         Args:
             loss: scalar, a mean over this process's share of the batch.
             optimiser: its parameters are moved; all their gradients are set anew.
-            clip: largest norm of the whole gradient.
+            clip: largest norm of the whole gradient; None or 0 for any.
         """
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         average_gradients(parameters)
-        if clip is not None:
+        if clip:
             self.scaler.unscale_(optimiser)
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         self.scaler.step(optimiser)

@@ -180,7 +180,7 @@ class RSCRecipe(Recipe):
         parts = direction.split([p.numel() for p in self.parameters])
         for parameter, part in zip(self.parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter).clone()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config["clip"])
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config["clip"] or float("inf"))
         self.optimiser.step()
 
     def validate(self) -> Mapping[str, float]:

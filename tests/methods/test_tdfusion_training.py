@@ -22,8 +22,11 @@ from fusionbench.methods.tdfusion.recipe import ABLATIONS, Pairs, TDFusionRecipe
 from fusionbench.synth import synth
 from fusionbench.tasks._base import Target, TaskNetwork
 from fusionbench.tasks.segmentation import target
+from fusionbench.train_run import Order, load_network
+from fusionbench.train_run import run as run_training
 from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
+from fusionbench.training.precision import Precision
 from tests.training.toys import CONTEXT, together, weights
 
 CONFIGS = Path(recipe.__file__).parent / "configs"
@@ -292,6 +295,25 @@ def test_learning(tmp_path: Path, name: str, network: str) -> None:
     assert np.mean(fusion[-6:]) < 0.75 * np.mean(fusion[:6])  # an epoch each
     assert all(row["slope"] > 0 for row in rows(tmp_path / "run", "meta"))
     assert {p.parent.name for p in (tmp_path / "run").rglob("epoch005.png")} == {"fused", "w_a"}
+
+
+def test_a_trained_task_network_to_begin_from(fmb: Path, tmp_path: Path) -> None:
+    def folder(channels: int) -> str:
+        small = ("limit=2", "batch=2", "resize=(32,40)", f"channels={channels}", "train.epochs=1")
+        order = Order("segformer-tiny", (f"fmb={fmb}",), size="tiny", options=small, folder=tmp_path / f"t{channels}")
+        run_training(order, "pytest", lambda text: None, quiet=True)
+        return str(order.out)
+
+    made, settings = prepared(fmb), config(trained=folder(1))
+    made.precision = Precision()
+    made.build(settings, torch.device("cpu"))
+    begun, given = made.network.state_dict(), load_network(tmp_path / "t1")[0].state_dict()
+    assert all(torch.equal(begun[name], given[name]) for name in given)
+    assert all(p.requires_grad for p in made.network.parameters())
+    with pytest.raises(FusionbenchError, match=r"holds segformer-tiny for 15 classes and 3 channel\(s\), wanted is"):
+        run(fmb, tmp_path / "x", trained=folder(3))
+    with pytest.raises(FusionbenchError, match="trained=nowhere: no such file or folder"):
+        run(fmb, tmp_path / "y", trained="nowhere")
 
 
 # ---------------------------------------------------------------- what the user can mend
