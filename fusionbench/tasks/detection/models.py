@@ -96,7 +96,7 @@ def _retinanet(frozen: bool) -> dict[str, Any]:
             "num_outs": 5,
         },
         "bbox_head": {
-            "type": "RetinaHead",
+            "type": "FusionbenchRetinaHead",
             "num_classes": 80,
             "in_channels": 256,
             "stacked_convs": 4,

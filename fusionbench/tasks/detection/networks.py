@@ -56,7 +56,7 @@ class DetectionNetwork(TaskNetwork):
         _mm.load("mmdet")
         from mmdet.registry import MODELS
 
-        from . import yolov5, yolov8  # noqa: F401  (register)
+        from . import retina, yolov5, yolov8  # noqa: F401  (register)
         from .assign import SinglePrecision
 
         self.two_stage = "roi_head" in config
