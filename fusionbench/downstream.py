@@ -209,7 +209,7 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
         draft = _draft(ask, task, dataset, plan.device, seed)
         print_ = hashlib.sha256((draft.settings_text() + fed.digest + code).encode()).hexdigest()[:8]
         label = re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{draft.name}-{source.label}-{entry.id}-seed{seed}-{print_}")
-        return replace(draft, folder=store.folder / "tasks" / label)
+        return replace(draft, folder=store.folder / "tasks" / label, entry=entry.id)
 
     for seed in ask.seeds:
         if retrained:

@@ -113,11 +113,13 @@ def _note(title: str, protocol: str, recipe: str, infos: list[dict[str, Any]]) -
     trained = sorted({i["trained_on"] for i in infos})
     fed = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
     images = f"{infos[0]['images']} pairs of {infos[0]['test_split']}"
+    over = "mean ± half of the 95 % interval over {} (Student's t); not in the average rank."
     if recipe == "given":
-        return f"{title}: a network given by the user, trained on {fed}; {images}."
+        given = "a network" if seeds == 1 else f"{seeds} networks"
+        spread = over.format("them") if seeds > 1 else "not in the average rank."
+        return f"{title}: {given} given by the user, trained on {'; '.join(trained)}; tested on {images}; {spread}"
     return (
-        f"{title}: recipe {recipe}, {seeds} seeds, network trained on {fed}, tested on {images}; "
-        "mean ± half of the 95 % interval over seeds (Student's t); not in the average rank."
+        f"{title}: recipe {recipe}, {seeds} seeds, network trained on {fed}, tested on {images}; {over.format('seeds')}"
     )
 
 

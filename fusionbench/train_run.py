@@ -97,13 +97,18 @@ class Order:
 
     def trained_on(self) -> str:
         """What the weights were trained on, in a clause."""
+        from fusionbench.training.config import FREE
+
         where = []
         for name, dataset in self.opened.items():
             made = dataset.origin
             where.append(f"generated {name} ({made['generator']}, seed {made.get('seed')})" if made else name)
         seed = self.config.get("train", {}).get("seed", 0)
         size = f", size {self.size}" if self.size else ""
-        return f"{' + '.join(where)}{size}, seed {seed}" + (f", {' '.join(self.options)}" if self.options else "")
+        on = f", {self.entry} pictures" if self.entry else ""
+        told = {"train.seed", *(f"train.{name}" for name in FREE)}  # said above, or without effect on the weights
+        changed = "".join(f", {option}" for option in self.options if option.partition("=")[0] not in told)
+        return f"{' + '.join(where)}{on}{size}, seed {seed}{changed}"
 
 
 def command_line() -> str:
