@@ -204,13 +204,14 @@ def save(path: Path, tensors: Mapping[str, Any], order: Order) -> None:
 
     from fusionbench.training.config import plain_config
 
+    config = plain_config(order.config)
     facts = {
         "name": order.name,
         "stage": order.stage or "",
         "datasets": list(order.names),
         "trained_on": order.trained_on(),
         "on": order.entry or "",
-        "config": plain_config(order.config),
+        "config": config,
     }
     if order.training.network:
         from fusionbench.registry import resolve
@@ -218,6 +219,8 @@ def save(path: Path, tensors: Mapping[str, Any], order: Order) -> None:
         (dataset,) = order.opened.values()
         task = resolve("task", order.training.card.name)()
         facts |= {"task": task.name, "classes": list(task.classes(dataset)), "ignore_index": dataset.ignore_index}
+    if config.get("train", {}).get("half"):
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(dict(tensors), part, {"fusionbench": json.dumps(facts, sort_keys=True, default=str)})

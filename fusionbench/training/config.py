@@ -29,6 +29,7 @@ class Settings:
         save_every: steps between two checkpoints; each epoch ends with one in any case.
         validate_every: epochs between two validations.
         picture_every: epochs between two sets of sample pictures, 0 for none.
+        half: weights are saved in float16 at the end, half as large; training and checkpoints stay as they are.
         tensorboard: also write TensorBoard files, where that package is installed.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     save_every: int = 200
     validate_every: int = 1
     picture_every: int = 1
+    half: bool = False
     tensorboard: bool = True
 
     @staticmethod

@@ -69,6 +69,7 @@ class RSCRecipe(Recipe):
             raise FusionbenchError(
                 f"leave_out={config['leave_out']}: must be one of several tasks, here {', '.join(self.tasks)}"
             )
+        self._kept()
         self.loop = ClosedLoop(vfn, RSC(vfn.blocks - 1, config["learn_query"])).to(device)
         self.parameters = list(self.loop.rsc.parameters())
         self.optimiser = torch.optim.Adam(self.parameters, lr=config["lr"], weight_decay=config["weight_decay"])
@@ -76,6 +77,14 @@ class RSCRecipe(Recipe):
         learn, look = Augment(size, flip=config["flip"]), Augment(size, flip=0)
         self.splits = {name: self._split(name, wanted[name], 0, learn) for name in self.tasks}
         self.held = {name: self._split(name, wanted[name], 1, look) for name in self.tasks}
+
+    def _kept(self) -> list[str]:
+        """The tasks whose networks are saved."""
+        given = self.config["keep"]
+        kept = list(self.tasks) if given is None else given.split(",") if isinstance(given, str) else list(given)
+        if unknown := set(kept) - self.tasks.keys():
+            raise FusionbenchError(f"keep: no task {', '.join(sorted(unknown))} here, only {', '.join(self.tasks)}")
+        return kept
 
     def _tasks(self, wanted: Mapping[str, Any]) -> dict[str, Dataset]:
         """The tasks that have a dataset, and which; a dataset serves every task that names it."""
@@ -216,4 +225,6 @@ class RSCRecipe(Recipe):
 
     def export(self) -> dict[str, Tensor]:
         """``vfn.*``, ``rsc.*``, ``task.*`` and what rebuilds the networks."""
-        return checkpoint.pack(self.loop.vfn, self.loop.rsc, self.networks, self.about)
+        kept = self._kept()
+        networks, about = ({name: every[name] for name in kept} for every in (self.networks, self.about))
+        return checkpoint.pack(self.loop.vfn, self.loop.rsc, networks, about)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fusionbench import cli, trainable
@@ -274,6 +275,22 @@ def test_weights_say_what_they_are(trained: Path) -> None:
     assert facts["trained_on"] == ("generated m3fd (scenes, seed 0), size tiny, seed 0, resize=[64,96], train.epochs=1")
     names = {p.name for p in trained.iterdir()}
     assert {"log.jsonl", "last.pt", "config.json", "sessions.jsonl", "weights.safetensors"} <= names
+
+
+def test_weights_of_half_the_size(here: Any, trees: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from fusionbench.train_run import load_network
+
+    words = ["train", "yolov8-tiny", "--dataset", f"m3fd={trees('m3fd')}", "--size", "tiny"]
+    options = ["--cfg-options", "resize=[64,96]", "train.epochs=1", "limit=4", "train.tensorboard=false"]
+    for name in ("whole", "half"):
+        more = [f"train.half={name == 'half'}", "--out", str(tmp_path / name)]
+        assert here(*words, *options, *more).code == 0
+    whole, half = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "half"))
+    assert {t.dtype for t in half.values()} == {torch.float16, torch.int64}
+    assert all(torch.equal(t.half() if t.is_floating_point() else t, half[name]) for name, t in whole.items())
+    assert {p.dtype for p in load_network(tmp_path / "half")[0].parameters()} == {torch.float32}
 
 
 def test_a_network_comes_back(trained: Path, trees: Any) -> None:

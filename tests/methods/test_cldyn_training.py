@@ -198,6 +198,15 @@ def test_rsc_learns_and_exports(scenes, trained, tmp_path):
     assert set(recipe.pictures()) == {f"{t}_{k}" for t in NETWORKS for k in ("plain", "customised")}
 
 
+def test_only_some_loops_are_saved(scenes, trained):
+    data = opened(scenes, "fmb", "vt5000")
+    state = built(trained, data, "keep=saliency").export()
+    assert list(checkpoint.unpack(state).about) == ["saliency"]
+    assert not any(name.startswith("task.segmentation") for name in state)
+    with pytest.raises(FusionbenchError, match="keep: no task depth here, only segmentation, saliency"):
+        built(trained, data, "keep=saliency,depth")
+
+
 def test_rsc_resumes_exactly(scenes, trained, tmp_path):
     """Structures are drawn at random in training, so this holds the generators to account, too."""
     config, data = looped(trained, "validate=0"), opened(scenes, "fmb", "vt5000")

@@ -11,6 +11,7 @@ networks = {
     "saliency": {"network": "ctdnet-18", "weights": None, "dataset": "vt5000", "split": None, "test": None},
 }
 leave_out = ""
+keep = None  # tasks whose networks, and so loops, go into the saved weights; None: all
 penalty = 5.0  # alpha; 0: the ablation without punishment
 closed_loop = True  # False: the ablation without feedback
 solver = "cagrad"  # released: the solver of the released code; mean: plain sum
