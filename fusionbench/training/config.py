@@ -13,7 +13,7 @@ from fusionbench.cards import did_you_mean
 from fusionbench.errors import FusionbenchError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-FREE = ("workers", "save_every", "picture_every", "tensorboard")  # may change on resume: no number depends on them
+FREE = ("workers", "save_every", "picture_every", "half", "tensorboard")  # may change on resume, no loss depends on it
 
 
 @dataclass(frozen=True)
