@@ -2,10 +2,13 @@
 
     python benchmarks/cldyn_evidence.py --out DIR [--seeds 3] [--jobs 2]        # again after a stop: it goes on
 
-One fusion network and one network per task are trained (or given: --vfn, --network TASK=RUN_FOLDER), then stage rsc for
-each variant and seed, each in its own folder under DIR/runs: skipped when finished, resumed when not. Measured on the
-test splits, with the task networks frozen, of the plain fused image and of the one after the loop: the task's own loss,
-the share of images on which the loop made it worse, and the task's main score. Further: a task that was left out of
+One fusion network and one network per task, on visible images at the size of the loop, are trained (or given: --vfn,
+--network TASK=RUN_FOLDER), then stage rsc for each variant and seed, each in its own folder under DIR/runs: skipped
+when finished, resumed when not. Measured on the test splits, with the task networks frozen, of the plain fused image
+and of the one after the loop: the task's own loss, the share of images on which the loop made it worse, and the task's
+main score. Before them stands the visible image, which is what the task networks were trained on: a fused image is new
+to them, and part of what the loop mends is that.
+Further: a task that was left out of
 training; a task network that the compensation never saw; what more turns of the loop change.
 Numbers are means and sample standard deviations over seeds. Scenes are drawn and the networks small: this says
 something about the procedure, nothing about published scores. Prints Markdown.
@@ -26,10 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fusionbench.allocator import keep_memory
-from fusionbench.colour import luma
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.methods.cldyn import checkpoint
 from fusionbench.methods.cldyn.loop import ClosedLoop, task_image, task_loss
@@ -52,6 +53,7 @@ VARIANTS = {
     **{f"without {task}": [f"leave_out={task}"] for task in TASKS},
 }
 TURNS = 4
+SCENES = (128, 160)  # height and width of generated pairs
 
 
 class Evidence:
@@ -62,6 +64,9 @@ class Evidence:
         self.given = dict(text.split("=", 1) for text in options.network)
         self.unseen = dict(text.split("=", 1) for text in options.unseen)
         self.vfn = options.vfn or str(self.out / "vfn")
+        for path in [*self.given.values(), *self.unseen.values(), *([options.vfn] if options.vfn else [])]:
+            if not (Path(path) / WEIGHTS).is_file():
+                raise SystemExit(f"{path}: no {WEIGHTS} here; give the folder of a finished run")
         self.seeds = list(range(options.seeds))
         self.variants = options.variants.split(",")
         self.more = options.cfg_options
@@ -69,10 +74,14 @@ class Evidence:
         self.data |= dict(text.split("=", 1) for text in options.data)
         for number, (name, folder) in enumerate(self.data.items()):
             if not Path(folder).exists():
-                synth(name, Path(folder), options.train, options.test, (128, 160), seed=number)
+                synth(name, Path(folder), options.train, options.test, SCENES, seed=number)
 
     def train(self, name: str, folder: str | Path, datasets: Sequence[str], *settings: str, stage: str = "") -> str:
-        """Run ``fusionbench train`` to its end, unless it has been; the last line it said."""
+        """Run ``fusionbench train`` to its end, unless it has been; the last line it said.
+
+        Raises:
+            SystemExit: it failed.
+        """
         if (Path(folder) / WEIGHTS).is_file():
             return "done before"
         command = [sys.executable, "-m", "fusionbench", "train", name, "--out", str(folder)]
@@ -84,7 +93,13 @@ class Evidence:
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         said = done.stderr.strip().splitlines()[-1:] or [""]
         print(f"{Path(folder).name}: {said[0]}", file=sys.stderr, flush=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[2:5])} failed; start again to go on")
         return said[0]
+
+    def at_size(self) -> list[str]:
+        """The size at which the loop shows images to the task networks; generated scenes are left as they are."""
+        return [f"resize=({SCENES[0]},{SCENES[1]})"] if self.size == "tiny" else []
 
     def network(self, task: str) -> str:
         return self.given.get(task, str(self.out / "networks" / task))
@@ -95,13 +110,16 @@ class Evidence:
     def make(self) -> None:
         """Train what is not there yet."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            first = [pool.submit(self.train, "cldyn", self.vfn, list(self.data), stage="vfn")]
+            first = []
+            if not (Path(self.vfn) / WEIGHTS).is_file():
+                first.append(pool.submit(self.train, "cldyn", self.vfn, list(self.data), stage="vfn"))
             for task, (name, dataset) in TASKS.items():
-                first.append(pool.submit(self.train, name, self.network(task), [dataset]))
+                if task not in self.given:
+                    first.append(pool.submit(self.train, name, self.network(task), [dataset], *self.at_size()))
             for task, name in UNSEEN.items():
                 if task not in self.unseen:
                     self.unseen[task] = str(self.out / "networks" / f"unseen-{task}")
-                    first.append(pool.submit(self.train, name, self.unseen[task], [TASKS[task][1]]))
+                    first.append(pool.submit(self.train, name, self.unseen[task], [TASKS[task][1]], *self.at_size()))
             for one in first:
                 one.result()
             given = [f"vfn={self.vfn}", "validate=0", *self.more]
@@ -146,7 +164,7 @@ class Evidence:
         config = facts_of(folder)["config"]
         parts = checkpoint.unpack(load_file(folder / WEIGHTS))
         assert parts.rsc is not None
-        loop = ClosedLoop(parts.vfn, parts.rsc)
+        loop = ClosedLoop(parts.vfn, parts.rsc, config["closed_loop"])
         found: dict[str, Any] = {}
         for task in TASKS:
             found[task] = self.task(loop, task, load_network(Path(self.network(task)))[0], config)
@@ -163,31 +181,27 @@ class Evidence:
         kind = resolve("task", task)()
         dataset, pairs = self.held(task, config["resize"])
         column = kind.card.data["columns"][0][0]
-        scores = [kind.scores(kind.classes(dataset), dataset.ignore_index) for _ in range(2)]
+        scores = [kind.scores(kind.classes(dataset), dataset.ignore_index) for _ in range(3)]
+        visible: list[float] = []
         rows: list[list[float]] = []
         changes: list[list[float]] = []
         for one in pairs:
-            fused = turned(loop, network, one, TURNS if config["closed_loop"] else 0)
-            for tally, image in zip(scores, fused, strict=False):
+            fused = loop.run(network, one.ir, one.vis, TURNS)
+            for tally, image in zip(scores[:2], fused, strict=False):
                 tally.update(network.predict(task_image(image, one.vis))[0], one.targets[0])
+            visible.append(float(task_loss(network, one.vis, one.targets)))
+            scores[2].update(network.predict(one.vis)[0], one.targets[0])
             rows.append([float(task_loss(network, task_image(f, one.vis), one.targets)) for f in fused[:2]])
             changes.append([float((b - a).abs().mean()) for a, b in pairwise(fused)])
         before, after = zip(*rows, strict=True)
         return {
+            "visible": statistics.mean(visible),
             "before": statistics.mean(before),
             "after": statistics.mean(after),
             "worse": statistics.mean(a > b for b, a in rows),
             "scores": [tally.compute()[column] for tally in scores],
             "changes": [statistics.mean(c) for c in zip(*changes, strict=True)],
         }
-
-
-def turned(loop: ClosedLoop, network: Any, one: Batch, turns: int) -> list[Tensor]:
-    """The plain fused luma and that of each turn; without turns, the one that is told nothing."""
-    if turns:
-        return loop.run(network, one.ir, one.vis, turns)
-    start = loop.start(one.ir, luma(one.vis))
-    return [start.fused, loop.customise(start, torch.zeros(1, 1, 1, 1))]
 
 
 # ---------------------------------------------------------------- tables
@@ -210,7 +224,11 @@ def report(evidence: Evidence) -> None:
     head = "| {} | loss before | after | % of images worse | {} before | after |\n|---|--:|--:|--:|--:|--:|"
     for task in TASKS:
         title = resolve("task", task)().card.data["columns"][0][1]
-        print(f"\n{task}, test pairs of {TASKS[task][1]}, {len(evidence.seeds)} seed(s)\n\n{head.format('run', title)}")
+        seen = next(iter(every.values()))[0][task]
+        print(
+            f"\n{task}, test pairs of {TASKS[task][1]}, {len(evidence.seeds)} seed(s). Visible images: loss "
+            f"{seen['visible']:.4f}, {title} {seen['scores'][2] * 100:.2f}\n\n{head.format('run', title)}"
+        )
         for variant, runs in every.items():
             print(row(variant, [one[task] for one in runs]))
         for name in [name for name in every.get("full", [{}])[0] if name.startswith(f"{task},")]:

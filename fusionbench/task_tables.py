@@ -174,7 +174,7 @@ def _page(card: dict[str, Any], board: dict[str, Any], rows: list[tuple[str, dic
         )
         classes = infos[0]["classes"] if infos[0]["per_class"]["all"] else []
         if classes:
-            lines += ["By class, all conditions:", ""]
+            lines += [f"By class, all conditions ({card['columns'][0][1]} is their mean):", ""]
             lines += _table(
                 "Class",
                 list(mine),

@@ -15,7 +15,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.method import Context, Method
 
 from . import checkpoint
-from .loop import ClosedLoop, listen, task_image
+from .loop import ClosedLoop, task_image
 from .rsc import STRUCTURES, Choice
 from .vfn import VFN
 
@@ -68,7 +68,8 @@ class CLDyN(Method):
         if self.task != "none":
             self.network = parts.network(self.task)
             assert parts.rsc is not None  # or there were no network
-            self.loop = ClosedLoop(self.vfn, parts.rsc.requires_grad_(False))
+            told = parts.about[self.task].get("told", True)
+            self.loop = ClosedLoop(self.vfn, parts.rsc.requires_grad_(False), told)
 
     @torch.no_grad()
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
@@ -136,7 +137,7 @@ class CLDyN(Method):
     def _choices(self, ir: Tensor, vis: Tensor) -> dict[str, Choice]:
         loop = self._looped()
         before = loop.run(self.network, ir, vis, self.iterations - 1)[-1]
-        feedback = listen(self.network, task_image(before, vis))
+        feedback = loop.hear(self.network, task_image(before, vis))
         found: dict[str, Choice] = {}
         for number, pair in enumerate(loop.choices(loop.start(ir, luma(vis)), feedback)):
             found |= {f"ir{number}": pair[0], f"vis{number}": pair[1]}

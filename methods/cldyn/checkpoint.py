@@ -22,6 +22,8 @@ from .vfn import VFN
 if TYPE_CHECKING:
     from fusionbench.tasks._base import TaskNetwork
 
+    from .loop import ClosedLoop
+
 ABOUT = "about"
 State = Mapping[str, Tensor]
 
@@ -34,7 +36,8 @@ class Parts:
         vfn: the fusion network.
         rsc: its compensation, or None.
         networks: state of each frozen task network, by task.
-        about: by task, what it needs to be built: ``network``, ``classes``, ``channels``, ``ignore_index``.
+        about: by task, what it needs to be built: ``network``, ``classes``, ``channels``, ``ignore_index``; and
+            ``told``, whether the compensation was trained with its feedback.
     """
 
     vfn: VFN
@@ -64,11 +67,11 @@ class Parts:
         return network.eval().requires_grad_(False)
 
 
-def pack(vfn: VFN, rsc: RSC, networks: Mapping[str, TaskNetwork], about: Mapping[str, Any]) -> dict[str, Tensor]:
+def pack(loop: ClosedLoop, networks: Mapping[str, TaskNetwork], about: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a checkpoint with a closed loop."""
-    modules = {"vfn": vfn, "rsc": rsc, **{f"task.{name}": network for name, network in networks.items()}}
+    modules = {"vfn": loop.vfn, "rsc": loop.rsc, **{f"task.{name}": network for name, network in networks.items()}}
     found = {f"{k}.{name}": value.detach().cpu() for k, m in modules.items() for name, value in m.state_dict().items()}
-    text = json.dumps({name: dict(facts) for name, facts in about.items()}, sort_keys=True)
+    text = json.dumps({name: {**facts, "told": loop.told} for name, facts in about.items()}, sort_keys=True)
     found[ABOUT] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     return {name: value.contiguous() for name, value in found.items()}
 

@@ -71,11 +71,16 @@ class ClosedLoop(nn.Module):
     """A frozen fusion network and the compensation of its features.
 
     Gradients reach the compensation alone, through the rest of the fusion network.
+
+    Args:
+        vfn: the fusion network.
+        rsc: the compensation.
+        told: False is the ablation without a closed loop: the compensation is told nothing of the task.
     """
 
-    def __init__(self, vfn: VFN, rsc: RSC) -> None:
+    def __init__(self, vfn: VFN, rsc: RSC, told: bool = True) -> None:
         super().__init__()
-        self.vfn, self.rsc = vfn.requires_grad_(False), rsc
+        self.vfn, self.rsc, self.told = vfn.requires_grad_(False), rsc, told
         self.train(False)
 
     def train(self, mode: bool = True) -> ClosedLoop:
@@ -89,6 +94,10 @@ class ClosedLoop(nn.Module):
         """Fuse infrared and visible luma ``[B,1,H,W]`` without feedback."""
         ir, vi = self.vfn.encode(0, ir, vi)
         return Start(ir, vi, self._finish(0, ir, vi))
+
+    def hear(self, network: TaskNetwork, image: Tensor) -> Tensor:
+        """The feedback on an RGB image ``[B,3,H,W]``; a single zero where the compensation is told nothing."""
+        return listen(network, image) if self.told else image.new_zeros(len(image), 1, 1, 1)
 
     def customise(self, start: Start, feedback: Tensor) -> Tensor:
         """The fused luma for a task, from its feedback ``[B,C,h,w]``."""
@@ -131,12 +140,10 @@ class ClosedLoop(nn.Module):
         start = self.start(ir, luma(vis))
         fused = [start.fused]
         for _ in range(iterations):
-            fused.append(self.customise(start, listen(network, task_image(fused[-1], vis))))
+            fused.append(self.customise(start, self.hear(network, task_image(fused[-1], vis))))
         return fused
 
-    def losses(
-        self, network: TaskNetwork, ir: Tensor, vis: Tensor, targets: Sequence[Target], feedback: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def losses(self, network: TaskNetwork, ir: Tensor, vis: Tensor, targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
         """Task loss before and after one turn of the loop; the latter is differentiable in the compensation.
 
         Args:
@@ -144,14 +151,12 @@ class ClosedLoop(nn.Module):
             ir: ``[B,1,H,W]`` in [0,1].
             vis: RGB ``[B,3,H,W]`` in [0,1].
             targets: labels of each sample.
-            feedback: False is the ablation without a closed loop: the compensation is told nothing of the task.
         """
         start = self.start(ir, luma(vis))
         plain = task_image(start.fused, vis)
         with torch.no_grad():
             before = task_loss(network, plain, targets)
-        request = listen(network, plain) if feedback else plain.new_zeros(len(plain), 1, 1, 1)
-        after = task_loss(network, task_image(self.customise(start, request), vis), targets)
+        after = task_loss(network, task_image(self.customise(start, self.hear(network, plain)), vis), targets)
         return before, after
 
 
@@ -159,7 +164,6 @@ def measure(
     loop: ClosedLoop,
     network: TaskNetwork,
     batches: Sequence[tuple[Tensor, Tensor, Sequence[Target]]],
-    feedback: bool = True,
 ) -> tuple[float, float]:
     """Mean task loss before and after the loop, in evaluation mode and without gradients.
 
@@ -167,13 +171,12 @@ def measure(
         loop: with its compensation, in any mode, which is put back.
         network: the frozen task network.
         batches: infrared, visible and labels of each batch.
-        feedback: see :meth:`ClosedLoop.losses`.
     """
     mode, rows = loop.training, []
     loop.eval()
     with torch.no_grad():
         for ir, vis, targets in batches:
-            rows.append([float(value) for value in loop.losses(network, ir, vis, targets, feedback)])
+            rows.append([float(value) for value in loop.losses(network, ir, vis, targets)])
     loop.train(mode)
     before, after = (sum(column) / len(rows) for column in zip(*rows, strict=True))
     return before, after

@@ -57,7 +57,16 @@ class RSCRecipe(Recipe):
             raise FusionbenchError("train.precision=fp16: stage rsc has no loss scaling; take fp32 or bf16")
         if config["solver"] not in SOLVERS:
             raise FusionbenchError(f"solver={config['solver']}: choose one of {', '.join(SOLVERS)}")
+        for key in ("batch", "lr", "c"):
+            if not config[key] > 0:
+                raise FusionbenchError(f"{key}={config[key]}: must be above 0")
+        if not (
+            config["resize"] is None or (isinstance(config["resize"], (list, tuple)) and len(config["resize"]) == 2)
+        ):
+            raise FusionbenchError(f"resize={config['resize']}: needs (height,width) or none")
         vfn = checkpoint.unpack(checkpoint.find_vfn(config["vfn"])).vfn
+        if vfn.blocks < 2:
+            raise FusionbenchError(f"vfn={config['vfn']}: has one block; the compensation sits between two")
         wanted = plain_config(config["networks"])
         self.tasks = self._tasks(wanted)
         self.networks: dict[str, TaskNetwork] = {}
@@ -70,7 +79,7 @@ class RSCRecipe(Recipe):
                 f"leave_out={config['leave_out']}: must be one of several tasks, here {', '.join(self.tasks)}"
             )
         self._kept()
-        self.loop = ClosedLoop(vfn, RSC(vfn.blocks - 1, config["learn_query"])).to(device)
+        self.loop = ClosedLoop(vfn, RSC(vfn.blocks - 1, config["learn_query"]), config["closed_loop"]).to(device)
         self.parameters = list(self.loop.rsc.parameters())
         self.optimiser = torch.optim.Adam(self.parameters, lr=config["lr"], weight_decay=config["weight_decay"])
         size = None if config["resize"] is None else (config["resize"][0], config["resize"][1])
@@ -81,7 +90,13 @@ class RSCRecipe(Recipe):
     def _kept(self) -> list[str]:
         """The tasks whose networks are saved."""
         given = self.config["keep"]
-        kept = list(self.tasks) if given is None else given.split(",") if isinstance(given, str) else list(given)
+        kept = (
+            list(self.tasks)
+            if given is None
+            else str(given).split(",")
+            if not isinstance(given, (list, tuple))
+            else given
+        )
         if unknown := set(kept) - self.tasks.keys():
             raise FusionbenchError(f"keep: no task {', '.join(sorted(unknown))} here, only {', '.join(self.tasks)}")
         return kept
@@ -163,9 +178,7 @@ class RSCRecipe(Recipe):
         for name, one in zip(self.train_on, batch, strict=True):
             one = one.to(self.device)
             with self.precision.autocast():
-                before, after = self.loop.losses(
-                    self.networks[name], one.ir, one.vis, one.targets, self.config["closed_loop"]
-                )
+                before, after = self.loop.losses(self.networks[name], one.ir, one.vis, one.targets)
                 loss = reward_punishment(before, after, self.config["penalty"])
             losses.append(loss.detach())
             gradients.append(self._gradient(loss))
@@ -204,7 +217,7 @@ class RSCRecipe(Recipe):
                 continue
             one = [split.batch([i], 0, 0).to(self.device) for i in range(len(split))]
             rows = [(b.ir, b.vis, b.targets) for b in one]
-            before, after = measure(self.loop, self.networks[name], rows, self.config["closed_loop"])
+            before, after = measure(self.loop, self.networks[name], rows)
             values |= {f"{name}_before": before, f"{name}_after": after}
             ratios.append(after / before)
         return {**values, "score": -sum(ratios) / len(ratios)} if ratios else {}
@@ -227,4 +240,4 @@ class RSCRecipe(Recipe):
         """``vfn.*``, ``rsc.*``, ``task.*`` and what rebuilds the networks."""
         kept = self._kept()
         networks, about = ({name: every[name] for name in kept} for every in (self.networks, self.about))
-        return checkpoint.pack(self.loop.vfn, self.loop.rsc, networks, about)
+        return checkpoint.pack(self.loop, networks, about)

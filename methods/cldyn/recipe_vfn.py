@@ -28,7 +28,8 @@ _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 def sobel(x: Tensor) -> Tensor:
     """|horizontal| + |vertical| Sobel response of ``[B,1,H,W]``, the border padded with zeros; same shape."""
     kernel = torch.tensor(_SOBEL, dtype=x.dtype, device=x.device)
-    return F.conv2d(x, torch.stack((kernel, kernel.T))[:, None], padding=1).abs().sum(1, keepdim=True)
+    with torch.autocast(x.device.type, enabled=False):  # differences of neighbours do not survive half precision
+        return F.conv2d(x, torch.stack((kernel, kernel.T))[:, None], padding=1).abs().sum(1, keepdim=True)
 
 
 def fusion_loss(fused: Tensor, ir: Tensor, vi: Tensor, weight: float, variant: str = "released") -> dict[str, Tensor]:
@@ -73,8 +74,11 @@ class VFNRecipe(Recipe):
         """See :meth:`Recipe.build`.
 
         Raises:
-            FusionbenchError: an unknown variant.
+            FusionbenchError: an unknown variant, numbers that make no sense.
         """
+        for key in ("blocks", "batch", "crop", "lr"):
+            if not config[key] > 0:
+                raise FusionbenchError(f"{key}={config[key]}: must be above 0")
         if config["variant"] not in VARIANTS:
             raise FusionbenchError(f"variant={config['variant']}: choose one of {', '.join(VARIANTS)}")
         self.config, self.device = config, device
@@ -137,10 +141,16 @@ class VFNRecipe(Recipe):
 
     @torch.no_grad()
     def validate(self) -> Mapping[str, float]:
-        """The mean loss of whole test pairs, per dataset; the score is the mean of the datasets, negative."""
+        """The mean loss of whole test pairs, per dataset; the score is the mean of the datasets, negative.
+
+        A dataset whose test pairs are trained on counts in neither.
+        """
         losses: dict[str, float] = {}
         self.vfn.eval()
-        for name, dataset in self.datasets.items():
+        for part in self.parts:
+            if part.split == "test":
+                continue  # it has no other
+            name, dataset = part.dataset.name, part.dataset
             held = TrainingSplit(dataset, "test", limit=self.config["validate"])
             values = [float(self._loss(held.batch([i], 0, 0).to(self.device))["loss"]) for i in range(len(held))]
             if values:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from fusionbench.methods.refusion.modules import sobel
 
 
 class FusionLoss(NamedTuple):
@@ -19,14 +20,6 @@ class FusionLoss(NamedTuple):
     total: Tensor
     intensity: Tensor
     gradient: Tensor
-
-
-def sobel(image: Tensor) -> Tensor:
-    """Signed Sobel responses along x and y, ``[B,2,H,W]``, zeros outside the image."""
-    x = F.pad(image, (1, 1, 1, 1))  # sums of slices, which autocast leaves in float32
-    down = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
-    across = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    return torch.cat((down[..., 2:] - down[..., :-2], across[..., 2:, :] - across[..., :-2, :]), dim=1)
 
 
 def stronger(first: Tensor, second: Tensor) -> Tensor:

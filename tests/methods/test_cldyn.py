@@ -8,7 +8,7 @@ import torch
 from _cldyn_looped import a2si, convolutions, vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
@@ -337,7 +337,9 @@ def test_loop_step_by_step(loop):
         again = loop.customise(loop.start(ir, luma(vis)), listen(network, task_image(wanted, vis)))
         assert torch.equal(got[2], again)
         other = Blind()
-        deaf = [loop.losses(n, ir, vis, [Target()], feedback=False)[1] for n in (network, other)]
+        untold = ClosedLoop(loop.vfn, loop.rsc, told=False)
+        deaf = [untold.losses(n, ir, vis, [Target()])[1] for n in (network, other)]
+        assert torch.equal(*(untold.run(n, ir, vis)[1] for n in (network, other)))
     assert measure(loop, network, [(ir, vis, [Target()])])[0] == pytest.approx(
         float(network.loss(task_image(plain, vis), []))
     )
@@ -365,8 +367,21 @@ def packed(loop, tmp_path):
     network = resolve("task", "saliency")().make("ctdnet-tiny", ("salient",)).eval()
     about = {"saliency": {"network": "ctdnet-tiny", "classes": ["salient"], "channels": 3, "ignore_index": None}}
     path = tmp_path / "cldyn.safetensors"
-    save_file(checkpoint.pack(loop.vfn, loop.rsc, {"saliency": network}, about), path)
+    save_file(checkpoint.pack(loop, {"saliency": network}, about), path)
     return path, network
+
+
+def test_a_loop_that_was_told_nothing_stays_so(packed, loop, tmp_path):
+    path, network = packed
+    about = checkpoint.unpack(load_file(path)).about
+    untold = ClosedLoop(loop.vfn, loop.rsc, told=False)
+    save_file(checkpoint.pack(untold, {"saliency": network}, about), tmp_path / "untold.safetensors")
+    ir, vis = torch.rand(1, 1, 45, 50), torch.rand(1, 3, 45, 50)
+    method = CLDyN(task="saliency")
+    method.load(tmp_path / "untold.safetensors")
+    with torch.no_grad():
+        wanted = loop.customise(loop.start(ir, luma(vis)), torch.zeros(1, 1, 1, 1))
+    assert torch.equal(method.fuse(ir, vis), wanted)
 
 
 def test_method_goes_round_the_loop(packed, loop):
