@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -55,13 +56,15 @@ class Order:
 
     @cached_property
     def config(self) -> Any:
-        """The recipe's settings with size and options applied, and the datasets' names."""
+        """The recipe's settings with size and options applied, the datasets' names, and whose pictures they are."""
         from fusionbench.training.config import load_config
 
         for name in self.names:
             path = self.training.config_file(name)
+        if self.training.network and any(option.startswith("network=") for option in self.options):
+            raise FusionbenchError(f"{self.name} is the network; for another one: fusionbench train OTHER")
         config = load_config(path, self.options, self.size, self.training.network)
-        config.merge_from_dict({"datasets": list(self.names)})
+        config.merge_from_dict({"datasets": list(self.names), **({"on": self.entry} if self.entry else {})})
         return config
 
     def settings_text(self) -> str:
@@ -107,8 +110,29 @@ class Order:
         size = f", size {self.size}" if self.size else ""
         on = f", {self.entry} pictures" if self.entry else ""
         told = {"train.seed", *(f"train.{name}" for name in FREE)}  # said above, or without effect on the weights
-        changed = "".join(f", {option}" for option in self.options if option.partition("=")[0] not in told)
+        changed = "".join(f", {without_folder(o)}" for o in self.options if o.partition("=")[0] not in told)
         return f"{' + '.join(where)}{on}{size}, seed {seed}{changed}"
+
+
+def without_folder(value: Any) -> Any:
+    """Settings as they may be told to others: a file or a run's folder by name and start of SHA-256, not by its path.
+
+    Args:
+        value: a setting, a text ``key=value``, or dicts and lists of settings.
+    """
+    from fusionbench.weights import sha256
+
+    if isinstance(value, Mapping):
+        return {key: without_folder(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folder(each) for each in value]
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    key, equals, text = value.rpartition("=")
+    path = Path(text)
+    file = path / WEIGHTS if path.is_dir() else path
+    told = f"{path.name}@{sha256(file)[:8]}" if file.is_file() else path.name if path.is_absolute() else text
+    return f"{key}{equals}{told}"
 
 
 def command_line() -> str:
@@ -145,7 +169,6 @@ def run(
     chosen = order.training  # before torch is loaded, so that a wrong name is answered at once
     from fusionbench.allocator import keep_memory
     from fusionbench.cli.evaluate import check_device
-    from fusionbench.training.distributed import rank
     from fusionbench.training.loop import train
 
     keep_memory()
@@ -172,7 +195,7 @@ def run(
     )
     if not result.finished:
         return [f"{result.checkpoint}: {result.step} steps are done; the same command with --resume goes on"]
-    return _finish(order, recipe, result) if rank() == 0 else []
+    return _finish(order, recipe, result) if os.environ.get("RANK", "0") == "0" else []  # its group has ended
 
 
 def _finish(order: Order, recipe: Any, result: Any) -> list[str]:
@@ -198,7 +221,6 @@ def save(path: Path, tensors: Mapping[str, Any], order: Order) -> None:
         FusionbenchError: the file cannot be written.
     """
     import json
-    import os
 
     from safetensors.torch import save_file
 
@@ -211,7 +233,7 @@ def save(path: Path, tensors: Mapping[str, Any], order: Order) -> None:
         "datasets": list(order.names),
         "trained_on": order.trained_on(),
         "on": order.entry or "",
-        "config": config,
+        "config": without_folder(config),
     }
     if order.training.network:
         from fusionbench.registry import resolve

@@ -79,7 +79,8 @@ def train_command(
         from fusionbench.errors import FusionbenchError
 
         if isinstance(error, FusionbenchError) and not first:
-            raise click.exceptions.Exit(2) from None  # the first process says it
+            click.echo(f"error (process {os.environ['RANK']}): {error}", err=True)
+            raise click.exceptions.Exit(2) from None
         raise
     for line in result:
         note(line)

@@ -21,6 +21,7 @@ from fusionbench.images import read_image
 from fusionbench.tasks._base import Prediction, Target, TaskNetwork
 from fusionbench.tasks._draw import drawn
 from fusionbench.tasks._task import task_of
+from fusionbench.training.config import need_pair, need_positive
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
 from fusionbench.training.recipe import Recipe
@@ -87,7 +88,13 @@ class TaskRecipe(Recipe):
     pictures_of: Mapping[str, Path] | None = None
 
     def build(self, config: Any, device: torch.device) -> None:
-        """Network, training set, optimiser and schedule."""
+        """Network, training set, optimiser and schedule.
+
+        Raises:
+            FusionbenchError: settings that make no sense.
+        """
+        need_positive(config, "batch", "limit", "optimiser.lr")
+        need_pair(config, "resize", "scale", "crop")
         self.config, self.device = config, device
         self.task = task_of(config.network)
         (self.dataset,) = self.datasets.values()
@@ -113,8 +120,10 @@ class TaskRecipe(Recipe):
         return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule}
 
     def check(self) -> None:
-        """Every image and label of the split."""
+        """Every image and label of the split, and of the one to validate on."""
         self.split.check()
+        if self.config.validate_on:
+            self._held().check()
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """One pass in random order."""
@@ -142,13 +151,16 @@ class TaskRecipe(Recipe):
         """Scores on the visible images of the split ``validate_on``, where the config names one."""
         if not self.config.validate_on:
             return {}
-        held = TrainingSplit(self.dataset, self.config.validate_on, None, [self.task.needs], self.task.target)
+        held = self._held()
         scores = self.task.scores(self.task.classes(self.dataset), self.dataset.ignore_index)
         for index in range(len(held)):
             sample = held.read(index)
             scores.update(*evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize)))
         found = scores.compute()
         return {**found, "score": found[self.task.card.data["columns"][0][0]]}
+
+    def _held(self) -> TrainingSplit:
+        return TrainingSplit(self.dataset, self.config.validate_on, None, [self.task.needs], self.task.target)
 
     def pictures(self) -> Mapping[str, np.ndarray]:
         """Two training samples: what the network sees, the truth, the prediction, side by side."""

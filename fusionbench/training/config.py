@@ -62,7 +62,35 @@ class Settings:
         for name in ("epochs", "log_every", "save_every", "validate_every"):
             if getattr(settings, name) < 1:
                 raise FusionbenchError(f"train.{name}={getattr(settings, name)}: must be at least 1")
+        for name in ("seed", "workers", "picture_every"):
+            if getattr(settings, name) < 0:
+                raise FusionbenchError(f"train.{name}={getattr(settings, name)}: must be at least 0")
         return settings
+
+
+def need_positive(config: Any, *keys: str) -> None:
+    """Refuse settings that are not above 0; None is left to whoever reads it.
+
+    Raises:
+        FusionbenchError: naming the first.
+    """
+    for key in keys:
+        value = _lookup(plain_config(config), key)
+        if value is not None and (isinstance(value, (str, bool)) or not value > 0):
+            raise FusionbenchError(f"{key}={value}: must be a number above 0")
+
+
+def need_pair(config: Any, *keys: str) -> None:
+    """Refuse settings that are neither None nor two numbers above 0.
+
+    Raises:
+        FusionbenchError: naming the first.
+    """
+    for key in keys:
+        value = config[key]
+        right = isinstance(value, (list, tuple)) and len(value) == 2
+        if value is not None and not (right and all(isinstance(n, (int, float)) and n > 0 for n in value)):
+            raise FusionbenchError(f"{key}={value}: needs two numbers above 0, such as {key}=(96,128)")
 
 
 def load_config(
@@ -138,6 +166,10 @@ def _fitting(key: str, value: Any, old: Any) -> Any:
         raise FusionbenchError(f"{key}={value}: needs a number, such as {old}")
     if isinstance(old, int) and isinstance(value, float):
         raise FusionbenchError(f"{key}={value}: needs a whole number, such as {old}")
+    if isinstance(old, Mapping) and not isinstance(value, Mapping):
+        raise FusionbenchError(
+            f"{key}={value}: is a section; change one of its settings, such as {key}.{next(iter(old))}"
+        )
     if isinstance(old, bool) and not isinstance(value, bool):
         raise FusionbenchError(f"{key}={value}: needs true or false")
     return value

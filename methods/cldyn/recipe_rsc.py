@@ -19,7 +19,7 @@ from fusionbench.data import Dataset
 from fusionbench.errors import FusionbenchError
 from fusionbench.registry import resolve
 from fusionbench.tasks._base import TaskNetwork, refuse_two_stage
-from fusionbench.training.config import plain_config
+from fusionbench.training.config import need_pair, need_positive, plain_config
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.distributed import all_mean
 from fusionbench.training.order import Step, draw
@@ -57,13 +57,8 @@ class RSCRecipe(Recipe):
             raise FusionbenchError("train.precision=fp16: stage rsc has no loss scaling; take fp32 or bf16")
         if config["solver"] not in SOLVERS:
             raise FusionbenchError(f"solver={config['solver']}: choose one of {', '.join(SOLVERS)}")
-        for key in ("batch", "lr", "c"):
-            if not config[key] > 0:
-                raise FusionbenchError(f"{key}={config[key]}: must be above 0")
-        if not (
-            config["resize"] is None or (isinstance(config["resize"], (list, tuple)) and len(config["resize"]) == 2)
-        ):
-            raise FusionbenchError(f"resize={config['resize']}: needs (height,width) or none")
+        need_positive(config, "batch", "lr", "c", "limit")
+        need_pair(config, "resize")
         vfn = checkpoint.unpack(checkpoint.find_vfn(config["vfn"])).vfn
         if vfn.blocks < 2:
             raise FusionbenchError(f"vfn={config['vfn']}: has one block; the compensation sits between two")

@@ -15,6 +15,7 @@ from torch import Tensor
 from fusionbench.colour import luma
 from fusionbench.data import Sample
 from fusionbench.errors import FusionbenchError
+from fusionbench.training.config import need_positive
 from fusionbench.training.data import Augment, Batch, TrainingSplit, collate
 from fusionbench.training.order import Step, randomness, shuffled
 from fusionbench.training.recipe import Recipe
@@ -76,9 +77,7 @@ class VFNRecipe(Recipe):
         Raises:
             FusionbenchError: an unknown variant, numbers that make no sense.
         """
-        for key in ("blocks", "batch", "crop", "lr"):
-            if not config[key] > 0:
-                raise FusionbenchError(f"{key}={config[key]}: must be above 0")
+        need_positive(config, "blocks", "batch", "crop", "lr", "limit")
         if config["variant"] not in VARIANTS:
             raise FusionbenchError(f"variant={config['variant']}: choose one of {', '.join(VARIANTS)}")
         self.config, self.device = config, device

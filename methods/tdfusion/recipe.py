@@ -37,6 +37,7 @@ from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.tasks._base import Target, refuse_two_stage
 from fusionbench.tasks._task import task_of
 from fusionbench.training import distributed
+from fusionbench.training.config import need_pair, need_positive
 from fusionbench.training.data import TrainingSplit, crop, fitting_crop, resize
 from fusionbench.training.functional import call, restored, second_order
 from fusionbench.training.logs import to_stderr
@@ -113,6 +114,8 @@ class TDFusionRecipe(Recipe):
         for key, known in (("variant", VARIANTS), ("ablation", (None, *ABLATIONS)), ("derivative", WAYS)):
             if config[key] not in known:
                 raise FusionbenchError(f"{key}={config[key]}: choose one of {', '.join(map(str, known))}")
+        need_positive(config, "batch", "decay_every", *(f"lr.{name}" for name in config["lr"]), "limit")
+        need_pair(config, "crop", "task_size")
         if len(self.datasets) != 1:
             raise FusionbenchError(f"tdfusion trains on one dataset, not on {', '.join(self.datasets) or 'none'}")
         if self.precision.name == "fp16":
