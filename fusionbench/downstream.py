@@ -25,7 +25,7 @@ from fusionbench.plan import Plan, Source
 from fusionbench.registry import resolve
 from fusionbench.runner import Progress, fuse_only
 from fusionbench.store import Store
-from fusionbench.train_run import WEIGHTS, Order, facts_of, load_network, run
+from fusionbench.train_run import WEIGHTS, Order, facts_of, load_network, run, without_folder
 
 PROTOCOLS = ("retrained", "frozen")
 QUIET = ("train.tensorboard=false", "train.picture_every=0")
@@ -58,7 +58,16 @@ class Ask:
     @property
     def recipe(self) -> str:
         """Size and changed settings in one token."""
-        return "+".join([self.size or "full", *self.options])
+        return "+".join([self.size or "full", *map(without_folder, self.options)])
+
+    @property
+    def given(self) -> str:
+        """The networks that were given, in one token."""
+        return f"given-{hashlib.sha256(''.join(sorted(map(file_hash, self.frozen))).encode()).hexdigest()[:8]}"
+
+    def trains(self, task: str) -> bool:
+        """Whether networks of a task are trained here, as none is given."""
+        return not any(facts_of(path).get("task") == task for path in self.frozen)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Job:
         train: pictures of the training split.
         scored: entry key to the pictures of the test split.
         dataset: ``name=folder``.
+        lists: the user's own splits of it.
         split: the test split.
     """
 
@@ -91,6 +101,7 @@ class Job:
     scored: Mapping[str, Mapping[str, Path]]
     task: str
     dataset: str
+    lists: Mapping[str, Path]
     split: str
     device: str
 
@@ -101,10 +112,11 @@ def check(plan: Plan, ask: Ask) -> None:
     Raises:
         FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
     """
-    if "frozen" in ask.protocols and not ask.frozen:
+    learnt = [name for name in ask.tasks if ask.trains(name)]
+    if "frozen" in ask.protocols and learnt:
         _one_entry(ask.frozen_on)
-    for source in plan.sources if not ask.frozen else ():
-        for name in ask.tasks:
+    for source in plan.sources:
+        for name in learnt:
             task = resolve("task", name)()
             try:
                 task.classes(source.dataset)
@@ -124,18 +136,26 @@ def _draft(ask: Ask, task: Any, dataset: Dataset, device: str, seed: int) -> Ord
     )
 
 
-def run_tasks(
-    plan: Plan, ask: Ask, store: Store, command: str, progress: Progress = lambda *_: None
-) -> dict[tuple[str, str], str]:
-    """Train and score everything asked that is not in the store yet.
+@dataclass
+class Problems:
+    """What could not be done.
 
-    Returns:
-        (source label, task) to why it could not be done; such a column stays empty.
+    Attributes:
+        gaps: (source label, task) to why its column stays empty: the data do not have what it takes.
+        failures: what failed that should not have, a line each.
+    """
+
+    gaps: dict[tuple[str, str], str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+def run_tasks(plan: Plan, ask: Ask, store: Store, command: str, progress: Progress = lambda *_: None) -> Problems:
+    """Train and score everything asked that is not in the store yet.
 
     Raises:
         FusionbenchError: a task, network or size that does not exist; results that cannot be written.
     """
-    problems: dict[tuple[str, str], str] = {}
+    problems = Problems()
     started, began, scored = provenance.now(), time.perf_counter(), 0
     for source in plan.sources:
         for name in ask.tasks:
@@ -143,20 +163,29 @@ def run_tasks(
             try:
                 task.classes(source.dataset)
             except DataError as error:
-                problems[source.label, name] = str(error)
+                problems.gaps[source.label, name] = str(error)
                 continue  # no column: these labels are not part of the dataset
             try:
-                scored += _source(plan, ask, store, source, task, command, progress)
+                scored += _source(plan, ask, store, source, task, command, progress, problems.failures)
             except DataError as error:
-                problems[source.label, name] = str(error)
-            store.put_task_state(source.label, source.split, name, problems.get((source.label, name), ""))
+                problems.gaps[source.label, name] = str(error)
+            store.put_task_state(source.label, source.split, name, problems.gaps.get((source.label, name), ""))
     if scored:
         facts = provenance.collect(command, started, time.perf_counter() - began, plan.info())
         store.put_run(started, {**facts, "fused": 0, "scored": scored})
     return problems
 
 
-def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, command: str, progress: Progress) -> int:
+def _source(
+    plan: Plan,
+    ask: Ask,
+    store: Store,
+    source: Source,
+    task: Any,
+    command: str,
+    progress: Progress,
+    failures: list[str],
+) -> int:
     """One task on one source; the number of results that are new."""
     dataset = source.dataset
     train_split, test_split = dataset.task_splits(task.needs)
@@ -167,28 +196,37 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
         raise DataError(
             f"{source.label} {test_split}: no pair here has {task.needs}; nothing to score {task.name} with"
         )
-    retrained = "retrained" in ask.protocols and not ask.frozen
-    frozen_entry = None if ask.frozen or "frozen" not in ask.protocols else _one_entry(ask.frozen_on)
+    trains = ask.trains(task.name)
+    retrained = "retrained" in ask.protocols and trains
+    frozen_entry = _one_entry(ask.frozen_on) if trains and "frozen" in ask.protocols else None
     learners = [*(plan.entries if retrained else ()), *([frozen_entry] if frozen_entry else ())]
     if learners and not sources[train_split].ids:
         raise DataError(
             f"{source.label} {train_split}: no pair here has {task.needs}, so no network can be trained; "
             "give trained ones with --frozen"
         )
-    test = _pictures(plan, plan.entries, store, sources[test_split], task, progress)
-    train = _pictures(plan, learners, store, sources[train_split], task, progress) if learners else {}
+    test, why = _pictures(plan, plan.entries, store, sources[test_split], task, progress)
+    train, whynot = _pictures(plan, learners, store, sources[train_split], task, progress) if learners else ({}, {})
+    what = f"{task.name} on {source.label}"
+    failures += [f"{what}, {ident}: no row, {reason}" for ident, reason in (whynot | why).items()]
+    if frozen_entry and frozen_entry.key not in train:
+        failures.append(f"{what}: no frozen network, {frozen_entry.id} has not every training picture")
+        frozen_entry = None
     code = task_code(task.name)
     jobs: dict[Path, tuple[Job, Rows]] = {}
+    from fusionbench.training.config import plain_config
 
     def add(protocol: str, weights: Path | Order, on: str, seed: int, fed: Pictures | None, keys: list[str]) -> None:
         """Plan what is missing of one network; networks that two protocols share are trained once."""
         order = weights if isinstance(weights, Order) else None
+        other = protocol == "frozen" and ask.frozen_on != Ask.frozen_on
+        recipe = f"{ask.recipe}+on={on}" if other else ask.recipe
         where = order.out if order else Path(str(weights))
         facts = {
             "task": task.name,
             "protocol": protocol,
             "seed": seed,
-            "recipe": ask.recipe if order else "given",
+            "recipe": recipe if order else ask.given,
             "network": order.name if order else facts_of(where)["name"],
             "trained_on": f"{on} pictures of {source.label} {train_split}" if order else facts_of(where)["trained_on"],
             "code": code,
@@ -200,14 +238,17 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
             row = {**facts, "pictures": hashlib.sha256(seen.encode()).hexdigest()}
             if not store.has_task(key, source.label, source.split, row):
                 root = f"{dataset.name}={dataset.root}"
-                blank = Job(order, where, fed.files if fed else {}, {}, task.name, root, test_split, plan.device)
+                blank = Job(
+                    order, where, fed.files if fed else {}, {}, task.name, root, dataset.lists, test_split, plan.device
+                )
                 job, rows = jobs.setdefault(where, (blank, []))
                 rows.append((key, row))
                 jobs[where] = replace(job, scored={**job.scored, key: test[key].files}), rows
 
     def order_of(entry: Entry, fed: Pictures, seed: int) -> Order:
         draft = _draft(ask, task, dataset, plan.device, seed)
-        print_ = hashlib.sha256((draft.settings_text() + fed.digest + code).encode()).hexdigest()[:8]
+        settings = json.dumps(without_folder(plain_config(draft.config)), default=str)
+        print_ = hashlib.sha256((settings + fed.digest + code).encode()).hexdigest()[:8]
         label = re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{draft.name}-{source.label}-{entry.id}-seed{seed}-{print_}")
         return replace(draft, folder=store.folder / "tasks" / label, entry=entry.id)
 
@@ -224,12 +265,17 @@ def _source(plan: Plan, ask: Ask, store: Store, source: Source, task: Any, comma
         if facts_of(path).get("task") == task.name:
             add("frozen", path, "", number, None, list(test))
 
-    what = f"{task.name} on {source.label}"
+    names, new = {entry.key: entry.id for entry in plan.entries}, 0
     for done, (found, rows) in enumerate(_results(list(jobs.values()), plan.jobs, plan.device), 1):
-        for key, row in rows:
-            store.put_task(key, source.label, source.split, row | found[key])
+        if isinstance(found, str):
+            who = ", ".join(names[key] for key, _ in rows)
+            failures.append(f"{what}, {rows[0][1]['protocol']}, seed {rows[0][1]['seed']}, {who}: {found}")
+        else:
+            for key, row in rows:
+                store.put_task(key, source.label, source.split, row | found[key])
+            new += len(rows)
         progress(what, done, len(jobs))
-    return sum(len(rows) for _, rows in jobs.values())
+    return new
 
 
 def file_hash(path: Path) -> str:
@@ -272,14 +318,26 @@ def _labelled(source: Source, split: str, task: Any) -> Source:
 
 def _pictures(
     plan: Plan, which: Iterable[Entry], store: Store, source: Source, task: Any, progress: Progress
-) -> dict[str, Pictures]:
-    """Fuse what is missing; entry key to its pictures. An entry that fails on an image has no row for the task."""
+) -> tuple[dict[str, Pictures], dict[str, str]]:
+    """Fuse what is missing.
+
+    Returns:
+        Entry key to its pictures; and the id of each entry that has not all of them to why.
+
+    Raises:
+        DataError: a pair that cannot be read.
+    """
     every = list({e.key: e for e in which}.values())
     pairs, outcome = fuse_only(replace(plan, entries=tuple(every), sources=(source,)), store, progress)
+    for ident in source.ids:  # scores over fewer pairs would be of another test
+        why = outcome.failures.get(("source", source.label, ident))
+        if why or ident not in pairs:
+            reason = why or "its files are not all there"
+            raise DataError(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
     labels = hashlib.sha256()
     for ident in source.ids:
         labels.update(getattr(source.dataset.files(source.split, ident), task.needs).read_bytes())
-    found = {}
+    found, missing = {}, {}
     for entry in every:
         fused = store.fused(entry.key)
         mine = {
@@ -289,7 +347,11 @@ def _pictures(
             text = "".join(f"{i} {image}\n" for i, (image, _) in sorted(mine.items())) + labels.hexdigest()
             files = {i: _file(store, entry, path) for i, (_, path) in mine.items()}
             found[entry.key] = Pictures(files, hashlib.sha256(text.encode()).hexdigest())
-    return found
+        else:
+            ident = next(i for i in source.ids if i not in mine)
+            reason = outcome.failures.get((entry.id, source.label, ident), "no picture")
+            missing[entry.id] = f"{source.split} pair {ident}: {reason}"
+    return found, missing
 
 
 def _file(store: Store, entry: Entry, path: str) -> Path:
@@ -311,11 +373,10 @@ def fused_pictures(order: Order, note: Callable[[str], None]) -> dict[str, Path]
     plan = make_plan(Request((order.entry,), (spec,), (), (), None, split, None, None, None, order.device, 0))
     entry = _one_entry(order.entry)
     with Store(Path(os.environ.get("FUSIONBENCH_OUT", "results"))) as store:
-        found = _pictures(plan, [entry], store, _labelled(plan.sources[0], split, task), task, lambda *_: None)
-    if entry.key not in found:
-        raise FusionbenchError(
-            f"{entry.id} could not fuse every pair of {dataset.name} {split}; see `fusionbench eval`"
-        )
+        labelled = _labelled(plan.sources[0], plan.sources[0].split, task)
+        found, missing = _pictures(plan, [entry], store, labelled, task, lambda *_: None)
+    for name, reason in missing.items():
+        raise FusionbenchError(f"{name} has not every picture of {dataset.name} {split}: {reason}")
     note(f"training on {len(found[entry.key].files)} pictures of {entry.id}")
     return dict(found[entry.key].files)
 
@@ -325,8 +386,11 @@ def fused_pictures(order: Order, note: Callable[[str], None]) -> dict[str, Path]
 
 def _results(
     jobs: list[tuple[Job, Rows]], workers: int, device: str
-) -> Iterator[tuple[dict[str, dict[str, Any]], Rows]]:
-    """Results as they come. On a CPU each job has a process and one thread, so that numbers do not depend on them."""
+) -> Iterator[tuple[dict[str, dict[str, Any]] | str, Rows]]:
+    """Results as they come, or why there are none.
+
+    On a CPU each job has a process and one thread, so that numbers do not depend on them.
+    """
     if device != "cpu" or len(jobs) < 2 or workers < 2:
         for job, rows in jobs:
             yield _work(job), rows
@@ -342,8 +406,8 @@ def _results(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _work(job: Job) -> dict[str, dict[str, Any]]:
-    """Train unless that is done, then score."""
+def _work(job: Job) -> dict[str, dict[str, Any]] | str:
+    """Train unless that is done, then score; or the line that says why that failed."""
     import torch
 
     threads = torch.get_num_threads()
@@ -353,6 +417,8 @@ def _work(job: Job) -> dict[str, dict[str, Any]]:
             order = replace(job.order, resume=True)
             run(order, "fusionbench eval --tasks", lambda text: None, pictures=job.train, quiet=True)
         return {key: score(job, pictures) for key, pictures in job.scored.items()}
+    except FusionbenchError as error:
+        return str(error)
     finally:
         torch.set_num_threads(threads)
 
@@ -364,11 +430,12 @@ def score(job: Job, pictures: Mapping[str, Path]) -> dict[str, Any]:
         ``images``, and by condition (``all``, then ``day`` and ``night`` where the data tell) ``scores``,
         ``per_class`` and ``facts``.
     """
-    from fusionbench.plan import open_dataset
+    from fusionbench.data import open_dataset
     from fusionbench.tasks._recipe import evaluate, picture
 
     network, facts = load_network(job.weights, job.device)
-    dataset = open_dataset(job.dataset, None)
+    name, _, folder = job.dataset.partition("=")
+    dataset = open_dataset(name, folder, job.lists, exact=True)
     task = resolve("task", job.task)()
     classes, narrow = task.common(tuple(facts["classes"]), dataset)
     size = facts["config"].get("resize")

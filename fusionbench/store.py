@@ -260,11 +260,11 @@ class Store:
         return found.fetchone() is not None
 
     def tasks(self, dataset: str, split: str) -> list[tuple[str, dict[str, Any]]]:
-        """(entry key, facts and scores) of every task result of a board; none in a store from before there were any."""
+        """(entry key, facts and scores) of every task result of a board, old to new; none in an older store."""
         if not self._has("tasks"):
             return []
         rows = self._db.execute(
-            "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY task, network, protocol, recipe, seed",
+            "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid",
             (dataset, split),
         )
         return [(entry, json.loads(info)) for entry, info in rows]

@@ -77,10 +77,9 @@ def task_columns(store: Store, board: dict[str, Any], ids: Mapping[str, str]) ->
     """
     every = cards("task")
     groups: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
-    for key, info in store.tasks(board["dataset"], board["split"]):
+    for key, info in current(store, board):
         if key in ids and info["task"] in every:
-            group = (info["task"], info["network"], info["protocol"], info["recipe"])
-            groups.setdefault(group, {}).setdefault(ids[key], []).append(info)
+            groups.setdefault(_group(info), {}).setdefault(ids[key], []).append(info)
     found = []
     for (task, network, protocol, recipe), rows in groups.items():
         for score, title in every[task].data["columns"]:
@@ -104,6 +103,22 @@ def task_columns(store: Store, board: dict[str, Any], ids: Mapping[str, str]) ->
     return tuple(found)
 
 
+def _group(info: Mapping[str, Any]) -> tuple[str, ...]:
+    return info["task"], info["network"], info["protocol"], info["recipe"]
+
+
+def current(store: Store, board: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(entry key, result) that may stand side by side: of each network those of the newest code and images."""
+    rows = store.tasks(board["dataset"], board["split"])
+    newest = {_group(info): _tested(info) for _, info in rows}
+    kept = [(key, info) for key, info in rows if _tested(info) == newest[_group(info)]]
+    return sorted(kept, key=lambda row: (*_group(row[1]), row[1]["seed"]))
+
+
+def _tested(info: Mapping[str, Any]) -> tuple[Any, ...]:
+    return info["code"], info["test_split"], info["images"]
+
+
 def _value(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -114,7 +129,7 @@ def _note(title: str, protocol: str, recipe: str, infos: list[dict[str, Any]]) -
     fed = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
     images = f"{infos[0]['images']} pairs of {infos[0]['test_split']}"
     over = "mean ± half of the 95 % interval over {} (Student's t); not in the average rank."
-    if recipe == "given":
+    if recipe.startswith("given-"):
         given = "a network" if seeds == 1 else f"{seeds} networks"
         spread = over.format("them") if seeds > 1 else "not in the average rank."
         return f"{title}: {given} given by the user, trained on {'; '.join(trained)}; tested on {images}; {spread}"
@@ -131,7 +146,7 @@ def pages(store: Store, board: dict[str, Any], ids: Mapping[str, str]) -> dict[s
     """
     names = cards("task")
     by_task: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for key, info in store.tasks(board["dataset"], board["split"]):
+    for key, info in current(store, board):
         if key in ids:
             by_task.setdefault(info["task"], []).append((ids[key], info))
     return {
@@ -174,7 +189,7 @@ def _page(card: dict[str, Any], board: dict[str, Any], rows: list[tuple[str, dic
         )
         classes = infos[0]["classes"] if infos[0]["per_class"]["all"] else []
         if classes:
-            lines += [f"By class, all conditions ({card['columns'][0][1]} is their mean):", ""]
+            lines += [f"By class, all conditions ({card['columns'][0][1]}, class by class):", ""]
             lines += _table(
                 "Class",
                 list(mine),

@@ -11,7 +11,7 @@ from pathlib import Path
 from fusionbench.render import FORMATS, render
 from fusionbench.store import Store, storage_error
 from fusionbench.tables import Table
-from fusionbench.task_tables import pages
+from fusionbench.task_tables import current, pages
 
 
 def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]:
@@ -45,7 +45,7 @@ def provenance_of(table: Table, store: Store) -> str:
     ]
     ids = {key: info["id"] for key, info in store.entries(table.board["output"]).items()}
     trained: dict[str, list[dict[str, object]]] = {}
-    for key, info in store.tasks(table.board["dataset"], table.board["split"]):
+    for key, info in current(store, table.board):
         if key in ids:  # everything but the scores, which are on pages of their own
             trained.setdefault(ids[key], []).append({k: v for k, v in info.items() if k not in ("per_class",)})
     pairs = store.pairs(table.board["dataset"], table.board["split"])

@@ -104,8 +104,10 @@ def eval_command(
         outcome = runner.run(plan, store, command(), bar)
         tables, problems = [], []
         if ask:
-            for (label, task), reason in downstream.run_tasks(plan, ask, store, command(), bar).items():
+            found = downstream.run_tasks(plan, ask, store, command(), bar)
+            for (label, task), reason in found.gaps.items():
                 click.echo(f"warning: {task} on {label}: {reason}", err=True)
+            problems += found.failures
         for source in plan.sources:
             columns = [m.id for m in source.metrics if m.id not in outcome.broken]
             try:
@@ -154,8 +156,13 @@ def task_request(
             have = [n for n, task in listed.items() if task in tasks]
             raise FusionbenchError(f"--task-networks {name}: no network of these tasks; {did_you_mean(name, have)}")
     for path in frozen:
-        facts_of(path)
+        if (task := facts_of(path).get("task")) not in tasks:
+            raise FusionbenchError(
+                f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"
+            )
     chosen = {listed[n]: n for n in networks}
+    if len(chosen) < len(networks):
+        raise FusionbenchError(f"--task-networks {','.join(networks)}: one network of a task at a time")
     return Ask(tasks, chosen, protocols, tuple(range(seeds)), size, frozen_on, frozen, options)
 
 

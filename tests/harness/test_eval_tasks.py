@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,7 +241,8 @@ def test_a_network_of_another_dataset(m3fd: Path, tmp_path: Path) -> None:
     assert code == 0, err
     ((_, info),) = rows(tmp_path / "out")
     assert info["classes"] == ["People", "Car"]
-    assert (info["protocol"], info["recipe"], info["network"]) == ("frozen", "given", "yolov8-tiny")
+    assert (info["protocol"], info["network"]) == ("frozen", "yolov8-tiny")
+    assert re.fullmatch("given-[0-9a-f]{8}", info["recipe"])
     assert info["trained_on"].startswith("generated msrs (scenes, seed 0), size tiny, seed 0")
     assert not runs(tmp_path / "out")
     assert "a network given by the user, trained on generated msrs" in text(tmp_path / "out", "md")
@@ -253,6 +256,8 @@ def test_a_network_of_another_dataset(m3fd: Path, tmp_path: Path) -> None:
         ("--tasks detection --task-networks ctdnet-tiny", "--task-networks ctdnet-tiny: no network of these tasks"),
         ("--tasks detection --task-protocols frosen", "--task-protocols frosen: did you mean frozen"),
         ("--tasks detection --frozen nowhere", "nowhere: no trained weights here; make them with `fusionbench train`"),
+        ("--tasks detection --task-networks yolov8-tiny,yolox-s", "one network of a task at a time"),
+        ("--tasks detection --task-size tiny --task-options network=yolox-s", "is the network; for another one"),
         ("--tasks detection --frozen-on averige", "no method 'averige'; did you mean average"),
         ("--tasks detection --task-size tony", "no size 'tony'; did you mean tiny"),
         ("--tasks detection --task-size tiny --task-options epochs=1", "no setting 'epochs' in this recipe; did you"),
@@ -265,6 +270,47 @@ def test_one_line(m3fd: Path, tmp_path: Path, words: str, expected: str) -> None
     (line,) = (each for each in err.splitlines() if each.startswith("error: "))
     assert expected in line
     assert not list(tmp_path.rglob("*.png"))  # said before anything is fused
+
+
+def test_frozen_columns_of_different_networks_stand_apart(m3fd: Path, tmp_path: Path) -> None:
+    base = command("m3fd", m3fd, tmp_path, "--task-protocols", "frozen", "--seeds", "1")
+    for on in ("visible", "infrared"):
+        code, err = ask(*base, "--frozen-on", on)
+        assert code == 0, err
+    head = next(csv.reader(text(tmp_path, "csv").splitlines()))
+    found = [name for name in head if name.endswith("ap50@coco")]
+    assert found == [f"detection/yolov8-tiny/frozen/{RECIPE}{more}/ap50@coco" for more in ("", "+on=infrared")]
+
+
+def test_a_run_that_fails_takes_nothing_with_it(m3fd: Path, tmp_path: Path) -> None:
+    words = [w.replace(OPTIONS, f"{OPTIONS},optimiser.lr=1e30") for w in command("m3fd", m3fd, tmp_path)]
+    code, err = ask(*words, "--task-protocols", "retrained", "--seeds", "1")
+    assert code == 1
+    assert "detection on scenes-m3fd, retrained, seed 0, average: " in err
+    assert "average: the loss is nan at step 2" in err
+    assert "en@bits" in text(tmp_path, "csv")
+
+
+def test_a_pair_that_cannot_be_read(m3fd: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "M3FD"
+    shutil.copytree(m3fd, tree)
+    first = sorted((tree / "M3FD_Detection/Vis").iterdir())[0]
+    first.write_bytes(first.read_bytes()[:100])
+    code, err = ask(*command("m3fd", tree, tmp_path / "out", "--seeds", "1"))
+    assert code == 1
+    assert "internal error" not in err
+    assert f"warning: detection on scenes-m3fd: scenes-m3fd test: pair {first.stem} is needed for detection" in err
+    assert "en@bits" in text(tmp_path / "out", "csv")
+
+
+def test_a_list_of_test_pairs(m3fd: Path, tmp_path: Path) -> None:
+    from fusionbench.data import open_dataset
+
+    ids = open_dataset("m3fd", m3fd, exact=True).ids("test")[:2]
+    (tmp_path / "mine.txt").write_text("\n".join(ids) + "\n")
+    code, err = ask(*command("m3fd", m3fd, tmp_path / "out", "--split", tmp_path / "mine.txt", "--seeds", "1"))
+    assert code == 0, err
+    assert all(info["images"] == 2 for _, info in rows(tmp_path / "out"))
 
 
 def test_task_options_without_a_task(m3fd: Path, tmp_path: Path) -> None:
