@@ -8,13 +8,14 @@ own folder under DIR/runs and is skipped when finished, resumed when not. Then a
 split; nothing more is trained:
 
 * own: the T that was trained along with the F;
-* frozen: the same fused images under the T of every other run of that layout and seed, and their mean. Those T never
-  saw this F, so this column does not reward an F and T that merely got used to each other. Beside it their mean loss,
-  which moves where a score is still stuck.
+* frozen: the same fused images under the T of every run of the other seeds, of all ablations, and their mean: the same
+  judges for each row of a seed, none of which saw this F (all but those of `average` know pictures that an F made).
+  Beside it their mean loss, which moves where a score is still stuck.
 
 By day and in the dark as the tree's origin file says (dark: dusk and night). Numbers are means and sample standard
 deviations over seeds, in percent. The second table asks whether the weight maps of G depend on the task: both tasks' G
-look at the same test images, and the distance between tasks stands beside that between two seeds of one task.
+look at the same test images at full size, and the distance between tasks (and their scenes, which differ) stands beside
+that between two seeds of one task.
 Scenes are drawn, runs last minutes: this says something about the procedure, nothing about the published scores.
 Prints Markdown.
 """
@@ -158,46 +159,58 @@ class Trained:
         return self.fusion(a, b)
 
 
-def score(layout: str, seed: int, out: Path, options: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Main score of every ablation, own T on each part and other T on all; kept in a file once computed."""
-    file = out / "scores" / f"{layout}-{seed}.json"
+def score(layout: str, seeds: Sequence[int], out: Path, options: Sequence[str]) -> list[dict[str, dict[str, float]]]:
+    """By seed and ablation: main score of its own T on each part, and score and loss of the other seeds' T on all."""
+    file = out / "scores" / f"{layout}-{len(seeds)}.json"
     if file.is_file():
         return json.loads(file.read_text())
-    trained = {a: Trained(Run(layout, a, seed), out, options) for a in KINDS}
-    first = trained[LEARNED]
-    dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, seed), out, options)["network"])
+    trained = {(s, a): Trained(Run(layout, a, s), out, options) for s in seeds for a in KINDS}
+    size = trained[seeds[0], LEARNED].size
+    dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, 0), out, options)["network"])
     dark = {i for i, condition in dataset.origin["conditions"]["test"].items() if condition in DARK}
     column = task.card.data["columns"][0][0]
 
     def tally() -> Any:
         return task.scores(task.classes(dataset), dataset.ignore_index)
 
-    own = {a: {part: tally() for part in PARTS} for a in trained}
-    others = {(a, b): tally() for a, b in itertools.permutations(trained, 2)}
-    losses: dict[str, list[float]] = {a: [] for a in trained}
+    own = {key: {part: tally() for part in PARTS} for key in trained}
+    others = {(mine, judge): tally() for mine in trained for judge in trained if mine[0] != judge[0]}
+    losses: dict[tuple[int, str], list[float]] = {key: [] for key in trained}
     for ident in dataset.ids("test"):
         sample = dataset.read("test", ident)
-        seen = made_smaller(sample, first.size)
+        seen = made_smaller(sample, size)
         pair, target, target_seen = lumas([seen]), task.target(sample), task.target(seen)
         labels = (sample.ir.shape[1], sample.ir.shape[2])
-        for a, mine in trained.items():
-            image = mine.fuse(*pair)
-            for b, judge in trained.items():
-                found = at_size(judge.network.predict(image)[0], first.size, labels)
-                tallies = [own[a][p] for p in ("all", "dark" if ident in dark else "day")] if a == b else [others[a, b]]
-                for one in tallies:
+        for mine, run in trained.items():
+            image = run.fuse(*pair)
+            for judge, other in trained.items():
+                if mine[0] == judge[0] and mine != judge:
+                    continue
+                found = at_size(other.network.predict(image)[0], size, labels)
+                parts = ("all", "dark" if ident in dark else "day")
+                for one in [own[mine][p] for p in parts] if mine == judge else [others[mine, judge]]:
                     one.update(found, target)
-                if a != b:
-                    losses[a].append(float(judge.network.loss(image, [target_seen])))
-    result = {
-        a: {part: own[a][part].compute()[column] for part in PARTS}
-        | {"frozen": statistics.mean(others[a, b].compute()[column] for b in trained if b != a)}
-        | {"loss": statistics.mean(losses[a])}
-        for a in trained
-    }
+                if mine != judge:
+                    losses[mine].append(float(other.network.loss(image, [target_seen])))
+    result = [
+        {
+            a: {part: own[s, a][part].compute()[column] for part in PARTS}
+            | {
+                "frozen": mean([one.compute()[column] for (mine, _), one in others.items() if mine == (s, a)]),
+                "loss": mean(losses[s, a]),
+            }
+            for a in KINDS
+        }
+        for s in seeds
+    ]
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(result, indent=1))
     return result
+
+
+def mean(values: Sequence[float]) -> float:
+    """NaN of nothing, as of the other seeds where there is one only."""
+    return statistics.mean(values) if values else float("nan")
 
 
 @torch.no_grad()
@@ -207,9 +220,8 @@ def weight_maps(seeds: Sequence[int], out: Path, options: Sequence[str]) -> list
     for layout in LAYOUTS:
         dataset = tree(out, layout)
         dark = dataset.origin["conditions"]["test"]
-        height, width = settings(Run(layout, LEARNED, 0), out, options)["task_size"]
         for ident in dataset.ids("test"):
-            pairs.append((dark[ident] in DARK, lumas([made_smaller(dataset.pair("test", ident), (height, width))])))
+            pairs.append((dark[ident] in DARK, lumas([dataset.pair("test", ident)])))
     maps: dict[tuple[str, int], list[Tensor]] = {}
     for layout, seed in itertools.product(LAYOUTS, seeds):
         proposal = Trained(Run(layout, LEARNED, seed), out, options).proposal
@@ -233,7 +245,7 @@ def weight_maps(seeds: Sequence[int], out: Path, options: Sequence[str]) -> list
     ]
     one, two = LAYOUTS
     across = apart(((one, s), (two, s)) for s in seeds)
-    rows.append(f"\nMean distance of w_a at a pixel, between tasks (one seed): {across}.")
+    rows.append(f"\nMean distance of w_a at a pixel, between tasks and their scenes (one seed): {across}.")
     for layout, task in LAYOUTS.items():
         if len(seeds) > 1:
             within = apart(((layout, s), (layout, t)) for s, t in itertools.combinations(seeds, 2))
@@ -251,7 +263,7 @@ def spread(values: Sequence[float], scale: float = 100.0) -> str:
 
 def report(seeds: Sequence[int], out: Path, options: Sequence[str]) -> None:
     for layout, task in LAYOUTS.items():
-        scores = [score(layout, seed, out, options) for seed in seeds]
+        scores = score(layout, seeds, out, options)
         origin = tree(out, layout).origin
         name = task_of(settings(Run(layout, LEARNED, 0), out, options)["network"]).card.data["columns"][0][1]
         print(f"\n{task}, {name}, {origin['counts']['test']} scenes like {layout}, {len(seeds)} seeds\n")
