@@ -90,7 +90,7 @@ def _save(rows: list[tuple[str, dict[str, np.ndarray]]], sources: dict[str, np.n
     height, width = next(iter(sources.values())).shape[1:]
     size = (2.6 * len(columns), (2.6 * height / width + 0.3) * len(rows))
     figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, layout="constrained")
-    for line, (name, maps) in zip(axes, rows, strict=True):
+    for number, (line, (name, maps)) in enumerate(zip(axes, rows, strict=True)):
         for axis, column in zip(line, columns, strict=True):
             image = {**sources, **maps}[column]
             one = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
@@ -99,7 +99,7 @@ def _save(rows: list[tuple[str, dict[str, np.ndarray]]], sources: dict[str, np.n
             shown = axis.imshow(one, cmap="viridis" if is_map else "gray", **limits)
             axis.set_xticks([])
             axis.set_yticks([])
-            if line is axes[0]:
+            if number == 0:
                 axis.set_title(column, fontsize=9)
         line[0].set_ylabel(name, fontsize=8)
         figure.colorbar(shown, ax=line[-1], fraction=0.05)
