@@ -199,6 +199,7 @@ def main() -> None:
     )
     print("| meta step | seconds | x faster | peak GiB | of released | error |\n|---|--:|--:|--:|--:|--:|")
     base: dict[str, Any] = {}
+    before = None
     with tempfile.TemporaryDirectory() as folder:
         for side in options.sides.split(","):
             file = Path(folder, f"{side}.pt")
@@ -210,14 +211,24 @@ def main() -> None:
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             gradient = torch.cat([g.flatten().double() for g in torch.load(file)])
-            base = base or {**found, "gradient": gradient}
-            error = float((gradient - base["gradient"]).norm() / base["gradient"].norm())
+            before = found["before"]
+            if side == "released":
+                base = {**found, "gradient": gradient}
+            ratios = ["", "", ""]
+            if base:
+                error = float((gradient - base["gradient"]).norm() / base["gradient"].norm())
+                ratios = [
+                    f"{base['seconds'] / found['seconds']:.2f}",
+                    f"{found['peak'] / base['peak']:.2f}",
+                    f"{error:.1e}",
+                ]
+            faster, share, error_ = ratios
             print(
-                f"| {SIDES[side]} | {found['seconds']:.2f} | {base['seconds'] / found['seconds']:.2f} | "
-                f"{found['peak']:.2f} | {found['peak'] / base['peak']:.2f} | {error:.1e} |",
+                f"| {SIDES[side]} | {found['seconds']:.2f} | {faster} | {found['peak']:.2f} | {share} | {error_} |",
                 flush=True,
             )
-    print(f"\nBefore the first step a process holds {base['before']:.2f} GiB (libraries, networks).")
+    if before is not None:
+        print(f"\nBefore the first step a process holds {before:.2f} GiB (libraries, networks).")
 
 
 if __name__ == "__main__":
