@@ -26,7 +26,8 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
         What was drawn, in a line.
 
     Raises:
-        FusionbenchError: no such method or view, images that do not fit, a file that cannot be written.
+        FusionbenchError: no such method or view, no entry that has it, images that do not fit, a file that cannot be
+            written.
     """
     from fusionbench.images import grey, read_image
     from fusionbench.method import Context
@@ -39,9 +40,16 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
             "a pair must be aligned pixel by pixel"
         )
     vis = vis if len(vis) == 3 else np.repeat(vis, 3, 0)
-    rows = [(entry.id, _maps(entry, view, ir, vis, Context([ir_path.stem]))) for entry in chosen]
+    rows, without = [], []
+    for entry in chosen:
+        try:
+            rows.append((entry.id, _maps(entry, view, ir, vis, Context([ir_path.stem]))))
+        except FusionbenchError as error:
+            without.append(error)  # such as a checkpoint that lacks the part that is looked at
+    if not rows:
+        raise without[0]
     _save(rows, {"infrared": ir, "visible": vis}, output)
-    return f"{output}: {view} of {', '.join(name for name, _ in rows)}"
+    return "; ".join([f"{output}: {view} of {', '.join(name for name, _ in rows)}", *map(str, without)])
 
 
 def _chosen(spec: str) -> tuple[list[Entry], str]:
