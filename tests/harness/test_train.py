@@ -90,6 +90,10 @@ def line(done: Done, code: int = 2) -> str:
     return done.err
 
 
+def last(text: str) -> str:
+    return text.splitlines()[-1] + "\n"
+
+
 # ---------------------------------------------------------------- what is asked
 
 
@@ -236,8 +240,45 @@ def test_a_folder_that_holds_a_run(here: Any, trees: Any, tmp_path: Path) -> Non
     assert f"{tmp_path / 'r'}: holds a training run; go on with --resume, or choose another --out" in line(here(*ask))
     done = here(*ask, "--resume", "--cfg-options", "batch=2")
     assert "the run has other settings: batch 4, now 2; resume with its own" in line(done)
+    done = here(*ask, "--resume", "--on", "average")
+    assert "the run has other settings: on not set, now average" in line(Done(done.code, "", last(done.err)))
     assert here(*ask, "--resume").code == 0  # a finished run has nothing to do
     assert (tmp_path / "r/log.jsonl").read_bytes() == log
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("resize=96", "resize=96: needs two numbers above 0, such as resize=(96,128)"),
+        ("crop=64", "crop=64: needs two numbers above 0"),
+        ("scale=1.5", "scale=1.5: needs two numbers above 0"),
+        ("batch=0", "batch=0: must be a number above 0"),
+        ("limit=-1", "limit=-1: must be a number above 0"),
+        ("train.seed=-1", "train.seed=-1: must be at least 0"),
+        ("train.workers=-1", "train.workers=-1: must be at least 0"),
+        ("optimiser=Adam", "optimiser=Adam: is a section; change one of its settings, such as optimiser."),
+        ("network=ctdnet-18", "ctdnet-tiny is the network; for another one: fusionbench train OTHER"),
+        ("validate_on=val", "vt5000 has no split 'val'"),
+    ],
+)
+def test_settings_that_make_no_sense(here: Any, trees: Any, tmp_path: Path, option: str, text: str) -> None:
+    words = ("--dataset", f"vt5000={trees('vt5000')}", "--size", "tiny", "--out", tmp_path / "r")
+    done = here("train", "ctdnet-tiny", *words, "--cfg-options", "train.tensorboard=false", option)
+    assert text in line(done)
+    assert not list(tmp_path.rglob("last.pt"))
+
+
+def test_saved_facts_hold_no_folders(here: Any, trees: Any, tmp_path: Path) -> None:
+    from fusionbench.train_run import facts_of, without_folder
+
+    file = tmp_path / "below/weights.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    assert without_folder(f"trained={file.parent}") == "trained=below@2d711642"
+    assert without_folder({"a": [f"{file}", "train", 3]}) == {"a": ["weights.safetensors@2d711642", "train", 3]}
+    done = here("train", "yolov8-tiny", "--dataset", f"m3fd={trees('m3fd')}", *SMALL, "--out", tmp_path / "r")
+    assert done.code == 0, done.err
+    assert str(tmp_path) not in json.dumps(facts_of(tmp_path / "r"))
 
 
 def test_not_finite(here: Any, trees: Any, tmp_path: Path) -> None:
