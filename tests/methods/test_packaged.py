@@ -1,0 +1,42 @@
+"""Weights that come with the package: whole, small, with their log, and ready to fuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fusionbench.cards import cards
+from fusionbench.entries import entries
+
+LARGEST = 2_000_000  # bytes; a clone should stay small
+PACKAGED = [
+    (card.name, w) for card in cards("method").values() for w in card.data.get("weights", ()) if "packaged" in w
+]
+
+
+def test_there_are_some() -> None:
+    assert {name for name, _ in PACKAGED} >= {"refusion", "tdfusion"}
+
+
+@pytest.mark.parametrize(("name", "facts"), PACKAGED, ids=[f"{n}[{w['name']}]" for n, w in PACKAGED])
+def test_packaged(name: str, facts: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = cards("method")[name].path.parent / facts["packaged"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == facts["sha256"]
+    assert path.stat().st_size < LARGEST
+    rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    assert sum("step" in row for row in rows) > 10
+    monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path))  # nothing else is installed
+    found, skipped = entries(f"{name}[{facts['name']}]")
+    assert found, skipped
+    ir, vis = torch.rand(1, 1, 40, 48), torch.rand(1, 3, 40, 48)
+    for entry in found:
+        method = entry.build("cpu")
+        with torch.no_grad():
+            one, two = method.fuse(ir, vis), method.fuse(ir, vis)
+        assert torch.equal(one, two), entry.id
+        assert one.isfinite().all(), entry.id
+        assert one.std() > 0.01, entry.id
