@@ -85,13 +85,9 @@ class RSCRecipe(Recipe):
     def _kept(self) -> list[str]:
         """The tasks whose networks are saved."""
         given = self.config["keep"]
-        kept = (
-            list(self.tasks)
-            if given is None
-            else str(given).split(",")
-            if not isinstance(given, (list, tuple))
-            else given
-        )
+        if given is None:
+            return list(self.tasks)
+        kept = list(given) if isinstance(given, (list, tuple)) else str(given).split(",")
         if unknown := set(kept) - self.tasks.keys():
             raise FusionbenchError(f"keep: no task {', '.join(sorted(unknown))} here, only {', '.join(self.tasks)}")
         return kept
@@ -234,5 +230,5 @@ class RSCRecipe(Recipe):
     def export(self) -> dict[str, Tensor]:
         """``vfn.*``, ``rsc.*``, ``task.*`` and what rebuilds the networks."""
         kept = self._kept()
-        networks, about = ({name: every[name] for name in kept} for every in (self.networks, self.about))
-        return checkpoint.pack(self.loop, networks, about)
+        networks = {name: self.networks[name] for name in kept}
+        return checkpoint.pack(self.loop, networks, {name: self.about[name] for name in kept})
