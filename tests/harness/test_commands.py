@@ -104,7 +104,7 @@ def test_doctor(tree: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     rows = {r["what"]: r for r in json.loads(done.stdout)}
     assert "test 4" in rows["data msrs"]["found"]
-    assert rows["weights of tdfusion"]["fix"].startswith("fusionbench weights add tdfusion")
+    assert rows["weights tdfusion[scenes-fmb]"]["state"] == "ok"
     assert rows["torch"]["state"] == "ok"
 
 

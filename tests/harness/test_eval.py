@@ -170,7 +170,7 @@ def test_a_method_that_cannot_start_leaves_the_others(tree: Path, tmp_path: Path
     [
         (["--methods=avarage"], "did you mean average"),
         (["--methods=average[levels=3]"], "no option 'levels'"),
-        (["--methods=tdfusion"], "fusionbench weights add tdfusion"),
+        (["--methods=tdfusion[mine]"], "fusionbench weights add tdfusion"),
         (["--methods=average", "--metrics=viff@nope"], "no variant 'nope'"),
         (["--methods=average", "--profile=nope"], "no profile 'nope'"),
         (["--methods=average", "--output-rule=nope"], "no output rule 'nope'"),
