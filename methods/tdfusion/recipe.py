@@ -18,6 +18,7 @@ pass T sees F as it is after its step.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -102,7 +103,8 @@ class TDFusionRecipe(Recipe):
     ``split``, ``limit``, ``variant``, ``ablation`` (None or one of :data:`ABLATIONS`), ``batch`` (images through F per
     step; released: half of it are pairs), ``meta_steps`` (M), ``crop`` and ``task_size`` (height, width), ``alpha``
     (gradient term), ``lr`` (``fusion``, ``task``, ``proposal``, ``inner``), ``decay`` and ``decay_every`` (epochs),
-    ``derivative`` (:data:`.meta.WAYS`), ``checkpointing`` (less memory, more time).
+    ``derivative`` (:data:`.meta.WAYS`), ``checkpointing`` (less memory, more time), ``restore_moments``
+    (put T's Adam moments back after a meta step as well; ours, see docs/tdfusion.md for what it does).
     """
 
     def build(self, config: Any, device: torch.device) -> None:
@@ -250,6 +252,7 @@ class TDFusionRecipe(Recipe):
         """Move G; F and T end as they were."""
         factor = self.adam["task"].param_groups[0]["lr"] / self.config["lr"]["task"]
         way, checkpointed = self.config["derivative"], self.config["checkpointing"]
+        moments = copy.deepcopy(self.adam["task"].state_dict()) if self.config["restore_moments"] else None
         context: AbstractContextManager[Any] = second_order() if way == "graph" else nullcontext()
         with context, restored(self.network):
             with self.precision.autocast():
@@ -267,6 +270,8 @@ class TDFusionRecipe(Recipe):
                 fused = call(self.fusion, inner.moved, *test.whole, checkpointed=checkpointed).float()
                 task = self.network.loss(fused, test.targets)
             gradients = outer_step(self.fusion, self.proposal, inner, task, way)
+        if moments is not None:
+            self.adam["task"].load_state_dict(moments)
         largest = torch.stack([g.abs().max() for g in gradients]).max()
         self._move_proposal(gradients, largest, self.config["lr"]["proposal"] * factor)
         return {"loss": task.detach(), "task": before, "inner": inner.loss.total.detach(), "slope": largest}

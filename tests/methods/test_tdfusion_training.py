@@ -186,6 +186,15 @@ def test_a_meta_step_moves_the_proposal_alone(
     assert set(steps) == ({2} if variant == "released" else set())
 
 
+def test_moments_of_the_task_network_put_back(stub: Any, fmb: Path, tmp_path: Path) -> None:
+    """Released: a meta step leaves its mark on T's Adam; with ``restore_moments`` nothing of T is left of it."""
+    marks = {}
+    for restore in (False, True):
+        made = run(fmb, tmp_path / str(restore), max_steps=4, restore_moments=restore)  # three meta steps and one more
+        marks[restore] = {int(state["step"]) for state in made.adam["task"].state.values()}
+    assert marks == {False: {4}, True: {1}}
+
+
 def test_ways_agree(stub: Any, fmb: Path, tmp_path: Path) -> None:
     kinds = {way: rows_of(fmb, tmp_path / way, way) for way in ("product", "graph")}
     for a, b in zip(*kinds.values(), strict=True):

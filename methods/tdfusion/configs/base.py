@@ -18,4 +18,5 @@ decay = 0.1
 decay_every = 10
 derivative = "product"
 checkpointing = False
+restore_moments = False
 train = {"epochs": 40, "seed": 0}
