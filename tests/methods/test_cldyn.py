@@ -457,3 +457,38 @@ def test_what_is_wrong_is_said(packed, tmp_path):
         checkpoint.find_vfn("nowhere")
     with pytest.raises(WeightsError, match="stage rsc needs a trained fusion network"):
         checkpoint.find_vfn(None)
+
+
+# ---------------------------------------------------------------- the networks of the paper
+
+
+FULL = {
+    "detection": ("yolov5-s", "detr-r50", Target(boxes=torch.tensor([[8.0, 8, 40, 44]]), labels=torch.tensor([1]))),
+    "segmentation": ("segformer-b2", "segformer-b0", Target(mask=torch.randint(0, 3, (64, 96)))),
+    "saliency": ("ctdnet-18", "ctdnet-tiny", Target(saliency=torch.ones(1, 64, 96))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", FULL)
+def test_full_size_networks(task):
+    """Forward and one training step with the published network; then another one in its place, nothing trained."""
+    pytest.importorskip("mmdet", reason="task networks need the extra 'tasks'")
+    name, other, target = FULL[task]
+    kind, classes = resolve("task", task)(), ("salient",) if task == "saliency" else ("a", "b", "c")
+    torch.manual_seed(0)
+    network, swapped = (kind.make(n, classes).eval().requires_grad_(False) for n in (name, other))
+    loop = ClosedLoop(VFN(), RSC()).train()
+    ir, vis = torch.rand(1, 1, 64, 96), torch.rand(1, 3, 64, 96)
+    optimiser = torch.optim.Adam(loop.rsc.parameters(), lr=1e-2)
+    before, after = loop.losses(network, ir, vis, [target])
+    assert before.isfinite()
+    assert torch.equal(before, after.detach())  # the last layer starts at zero
+    after.backward()
+    optimiser.step()
+    loop.eval()
+    with torch.no_grad():
+        for each in (network, swapped):
+            plain, customised = loop.run(each, ir, vis)
+            assert customised.shape == plain.shape
+            assert 0 < (customised - plain).abs().mean() < 1
