@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.entries import entries
+from fusionbench.entries import entries, single
 from fusionbench.errors import FusionbenchError
 from fusionbench.plan import Request, check_rule, make_plan
 from fusionbench.render import markdown, plain
@@ -133,8 +133,7 @@ def fuse(
     found, missing = entries(method, output_rule)
     if not found:
         raise FusionbenchError("; ".join(map(str, missing)))
-    if len(found) > 1:
-        raise FusionbenchError(f"{method} has several weights here: choose one of {', '.join(e.id for e in found)}")
+    found = [single(method, found)]
     entry = found[0]
     rule = OutputRule(**entry.card.data.get("output", {})) if output_rule == "released" else RULES[output_rule]
     a, b = (np.ascontiguousarray(x[None] if x.ndim == 2 else x.transpose(2, 0, 1)) for x in (ir, vis))

@@ -181,6 +181,17 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     return [Entry(entry, options, w, rule) for w in chosen], []
 
 
+def single(spec: str, found: list[Entry]) -> Entry:
+    """The one entry that is meant; of several rows of one checkpoint the plain one.
+
+    Raises:
+        FusionbenchError: several weights.
+    """
+    if len({e.weights.name for e in found if e.weights}) > 1:
+        raise FusionbenchError(f"{spec} has several weights here: choose one of {', '.join(e.id for e in found)}")
+    return min(found, key=lambda e: len(e.options))
+
+
 def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     """Every entry that can run as it is, and what is left out."""
     found: list[Entry] = []

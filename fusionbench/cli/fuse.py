@@ -33,7 +33,7 @@ def fuse_command(
 
     from fusionbench.allocator import keep_memory
     from fusionbench.cli.evaluate import check_device
-    from fusionbench.entries import entries
+    from fusionbench.entries import entries, single
     from fusionbench.errors import FusionbenchError
     from fusionbench.output import RULES, OutputRule
     from fusionbench.plan import check_rule
@@ -46,8 +46,7 @@ def fuse_command(
     found, missing = entries(with_settings(method, settings), output_rule)
     if not found:
         raise FusionbenchError("; ".join(map(str, missing)))
-    if len(found) > 1:
-        raise FusionbenchError(f"{method} has several weights here: choose one of {', '.join(e.id for e in found)}")
+    found = [single(method, found)]
     entry = found[0]
     rule = OutputRule(**entry.card.data.get("output", {})) if output_rule == "released" else RULES[output_rule]
     if grey:

@@ -40,3 +40,13 @@ def test_packaged(name: str, facts: dict[str, str], tmp_path: Path, monkeypatch:
         assert torch.equal(one, two), entry.id
         assert one.isfinite().all(), entry.id
         assert one.std() > 0.01, entry.id
+
+
+def test_a_checkpoint_of_several_rows_fuses_by_its_plain_one() -> None:
+    from fusionbench.entries import single
+    from fusionbench.errors import FusionbenchError
+
+    assert single("cldyn", entries("cldyn[scenes]")[0]).id == "cldyn[scenes]"
+    both = entries("tdfusion[scenes-fmb]")[0] + entries("tdfusion[scenes-m3fd]")[0]
+    with pytest.raises(FusionbenchError, match="tdfusion has several weights here: choose one of"):
+        single("tdfusion", both)
