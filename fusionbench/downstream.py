@@ -70,6 +70,10 @@ class Ask:
         return not any(facts_of(path).get("task") == task for path in self.frozen)
 
 
+class BrokenPair(DataError):
+    """A pair that a task needs and that cannot be read."""
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Fused pictures of one entry over one split: id to file, and the hash of all of them with the labels."""
@@ -169,6 +173,8 @@ def run_tasks(plan: Plan, ask: Ask, store: Store, command: str, progress: Progre
                 scored += _source(plan, ask, store, source, task, command, progress, problems.failures)
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)
+                if isinstance(error, BrokenPair):
+                    problems.failures.append(f"{name} on {source.label}: no column")
             store.put_task_state(source.label, source.split, name, problems.gaps.get((source.label, name), ""))
     if scored:
         facts = provenance.collect(command, started, time.perf_counter() - began, plan.info())
@@ -214,7 +220,6 @@ def _source(
         frozen_entry = None
     code = task_code(task.name)
     jobs: dict[Path, tuple[Job, Rows]] = {}
-    from fusionbench.training.config import plain_config
 
     def add(protocol: str, weights: Path | Order, on: str, seed: int, fed: Pictures | None, keys: list[str]) -> None:
         """Plan what is missing of one network; networks that two protocols share are trained once."""
@@ -246,6 +251,8 @@ def _source(
                 jobs[where] = replace(job, scored={**job.scored, key: test[key].files}), rows
 
     def order_of(entry: Entry, fed: Pictures, seed: int) -> Order:
+        from fusionbench.training.config import plain_config
+
         draft = _draft(ask, task, dataset, plan.device, seed)
         settings = json.dumps(without_folder(plain_config(draft.config)), default=str)
         print_ = hashlib.sha256((settings + fed.digest + code).encode()).hexdigest()[:8]
@@ -325,7 +332,7 @@ def _pictures(
         Entry key to its pictures; and the id of each entry that has not all of them to why.
 
     Raises:
-        DataError: a pair that cannot be read.
+        BrokenPair: a pair that cannot be read.
     """
     every = list({e.key: e for e in which}.values())
     pairs, outcome = fuse_only(replace(plan, entries=tuple(every), sources=(source,)), store, progress)
@@ -333,7 +340,7 @@ def _pictures(
         why = outcome.failures.get(("source", source.label, ident))
         if why or ident not in pairs:
             reason = why or "its files are not all there"
-            raise DataError(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
+            raise BrokenPair(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
     labels = hashlib.sha256()
     for ident in source.ids:
         labels.update(getattr(source.dataset.files(source.split, ident), task.needs).read_bytes())

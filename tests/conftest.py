@@ -33,6 +33,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mm() -> None:
+    """The libraries of the extra `tasks`, loaded."""
+    from fusionbench.errors import FusionbenchError
+    from fusionbench.tasks import _mm
+
+    for package in ("mmseg", "mmdet"):
+        try:
+            _mm.load(package)
+        except FusionbenchError as error:
+            _absent("tasks", str(error))
+
+
+@pytest.fixture(scope="session")
 def pdflatex() -> str:
     """The TeX program."""
     found = shutil.which("pdflatex")

@@ -17,10 +17,8 @@ from typing import Any
 import pytest
 
 from fusionbench import cli
-from fusionbench.errors import FusionbenchError
 from fusionbench.store import Store
 from fusionbench.synth import synth
-from tests.conftest import _absent
 from tests.harness.test_eval import tables
 
 TINY = ("--task-size", "tiny", "--seeds", "2", "--jobs", "1")
@@ -32,15 +30,7 @@ PAGES = (".detection", ".segmentation")  # of a task, beside the table
 COLUMNS = [f"detection/yolov8-tiny/{p}/{RECIPE}/{s}@coco" for p in ("frozen", "retrained") for s in ("ap50", "ap")]
 
 
-@pytest.fixture(autouse=True)
-def _mm() -> None:
-    from fusionbench.tasks import _mm
-
-    for package in ("mmseg", "mmdet"):
-        try:
-            _mm.load(package)
-        except FusionbenchError as error:
-            _absent("tasks", str(error))
+pytestmark = pytest.mark.usefixtures("mm")
 
 
 def command(name: str, tree: Path, out: Path, *more: object) -> list[str]:

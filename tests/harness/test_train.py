@@ -22,7 +22,6 @@ from fusionbench import cli, trainable
 from fusionbench.errors import FusionbenchError
 from fusionbench.synth import synth
 from fusionbench.trainable import trainings
-from tests.conftest import _absent
 
 SMALL = ("--size", "tiny", "--cfg-options", "resize=[64,96]", "train.tensorboard=false", "train.epochs=1")
 
@@ -71,15 +70,7 @@ def copy(trees: Any, tmp_path: Path) -> Any:
     return lambda name: Path(shutil.copytree(trees(name), tmp_path / "copy" / name))
 
 
-@pytest.fixture(autouse=True)
-def _mm() -> None:
-    from fusionbench.tasks import _mm
-
-    for package in ("mmseg", "mmdet"):
-        try:
-            _mm.load(package)
-        except FusionbenchError as error:
-            _absent("tasks", str(error))
+pytestmark = pytest.mark.usefixtures("mm")
 
 
 def line(done: Done, code: int = 2) -> str:

@@ -470,10 +470,10 @@ FULL = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mm")
 @pytest.mark.parametrize("task", FULL)
 def test_full_size_networks(task):
     """Forward and one training step with the published network; then another one in its place, nothing trained."""
-    pytest.importorskip("mmdet", reason="task networks need the extra 'tasks'")
     name, other, target = FULL[task]
     kind, classes = resolve("task", task)(), ("salient",) if task == "saliency" else ("a", "b", "c")
     torch.manual_seed(0)

@@ -30,7 +30,7 @@ from fusionbench.training.precision import Precision
 from tests.training.toys import CONTEXT, together, weights
 
 CONFIGS = Path(recipe.__file__).parent / "configs"
-pytest.importorskip("mmseg", reason="task networks need the extra 'tasks'")
+pytestmark = pytest.mark.usefixtures("mm")
 
 
 class Stub(TaskNetwork):

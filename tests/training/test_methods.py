@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from fusionbench.cards import cards
-from tests.harness.test_eval_tasks import _mm, ask
+from tests.harness.test_eval_tasks import ask
 from tests.training.test_recipes import Trees, trees
 
-__all__ = ["_mm", "trees"]  # fixtures
+__all__ = ["trees"]  # a fixture
+pytestmark = pytest.mark.usefixtures("mm")
 
 SMALL = {  # settings with which a run takes seconds
     "tdfusion": ("meta_steps=2", "task_size=(48,64)", "crop=(32,32)", "limit=4"),

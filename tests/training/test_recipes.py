@@ -14,11 +14,8 @@ import torch
 from PIL import Image
 
 from fusionbench.data import open_dataset
-from fusionbench.errors import FusionbenchError
 from fusionbench.synth import synth
-from fusionbench.tasks import _mm
 from fusionbench.train_run import WEIGHTS, Order, run
-from tests.conftest import _absent
 
 PAIRS = {  # what is trained, and a learning rate with which 8 pictures are learnt in seconds
     "segformer-tiny@fmb": ("optimiser.lr=0.003", "train.epochs=8"),
@@ -34,13 +31,8 @@ Trees = Callable[[str], Path]
 
 
 @pytest.fixture(autouse=True)
-def _alone() -> Any:
+def _alone(mm: None) -> Any:
     """One thread, as the processes that are compared have."""
-    for package in ("mmseg", "mmdet"):
-        try:
-            _mm.load(package)
-        except FusionbenchError as error:
-            _absent("tasks", str(error))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -20,3 +20,12 @@ derivative = "product"
 checkpointing = False
 restore_moments = False
 train = {"epochs": 40, "seed": 0}
+sizes = {
+    "tiny": {
+        "crop": (64, 64),
+        "meta_steps": 15,
+        "lr": {"fusion": 2e-3, "task": 2e-3, "proposal": 3e-3, "inner": 2e-3},
+        "decay_every": 4,
+        "train": {"epochs": 4},
+    }
+}

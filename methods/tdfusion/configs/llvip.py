@@ -4,15 +4,4 @@ _base_ = ["base.py"]
 network = "yolov8-n"
 split = "tdfusion-train"
 task_size = (256, 320)
-sizes = {
-    "tiny": {
-        "network": "yolov8-tiny",
-        "split": "train",
-        "crop": (64, 64),
-        "task_size": (80, 100),
-        "meta_steps": 15,
-        "lr": {"fusion": 2e-3, "task": 2e-3, "proposal": 3e-3, "inner": 2e-3},
-        "decay_every": 4,
-        "train": {"epochs": 4},
-    }
-}
+sizes = {"tiny": {"network": "yolov8-tiny", "split": "train", "task_size": (80, 100)}}
