@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionbench import provenance
-from fusionbench.allocator import keep_memory
-from fusionbench.colour import luma
 from fusionbench.methods.cldyn.loop import ClosedLoop, listen, task_image
 from fusionbench.methods.cldyn.rsc import RSC
 from fusionbench.methods.cldyn.vfn import VFN
-from fusionbench.registry import resolve
-from fusionbench.tasks._base import TaskNetwork
+from fusionbench.pixels.colour import luma
+from fusionbench.plugins.registry import resolve
+from fusionbench.results import provenance
+from fusionbench.runtime.allocator import keep_memory
+from fusionbench.tasks.network import TaskNetwork
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "methods"))
 import _cldyn_looped as looped

@@ -30,14 +30,15 @@ from typing import Any
 
 import torch
 
-from fusionbench.allocator import keep_memory
 from fusionbench.data import Dataset, open_dataset
+from fusionbench.data.synth import synth
 from fusionbench.methods.cldyn import checkpoint
 from fusionbench.methods.cldyn.loop import ClosedLoop, task_image, task_loss
-from fusionbench.registry import resolve
-from fusionbench.synth import synth
-from fusionbench.train_run import WEIGHTS, facts_of, load_network
+from fusionbench.plugins.registry import resolve
+from fusionbench.runtime.allocator import keep_memory
+from fusionbench.tasks.loading import load_network
 from fusionbench.training.data import Augment, Batch, TrainingSplit
+from fusionbench.training.trained import WEIGHTS, facts_of
 
 TASKS = {
     "detection": ("yolov5-tiny", "m3fd"),

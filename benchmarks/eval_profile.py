@@ -17,16 +17,16 @@ from pathlib import Path
 import torch
 from page import replace
 
-from fusionbench import provenance
-from fusionbench.allocator import keep_memory
-from fusionbench.entries import runnable
-from fusionbench.images import read_image, write_image
-from fusionbench.output import OutputRule
-from fusionbench.plan import open_dataset
-from fusionbench.protocol import metrics_of, protocol
-from fusionbench.registry import resolve
-from fusionbench.runner import fuse_pair
-from fusionbench.scoring import Views, score
+from fusionbench.data import open_spec
+from fusionbench.evaluation.entries import runnable
+from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.evaluation.protocol import metrics_of, protocol
+from fusionbench.evaluation.scoring import Views, score
+from fusionbench.pixels.images import read_image, write_image
+from fusionbench.pixels.output_rule import OutputRule
+from fusionbench.plugins.registry import resolve
+from fusionbench.results import provenance
+from fusionbench.runtime.allocator import keep_memory
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     count = parser.parse_args().pairs
     keep_memory()
     torch.set_num_threads(1)
-    dataset = open_dataset("msrs", None)
+    dataset = open_spec("msrs", None)
     ids = dataset.ids("test")[:: 361 // count][:count]
     metrics = metrics_of("default", protocol(dataset.card).metrics, "gray")
     functions = {m.id: resolve("metric", m.card.name) for m in metrics}

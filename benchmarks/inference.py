@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fusionbench.allocator import keep_memory
 from fusionbench.methods.refusion.fast import fuse
 from fusionbench.methods.refusion.network import EPS, ReFusionNet
+from fusionbench.runtime.allocator import keep_memory
 
 WAYS = {
     "released": "as released",

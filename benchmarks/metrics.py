@@ -20,13 +20,13 @@ import released_evaluators as released
 import torch
 from page import replace
 
-from fusionbench import provenance
-from fusionbench.allocator import keep_memory
-from fusionbench.cards import cards
-from fusionbench.images import grey
+from fusionbench.evaluation.protocol import metric
 from fusionbench.metrics import planes
-from fusionbench.protocol import metric
-from fusionbench.registry import resolve
+from fusionbench.pixels.images import grey
+from fusionbench.plugins.cards import cards
+from fusionbench.plugins.registry import resolve
+from fusionbench.results import provenance
+from fusionbench.runtime.allocator import keep_memory
 
 SIX = ("en", "sf", "scd", "vif", "qabf", "ssim")
 EIGHT = (*SIX, "mi", "qcv")
@@ -35,11 +35,11 @@ SLOW = ("fmi", "mef_ssim")
 
 def images(count: int) -> tuple[list[tuple[np.ndarray, ...]], str]:
     """(fused, ir, vis) grey uint8 [H,W] triples; fused is the mean, with a little of everything in it."""
+    from fusionbench.data import open_spec
     from fusionbench.errors import FusionbenchError
-    from fusionbench.plan import open_dataset
 
     try:
-        dataset = open_dataset("msrs", None)
+        dataset = open_spec("msrs", None)
         ids = dataset.ids("test")[:: 361 // count][:count]
         pairs = [(s.ir[0], grey(s.vis)[0]) for s in (dataset.pair("test", i) for i in ids)]
         what = f"{count} MSRS test pairs"

@@ -38,18 +38,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionbench.allocator import keep_memory
 from fusionbench.data import Dataset, open_dataset
+from fusionbench.data.synth import DARK, synth
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion import recipe
 from fusionbench.methods.tdfusion.recipe import ABLATIONS, TDFusionRecipe, lumas, made_smaller
-from fusionbench.synth import DARK, synth
-from fusionbench.tasks._recipe import at_size
-from fusionbench.tasks._task import task_of
-from fusionbench.train_run import WEIGHTS
+from fusionbench.runtime.allocator import keep_memory
+from fusionbench.tasks.recipe import at_size
+from fusionbench.tasks.task import task_of
 from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
+from fusionbench.training.trained import WEIGHTS
 
 LAYOUTS = {"fmb": "segmentation", "m3fd": "detection"}
 SIZE = (128, 160)

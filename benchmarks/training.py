@@ -29,13 +29,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fusionbench.allocator import keep_memory
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion.loss import fusion_loss
 from fusionbench.methods.tdfusion.meta import inner_step, outer_step
-from fusionbench.tasks._base import Target
-from fusionbench.tasks._task import task_of
+from fusionbench.runtime.allocator import keep_memory
+from fusionbench.tasks.network import Target
+from fusionbench.tasks.task import task_of
 from fusionbench.training.functional import call, restored, second_order
 
 LR = 1e-4

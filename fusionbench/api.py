@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.entries import entries, single
+from fusionbench import environment
 from fusionbench.errors import FusionbenchError
-from fusionbench.plan import Request, check_rule, make_plan
-from fusionbench.render import markdown, plain
-from fusionbench.runner import Outcome, fuse_pair, run
-from fusionbench.store import Store
-from fusionbench.tables import Table, build
+from fusionbench.evaluation.entries import entries, single
+from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.evaluation.plan import Request, check_rule, make_plan
+from fusionbench.evaluation.runner import Outcome, run
+from fusionbench.pixels.images import grey
+from fusionbench.pixels.output_rule import RULES, OutputRule
+from fusionbench.report.formats import markdown, plain
+from fusionbench.report.tables import Table, build
+from fusionbench.results.store import Store
+from fusionbench.runtime.device import check_device
 
 
 class Result:
@@ -69,25 +74,23 @@ def evaluate(
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
-    from fusionbench.cli.evaluate import check_device
-
+    environment.apply()
     if limit is not None and limit < 1:
         raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
     if jobs < 0:
         raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
     check_device(device)
     request = Request(
-        tuple(methods),
-        tuple(datasets),
-        tuple(metrics),
-        tuple(images),
-        Path(data_root) if data_root else None,
-        None,
-        profile,
-        output_rule,
-        limit,
-        device,
-        jobs,
+        methods=tuple(methods),
+        datasets=tuple(datasets),
+        metrics=tuple(metrics),
+        images=tuple(images),
+        data_root=Path(data_root) if data_root else None,
+        profile=profile,
+        output_rule=output_rule,
+        limit=limit,
+        device=device,
+        jobs=jobs,
     )
     plan = make_plan(request)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
@@ -117,10 +120,8 @@ def fuse(
         FusionbenchError: unknown method or rule, weights that are not at hand or not chosen, arrays of another type or
             shape, or a method that fails on this pair.
     """
-    from fusionbench.cli.evaluate import check_device
-    from fusionbench.images import grey
-    from fusionbench.output import RULES, OutputRule
 
+    environment.apply()
     check_rule(output_rule)
     check_device(device)
     for name, x in (("ir", ir), ("vis", vis)):

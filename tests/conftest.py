@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench import environment
+
 REPO = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
 
@@ -36,7 +38,7 @@ def shared() -> Path:
 def mm() -> None:
     """The libraries of the extra `tasks`, loaded."""
     from fusionbench.errors import FusionbenchError
-    from fusionbench.tasks import _mm
+    from fusionbench.tasks import openmmlab as _mm
 
     for package in ("mmseg", "mmdet"):
         try:
@@ -60,6 +62,7 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
     for name in ("FUSIONBENCH_DATA", "FUSIONBENCH_PLUGINS", "FUSIONBENCH_OUT"):
         monkeypatch.delenv(name, raising=False)
+    environment.apply()
 
 
 @pytest.fixture
@@ -71,10 +74,10 @@ def tree(tmp_path: Path) -> Path:
 
 def make_tree(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> None:
     """Write `count` smooth random pairs as the MSRS test split under `root`."""
-    from fusionbench.cards import card
-    from fusionbench.contract import _images
     from fusionbench.data import Sample
-    from fusionbench.registry import resolve
+    from fusionbench.evaluation.contract import _images
+    from fusionbench.plugins.cards import card
+    from fusionbench.plugins.registry import resolve
 
     dataset = resolve("dataset", "msrs")(root / "MSRS", card("dataset", "msrs"))
     for index, ident in enumerate(dataset.split("test").ids[:count]):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusionbench.colour import VARIANTS, luma, luma_u8, recombine, to_rgb, to_ycbcr
+from fusionbench.pixels.colour import VARIANTS, luma, luma_u8, recombine, to_rgb, to_ycbcr
 
 
 def pixels(rgb: np.ndarray) -> torch.Tensor:

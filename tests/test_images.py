@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench import images
 from fusionbench.errors import DataError
-from fusionbench.images import grey, image_size, read_image, write_image
+from fusionbench.pixels import images
+from fusionbench.pixels.images import grey, image_size, read_image, write_image
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (3, 13, 17), np.uint8)

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionbench import allocator
-from fusionbench.output import RULES, OutputRule, render
+from fusionbench.pixels.output_rule import RULES, OutputRule, render
+from fusionbench.runtime import allocator
 
 GREY = OutputRule(chroma="none")
 
@@ -79,7 +79,7 @@ def test_number_of_channels(pair):
 
 
 def test_own_luma_gives_the_visible_image_back(pair):
-    from fusionbench.colour import luma
+    from fusionbench.pixels.colour import luma
 
     vis = pair[1]
     picture = render(luma(vis), vis, RULES["clip-round"])
@@ -129,7 +129,7 @@ def test_seafusion_saves_what_its_release_saves(shared):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 def test_keeping_memory_applies_here():
-    code = "from fusionbench.allocator import keep_memory; assert keep_memory() is True"
+    code = "from fusionbench.runtime.allocator import keep_memory; assert keep_memory() is True"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

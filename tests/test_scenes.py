@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fusionbench.cards import card, cards
+from fusionbench.plugins.cards import card, cards
 from fusionbench.scenes import CLASS_ID, CLASSES, CONDITIONS, PRESETS, THINGS, scene
 
 TARGETS = ("person", "car", "bus", "truck", "motorcycle", "bicycle")

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from fusionbench import environment
+
 # verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
 VERBS = {
     "eval": ("Measure", "evaluate", "Fuse and score methods on datasets; finished work is kept."),
@@ -57,14 +59,14 @@ class Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            from fusionbench.cards import did_you_mean
+            from fusionbench.plugins.cards import did_you_mean
 
             raise click.UsageError(f"no command {args[0]!r}; {did_you_mean(args[0], VERBS)}", ctx) from None
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from fusionbench.provenance import version
+        from fusionbench.results.provenance import version
 
         click.echo(f"fusionbench {version()}")
         ctx.exit()
@@ -77,17 +79,14 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 )
 def cli(plugins: tuple[str, ...]) -> None:
     """Benchmark infrared-visible image fusion: every number names its metric variant, split, weights and recipe."""
-    if plugins:
-        before = os.environ.get("FUSIONBENCH_PLUGINS")
-        os.environ["FUSIONBENCH_PLUGINS"] = os.pathsep.join(
-            [*([before] if before else []), *map(os.path.abspath, plugins)]
-        )
+    environment.apply(plugins)
 
 
 def main() -> None:
     """Entry point: errors a user can mend are one line on stderr and exit code 2."""
     from fusionbench.errors import FusionbenchError
 
+    environment.apply()  # completion calls no verb
     try:
         sys.exit(cli.main(prog_name="fusionbench", standalone_mode=False))
     except click.exceptions.Exit as stop:

@@ -25,10 +25,10 @@ def compare_command(
     Mean paired difference with its 95 % bootstrap interval, Wilcoxon signed-rank p (Holm-corrected over the metrics)
     and the matched-pairs rank-biserial correlation as effect size.
     """
-    from fusionbench.analysis import compare
-    from fusionbench.render import plain
-    from fusionbench.store import Store
-    from fusionbench.tables import build
+    from fusionbench.report.analysis import compare
+    from fusionbench.report.formats import plain
+    from fusionbench.report.tables import build
+    from fusionbench.results.store import Store
 
     results = {}
     with Store(out, create=False) as store:
@@ -92,12 +92,12 @@ def stability_command(
 
     Score them first under each profile: fusionbench eval ... --profile tang; ... --profile tang-uint8.
     """
-    from fusionbench.analysis import draw, stability
-    from fusionbench.cards import profiles
     from fusionbench.errors import FusionbenchError
-    from fusionbench.protocol import metrics_of
-    from fusionbench.store import Store, storage_error
-    from fusionbench.tables import build
+    from fusionbench.evaluation.protocol import metrics_of
+    from fusionbench.plugins.cards import profiles
+    from fusionbench.report.analysis import draw, stability
+    from fusionbench.report.tables import build
+    from fusionbench.results.store import Store, storage_error
 
     tables = {}
     with Store(out, create=False) as store:

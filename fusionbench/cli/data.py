@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from fusionbench.cards import card, cards
 from fusionbench.cli.options import Bar, as_json, data_root, names
+from fusionbench.plugins.cards import card, cards
 
 
 @click.group("data")
@@ -24,14 +24,14 @@ def data_command() -> None:
 @as_json
 def list_data(data_root: Path | None, json_: bool) -> None:
     """What is there, split by split, and what is expected."""
+    from fusionbench.data import open_spec
+    from fusionbench.data.opening import data_root as resolved
     from fusionbench.errors import FusionbenchError
-    from fusionbench.plan import data_root as resolved
-    from fusionbench.plan import open_dataset
 
     rows: list[dict[str, Any]] = []
     for name, entry in cards("dataset").items():
         try:
-            dataset = open_dataset(name, data_root)
+            dataset = open_spec(name, data_root)
         except FusionbenchError:
             rows.append({"name": name, "title": entry.title, "root": None, "splits": {}})
             continue
@@ -60,11 +60,11 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
 
     NAME may be name=FOLDER. Exit code 1 on damage, or on missing images with --complete.
     """
-    from fusionbench.checks import check as run_check
-    from fusionbench.plan import open_dataset
+    from fusionbench.data import open_spec
+    from fusionbench.data.checks import check as run_check
 
     with Bar(json_) as bar:
-        report = run_check(open_dataset(name, data_root), splits or None, complete, progress=bar)
+        report = run_check(open_spec(name, data_root), splits or None, complete, progress=bar)
     if json_:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
@@ -79,8 +79,8 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
 @data_root
 def download(name: str, url: str | None, sha256: str | None, data_root: Path | None) -> None:
     """Download and unpack a dataset that has a plain address; for the others, print what to do."""
-    from fusionbench.download import fetch
-    from fusionbench.plan import data_root as resolved
+    from fusionbench.data.download import fetch
+    from fusionbench.data.opening import data_root as resolved
 
     with Bar() as bar:
         where = fetch(card("dataset", name), resolved(data_root), url, sha256, bar)
@@ -116,7 +116,7 @@ class Size(click.ParamType):
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same bytes.")
 def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int], seed: int) -> None:
     """Draw labelled infrared-visible scenes in the layout of a real dataset."""
-    from fusionbench.synth import synth as write
+    from fusionbench.data.synth import synth as write
 
     with Bar() as bar:
         write(like, target, train, test, size, seed, bar)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cards import cards
 from fusionbench.cli.options import as_json, data_root, out
+from fusionbench.plugins.cards import cards
 
 
 @click.command("doctor")
@@ -36,7 +36,7 @@ def _environment(out: Path) -> list[Row]:
     import platform
     import shutil
 
-    from fusionbench.provenance import OPTIONAL, commit, hardware, libraries, version
+    from fusionbench.results.provenance import OPTIONAL, commit, hardware, libraries, version
 
     rows: list[Row] = [
         ("ok", "fusionbench", f"{version()}" + (f", commit {commit()}" if commit() else ""), ""),
@@ -76,20 +76,20 @@ def _environment(out: Path) -> list[Row]:
 
 
 def _plugins() -> list[Row]:
-    from fusionbench.cards import KINDS
+    from fusionbench.plugins.cards import KINDS
 
     return [("ok", f"{k}s", ", ".join(cards(k)) or "none", "") for k in KINDS]
 
 
 def _data(root: Path | None) -> list[Row]:
+    from fusionbench.data import open_spec
+    from fusionbench.data.opening import data_root as resolved
     from fusionbench.errors import FusionbenchError
-    from fusionbench.plan import data_root as resolved
-    from fusionbench.plan import open_dataset
 
     rows: list[Row] = []
     for name in cards("dataset"):
         try:
-            dataset = open_dataset(name, root)
+            dataset = open_spec(name, root)
         except FusionbenchError:
             continue
         counts = ", ".join(f"{s} {len(dataset.ids(s))}" for s in dataset.splits())
@@ -108,7 +108,7 @@ def _data(root: Path | None) -> list[Row]:
 
 def _weights() -> list[Row]:
     from fusionbench.errors import WeightsError
-    from fusionbench.weights import broken, hint, installed, verify
+    from fusionbench.plugins.weights import broken, hint, installed, verify
 
     rows: list[Row] = []
     for name, entry in cards("method").items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out, profile_names
+from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names
 
 
 @click.command("eval")
@@ -75,25 +75,37 @@ def eval_command(
     """
     if not (all_ or methods or images):
         raise click.UsageError("say what to run: --all, --methods or --images")
-    from fusionbench.plan import Request, make_plan
+    from fusionbench.evaluation.plan import Request, make_plan
 
     request = Request(
-        methods, datasets, metrics, images, data_root, split, profile, output_rule, limit, device, jobs, all_=all_
+        methods=methods,
+        datasets=datasets,
+        metrics=metrics,
+        images=images,
+        data_root=data_root,
+        split=split,
+        profile=profile,
+        output_rule=output_rule,
+        limit=limit,
+        device=device,
+        jobs=jobs,
+        all_=all_,
     )
     plan = make_plan(request)
     if dry_run:
         click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
         return
-    from fusionbench import downstream, runner
     from fusionbench.errors import FusionbenchError
-    from fusionbench.store import Store
-    from fusionbench.tables import build
-    from fusionbench.writing import write_tables
+    from fusionbench.evaluation import runner, task_plan, task_run
+    from fusionbench.report.tables import build
+    from fusionbench.report.writing import write_tables
+    from fusionbench.results.store import Store
+    from fusionbench.runtime.device import check_device
 
     check_device(device)
     ask = task_request(tasks, task_networks, task_protocols, task_size, task_options, seeds, frozen_on, frozen)
     if ask:
-        downstream.check(plan, ask)
+        task_plan.check(plan, ask)
     with Store(out) as store, Bar(json_) as bar:
         for source in plan.sources:
             if source.partial:
@@ -101,10 +113,10 @@ def eval_command(
                     f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial",
                     err=True,
                 )
-        outcome = runner.run(plan, store, command(), bar)
+        outcome = runner.run(plan, store, command_line(), bar)
         tables, problems = [], []
         if ask:
-            found = downstream.run_tasks(plan, ask, store, command(), bar)
+            found = task_run.run_tasks(plan, ask, store, command_line(), bar)
             for (label, task), reason in found.gaps.items():
                 click.echo(f"warning: {task} on {label}: {reason}", err=True)
             problems += found.failures
@@ -135,15 +147,15 @@ def task_request(
     frozen: tuple[Path, ...],
 ) -> Any:
     """The options on downstream tasks, checked; None without --tasks."""
-    from fusionbench.cards import card, cards, did_you_mean
     from fusionbench.errors import FusionbenchError
+    from fusionbench.plugins.cards import card, cards, did_you_mean
 
     if not tasks:
         if networks or frozen or size or options:
             raise click.UsageError("say which tasks: --tasks segmentation,detection,saliency")
         return None
-    from fusionbench.downstream import PROTOCOLS, Ask
-    from fusionbench.train_run import facts_of
+    from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
+    from fusionbench.training.trained import facts_of
 
     for name in tasks:
         card("task", name)
@@ -163,27 +175,16 @@ def task_request(
     chosen = {listed[n]: n for n in networks}
     if len(chosen) < len(networks):
         raise FusionbenchError(f"--task-networks {','.join(networks)}: one network of a task at a time")
-    return Ask(tasks, chosen, protocols, tuple(range(seeds)), size, frozen_on, frozen, options)
-
-
-def command() -> str:
-    """What the user typed, for the provenance."""
-    return " ".join(["fusionbench", *sys.argv[1:]])
-
-
-def check_device(device: str) -> None:
-    """One clear line when the device is not there."""
-    from fusionbench.errors import FusionbenchError
-
-    if device != "cpu":
-        import torch
-
-        try:
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise FusionbenchError(
-                f"--device {device}: {str(error).splitlines()[0]}; `fusionbench doctor` shows what is there"
-            ) from None
+    return TaskRequest(
+        tasks=tasks,
+        networks=chosen,
+        protocols=protocols,
+        seeds=tuple(range(seeds)),
+        size=size,
+        frozen_on=frozen_on,
+        frozen=frozen,
+        options=options,
+    )
 
 
 def describe(plan: Any) -> str:
@@ -197,7 +198,7 @@ def describe(plan: Any) -> str:
 
 def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], written: list[Path], json_: bool) -> None:
     """Tables on stdout, everything else on stderr."""
-    from fusionbench.render import markdown, plain
+    from fusionbench.report.formats import markdown, plain
 
     failures = [f"{d} {i} ({e}): {reason}" for (e, d, i), reason in sorted(outcome.failures.items())]
     by_metric: dict[tuple[str, str], list[str]] = {}

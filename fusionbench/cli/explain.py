@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cards import card
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
+from fusionbench.plugins.cards import card
 
 
 @click.command("explain")
@@ -29,7 +29,7 @@ def explain_command(
     Judged by the definition's range and by what real methods reached in the committed tables. With --images, the same
     pictures are scored under every variant, the closest first.
     """
-    from fusionbench.explain import explain
+    from fusionbench.report.explain import explain
 
     entry = card("metric", metric)
     verdicts = explain(entry, value)
@@ -79,12 +79,12 @@ def _score(
 ) -> dict[str, dict[str, float | None]]:
     import tempfile
 
-    from fusionbench.plan import Request, make_plan
-    from fusionbench.runner import run
-    from fusionbench.store import Store
-    from fusionbench.tables import build
+    from fusionbench.evaluation.plan import Request, make_plan
+    from fusionbench.evaluation.runner import run
+    from fusionbench.report.tables import build
+    from fusionbench.results.store import Store
 
-    plan = make_plan(Request((), datasets, (f"{metric}@all",), images, root))
+    plan = make_plan(Request(datasets=datasets, metrics=(f"{metric}@all",), images=images, data_root=root))
     found = {}
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store, Bar() as bar:
         run(plan, store, progress=bar)

@@ -32,6 +32,6 @@ def view(spec: str, pair: tuple[Path, Path], output: Path) -> None:
     The method may be narrowed as in eval: 'tdfusion[fmb]:weights', 'cldyn[rsc,task=saliency]:change'. A view shows
     the maps that the method's card lists for it, all with values from 0 to 1 on one scale.
     """
-    from fusionbench.figures import draw_view
+    from fusionbench.report.figures import draw_view
 
     click.echo(f"{draw_view(spec, *pair, output)}", err=True)

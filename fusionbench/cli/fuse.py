@@ -31,12 +31,12 @@ def fuse_command(
     """
     import dataclasses
 
-    from fusionbench.allocator import keep_memory
-    from fusionbench.cli.evaluate import check_device
-    from fusionbench.entries import entries, single
     from fusionbench.errors import FusionbenchError
-    from fusionbench.output import RULES, OutputRule
-    from fusionbench.plan import check_rule
+    from fusionbench.evaluation.entries import entries, single
+    from fusionbench.evaluation.plan import check_rule
+    from fusionbench.pixels.output_rule import RULES, OutputRule
+    from fusionbench.runtime.allocator import keep_memory
+    from fusionbench.runtime.device import check_device
 
     keep_memory()
     check_rule(output_rule)
@@ -118,9 +118,9 @@ def fuse_files(method: Any, rule: Any, ir: Path, vis: Path, target: Path, device
     import numpy as np
 
     from fusionbench.errors import DataError
-    from fusionbench.images import grey, read_image, write_image
-    from fusionbench.runner import fuse_pair
-    from fusionbench.store import storage_error
+    from fusionbench.evaluation.fusing import fuse_pair
+    from fusionbench.pixels.images import grey, read_image, write_image
+    from fusionbench.results.store import storage_error
 
     a, b = grey(read_image(ir)), read_image(vis)
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b

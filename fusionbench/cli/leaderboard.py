@@ -42,11 +42,11 @@ def leaderboard_command(
 ) -> None:
     """Print a table of results: rows entries, columns metrics, best bold, second underlined."""
     from fusionbench.errors import FusionbenchError
-    from fusionbench.protocol import metric, metrics_of
-    from fusionbench.render import plain, render
-    from fusionbench.store import Store
-    from fusionbench.tables import build
-    from fusionbench.writing import provenance_of, write_text
+    from fusionbench.evaluation.protocol import metric, metrics_of
+    from fusionbench.report.formats import plain, render
+    from fusionbench.report.tables import build
+    from fusionbench.report.writing import provenance_of, write_text
+    from fusionbench.results.store import Store
 
     with Store(out, create=False) as store:
         boards = store.boards(dataset, split, output_rule)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from fusionbench.cards import KINDS, Card, cards, profiles
 from fusionbench.cli.options import any_name, as_json
 from fusionbench.errors import PluginError
-from fusionbench.protocol import in_profile
+from fusionbench.evaluation.protocol import in_profile
+from fusionbench.plugins.cards import KINDS, Card, cards, profiles
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
 
@@ -53,7 +53,7 @@ def show_command(name: str, kind: str | None, json_: bool) -> None:
     """Show what the card of a plugin says; for a metric, every variant."""
     found = [cards(k)[name] for k in KINDS if (kind in (None, k)) and name in cards(k)]
     if not found:
-        from fusionbench.cards import did_you_mean
+        from fusionbench.plugins.cards import did_you_mean
 
         every = [n for k in KINDS for n in cards(k)]
         raise PluginError(f"no plugin {name!r}; {did_you_mean(name, every)}")
@@ -165,7 +165,7 @@ def _dataset(entry: Card) -> list[str]:
 
 
 def _method(entry: Card) -> list[str]:
-    from fusionbench.weights import hint, installed
+    from fusionbench.plugins.weights import hint, installed
 
     d: dict[str, Any] = entry.data
     lines = [f"output rule (released): {', '.join(f'{k} {v}' for k, v in d.get('output', {}).items())}"]

@@ -10,7 +10,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cards import cards, profiles
+from fusionbench.plugins.cards import cards, profiles
+
+
+def command_line() -> str:
+    """What the user typed, for the provenance."""
+    return " ".join(["fusionbench", *sys.argv[1:]])
 
 
 def names(kind: str) -> Callable[..., list[CompletionItem]]:
@@ -27,7 +32,7 @@ def names(kind: str) -> Callable[..., list[CompletionItem]]:
 
 def any_name(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Completion of a plugin name of any kind."""
-    from fusionbench.cards import KINDS
+    from fusionbench.plugins.cards import KINDS
 
     return [CompletionItem(n, help=c.summary) for k in KINDS for n, c in cards(k).items() if n.startswith(typed)]
 

@@ -27,7 +27,7 @@ def reproduce_command(
 
     RESULT is a table's .json or .provenance.json. Exit code 0: same numbers; 1: they or a hash differ.
     """
-    from fusionbench.reproduce import reproduce
+    from fusionbench.report.reproduce import reproduce
 
     with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
         found = reproduce(result, out or Path(scratch), data_root, images, jobs, device, bar)
@@ -60,9 +60,9 @@ def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], 
     """Write per-image scores, one row each, with the hashes of weights, source pair, fused picture and code."""
     import pandas as pd
 
-    from fusionbench.analysis import frame
     from fusionbench.errors import FusionbenchError
-    from fusionbench.store import Store, storage_error
+    from fusionbench.report.analysis import frame
+    from fusionbench.results.store import Store, storage_error
 
     if output.suffix not in (".parquet", ".csv"):
         raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
@@ -86,8 +86,8 @@ def merge_command(stores: tuple[Path, ...], out: Path) -> None:
 
     What disagrees is named and ours is kept; exit code 1 then.
     """
-    from fusionbench.merge import check_sources, merge
-    from fusionbench.store import Store
+    from fusionbench.results.merge import check_sources, merge
+    from fusionbench.results.store import Store
 
     check_sources(list(stores))  # before the target is made
     with Store(out) as store:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cli.options import Comma, data_root, names
+from fusionbench.cli.options import Comma, command_line, data_root, names
+from fusionbench.errors import FusionbenchError
+
+if TYPE_CHECKING:
+    from fusionbench.training.request import TrainRequest
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from fusionbench.trainable import trainings
+    from fusionbench.plugins.trainable import trainings
 
     return [CompletionItem(t.name, help=t.card.title) for t in trainings() if t.name.startswith(typed)]
 
@@ -56,31 +61,57 @@ def train_command(
     What a run leaves in its folder: checkpoints, the loss log, sample pictures, its settings, weights.safetensors.
     A trained method is at once an entry of `eval`. A killed run goes on with --resume, with the same numbers.
     """
-    from fusionbench.train_run import Order, command_line, run
+    from fusionbench.training.request import TrainRequest
 
     if more and not options:
         raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
-    # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left over for us
-    order = Order(name, datasets, stage, size, entry, (*options, *more), out, resume, weights_name, device, data_root)
+    request = TrainRequest(
+        name=name,
+        datasets=datasets,
+        stage=stage,
+        size=size,
+        entry=entry,
+        options=(*options, *more),  # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left
+        folder=out,
+        resume=resume,
+        weights_name=weights_name,
+        device=device,
+        data_root=data_root,
+    )
+    if entry and not request.chosen.network:
+        raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
     if show_config:
-        click.echo(order.settings_text(), nl=False)
+        click.echo(request.settings_text(), nl=False)
         return
-    first = os.environ.get("RANK", "0") == "0"
+    rank = os.environ.get("RANK", "0")
 
     def note(text: str) -> None:
-        if first:
+        if rank == "0":
             click.echo(text, err=True)
 
     try:
-        result: Any = run(order, command_line(), note, max_steps, max_seconds)
+        for line in train(request, note, max_steps, max_seconds):
+            note(line)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
-    except Exception as error:
-        from fusionbench.errors import FusionbenchError
+    except FusionbenchError as error:
+        if rank == "0":
+            raise
+        click.echo(f"error (process {rank}): {error}", err=True)
+        raise click.exceptions.Exit(2) from None
 
-        if isinstance(error, FusionbenchError) and not first:
-            click.echo(f"error (process {os.environ['RANK']}): {error}", err=True)
-            raise click.exceptions.Exit(2) from None
-        raise
-    for line in result:
-        note(line)
+
+def train(
+    request: TrainRequest, note: Callable[[str], None], max_steps: int | None, max_seconds: float | None
+) -> list[str]:
+    """Fuse the training pictures where an entry's are asked for, then train; lines that say what came out."""
+    from fusionbench.training.run import RunOptions, run
+
+    pictures = None
+    if request.training.network and request.entry:
+        from fusionbench.evaluation.pictures import training_pictures
+        from fusionbench.runtime import locations
+
+        pictures = training_pictures(request, locations.current().results, note)
+    options = RunOptions(command=command_line(), note=note, max_steps=max_steps, max_seconds=max_seconds)
+    return run(request, options, pictures)

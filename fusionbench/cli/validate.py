@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from fusionbench.cards import KINDS, cards, did_you_mean
 from fusionbench.cli.options import any_name, as_json
 from fusionbench.errors import PluginError
+from fusionbench.plugins.cards import KINDS, cards, did_you_mean
 
 
 @click.command("validate")
@@ -21,7 +21,7 @@ def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
 
     For a plugin of yours: fusionbench --plugins DIR validate NAME
     """
-    from fusionbench.contract import validate
+    from fusionbench.evaluation.contract import validate
 
     found = [cards(k)[plugin] for k in KINDS if kind in (None, k) and plugin in cards(k)]
     if not found:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cards import cards
 from fusionbench.cli.options import as_json, names
+from fusionbench.plugins.cards import cards
 
 
 @click.group("weights")
@@ -23,7 +23,7 @@ def weights_command() -> None:
 @click.option("--trained-on", help="What it was trained on, for files the card does not list.")
 def add(method: str, file: Path, name: str | None, trained_on: str | None) -> None:
     """Add a checkpoint. It is read as tensors only (weights_only=True) and must load strictly."""
-    from fusionbench import weights
+    from fusionbench.plugins import weights
 
     added = weights.add(method, file, name, trained_on)
     known = "as its authors released it" if added.listed else "not a file the card lists"
@@ -36,7 +36,7 @@ def add(method: str, file: Path, name: str | None, trained_on: str | None) -> No
 @as_json
 def list_weights(json_: bool) -> None:
     """What is here, and what the cards know of."""
-    from fusionbench.weights import hint, installed
+    from fusionbench.plugins.weights import hint, installed
 
     rows = []
     for method, entry in cards("method").items():
@@ -75,7 +75,7 @@ def list_weights(json_: bool) -> None:
 def remove(method: str, name: str) -> None:
     """Remove a checkpoint from the cache."""
     from fusionbench.errors import WeightsError
-    from fusionbench.weights import broken, installed
+    from fusionbench.plugins.weights import broken, installed
 
     for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:
         if record.stem == name and record.is_file():

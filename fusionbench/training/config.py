@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fusionbench.cards import did_you_mean
 from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.cards import did_you_mean
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 FREE = ("workers", "save_every", "picture_every", "half", "tensorboard")  # may change on resume, no loss depends on it

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fusionbench.data import Boxes, Dataset, Sample
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.images import image_size
+from fusionbench.pixels.images import image_size
 from fusionbench.training.order import randomness
 
 Size = tuple[int, int]  # height, width

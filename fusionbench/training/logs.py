@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.images import write_image
+from fusionbench.pixels.images import write_image
 
 LOG, TIMES = "log.jsonl", "times.jsonl"
 Note = Callable[[str], None]

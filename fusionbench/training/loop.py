@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from fusionbench import provenance
 from fusionbench.errors import FusionbenchError
+from fusionbench.results import provenance
 from fusionbench.training import distributed
 from fusionbench.training.checkpoint import Checkpoint, Keeper, get_rng, put_back, seed_all, set_rng, unfit
 from fusionbench.training.config import Settings, changed, config_text
@@ -37,12 +37,14 @@ class Result:
         step: steps done in all.
         best: best score (negative mean loss of an epoch where the recipe has no score), or None.
         checkpoint: the newest checkpoint.
+        first: whether this is the first process, which writes files.
     """
 
     finished: bool
     step: int
     best: float | None
     checkpoint: Path
+    first: bool = True
 
 
 def train(
@@ -288,7 +290,7 @@ class _Run:
         """Save if the newest checkpoint is not of this step."""
         if self.saved != self.at.step:
             self.save()
-        return Result(self.at.epoch >= self.settings.epochs, self.at.step, self.at.best, self.keeper.last)
+        return Result(self.at.epoch >= self.settings.epochs, self.at.step, self.at.best, self.keeper.last, self.first)
 
     def kept(self) -> str:
         """Put the last good checkpoint aside, and say where it is."""

@@ -20,7 +20,7 @@ from .rsc import EMBED, RSC, STRUCTURES, VECTORS
 from .vfn import VFN
 
 if TYPE_CHECKING:
-    from fusionbench.tasks._base import TaskNetwork
+    from fusionbench.tasks.network import TaskNetwork
 
     from .loop import ClosedLoop
 
@@ -146,7 +146,7 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is none; the text says how to make one.
     """
-    from fusionbench.weights import _read, installed, verify
+    from fusionbench.plugins.weights import installed, read_tensors, verify
 
     how = (
         "set vfn to a checkpoint or to installed weights; make one: fusionbench train cldyn --stage vfn --dataset msrs"
@@ -162,7 +162,7 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
             raise WeightsError(f"vfn={given}: no such file and no installed weights of that name; {how}")
         path = verify(names[given])
     try:
-        state = convert(_read(path))
+        state = convert(read_tensors(path))
     except (ValueError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: not a checkpoint of cldyn: {error}") from None
     return {name: value for name, value in state.items() if name.startswith("vfn.")}

@@ -16,7 +16,7 @@ from .rsc import RSC, Choice
 from .vfn import VFN
 
 if TYPE_CHECKING:
-    from fusionbench.tasks._base import Target, TaskNetwork
+    from fusionbench.tasks.network import Target, TaskNetwork
 
 CHROMA = "jpeg"  # the formulas of the released code
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from fusionbench.data import Dataset
 from fusionbench.errors import FusionbenchError
 from fusionbench.registry import resolve
-from fusionbench.tasks._base import TaskNetwork, refuse_two_stage
+from fusionbench.tasks.loading import load_network
+from fusionbench.tasks.network import TaskNetwork, refuse_two_stage
 from fusionbench.training.config import need_pair, need_positive, plain_config
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.distributed import all_mean
@@ -104,8 +105,6 @@ class RSCRecipe(Recipe):
 
     def _network(self, task: str, wanted: Mapping[str, Any]) -> tuple[TaskNetwork, dict[str, Any]]:
         """A task's trained network, frozen, and how to build it again."""
-        from fusionbench.train_run import load_network
-
         name, dataset = wanted["network"], wanted["dataset"]
         make = f"make one: fusionbench train {name} --dataset {dataset}"
         if not wanted["weights"]:

@@ -35,8 +35,9 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.images import image_size
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
-from fusionbench.tasks._base import Target, refuse_two_stage
-from fusionbench.tasks._task import task_of
+from fusionbench.tasks.loading import load_network
+from fusionbench.tasks.network import Target, refuse_two_stage
+from fusionbench.tasks.task import task_of
 from fusionbench.training import distributed
 from fusionbench.training.config import need_pair, need_positive
 from fusionbench.training.data import TrainingSplit, crop, fitting_crop, resize
@@ -142,8 +143,6 @@ class TDFusionRecipe(Recipe):
 
     def _begin_from(self, path: Path) -> None:
         """Give T the weights of a trained network of the same name, classes and channels."""
-        from fusionbench.train_run import load_network
-
         if not path.exists():
             raise FusionbenchError(f"trained={path}: no such file or folder")
         network, facts = load_network(path)

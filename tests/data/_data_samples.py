@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionbench.cards import card
 from fusionbench.data import Boxes, Dataset, Sample
-from fusionbench.registry import resolve
+from fusionbench.plugins.cards import card
+from fusionbench.plugins.registry import resolve
 
 HEIGHT, WIDTH = 24, 40
 

@@ -9,9 +9,9 @@ import pytest
 from _data_samples import opened
 from PIL import Image
 
-from fusionbench.cards import Card
+from fusionbench.data.labels import Boxes, read_mask, read_saliency, read_voc, read_yolo, write_voc, write_yolo
 from fusionbench.errors import DataError, PluginError
-from fusionbench.labels import Boxes, read_mask, read_saliency, read_voc, read_yolo, write_voc, write_yolo
+from fusionbench.plugins.cards import Card
 
 
 def message(function, *args):

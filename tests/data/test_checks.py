@@ -7,10 +7,10 @@ import pytest
 from _data_samples import opened
 from PIL import Image
 
-from fusionbench.cards import card, cards
-from fusionbench.checks import check, near_duplicates, signature
-from fusionbench.download import instructions
-from fusionbench.images import write_image
+from fusionbench.data.checks import check, near_duplicates, signature
+from fusionbench.data.download import instructions
+from fusionbench.pixels.images import write_image
+from fusionbench.plugins.cards import card, cards
 
 SCENE = np.random.default_rng(1)
 
@@ -147,15 +147,15 @@ def test_instructions(name):
 
 
 def test_a_generated_tree_is_whole_by_its_own_counts(tmp_path):
-    from fusionbench.plan import open_dataset
-    from fusionbench.synth import synth
+    from fusionbench.data import open_spec
+    from fusionbench.data.synth import synth
 
     synth("fmb", tmp_path / "FMB", 1, 3, (48, 64), 0)
-    report = check(open_dataset("fmb", tmp_path))
+    report = check(open_spec("fmb", tmp_path))
     assert [f.level for f in report.findings] == ["note"]
     assert "generated images (scenes, seed 0), not the real FMB" in report.text()
     for path in (tmp_path / "FMB/test").glob("*/te00002.png"):
         path.unlink()
-    report = check(open_dataset("fmb", tmp_path))
+    report = check(open_spec("fmb", tmp_path))
     assert "test: 2 of the 3 images that were generated" in report.text()
     assert report.exit_code() == 1

@@ -13,11 +13,12 @@ import pytest
 from _data_samples import assert_same, first_ids, opened, sample_for
 from PIL import Image
 
-from fusionbench.cards import card, cards
+from fusionbench import environment
 from fusionbench.data import find_root, open_dataset
+from fusionbench.data.layout import SPELLINGS
 from fusionbench.errors import DataError
-from fusionbench.layout import SPELLINGS
-from fusionbench.registry import resolve
+from fusionbench.plugins.cards import card, cards
+from fusionbench.plugins.registry import resolve
 
 NAMES = list(cards("dataset"))
 KEYS = ("folders", "licence", "get", "tree", "layout", "splits", "protocols")
@@ -201,7 +202,9 @@ def test_write_does_not_make_a_second_file(make):
 
 
 def test_no_torch():
-    code = "import sys, fusionbench.data, fusionbench.checks; assert 'torch' not in sys.modules, 'torch was imported'"
+    code = (
+        "import sys, fusionbench.data, fusionbench.data.checks; assert 'torch' not in sys.modules, 'torch was imported'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -213,6 +216,7 @@ def test_plugin_dataset(tmp_path, monkeypatch):
         '[layout]\nir = "thermal"\nvis = "rgb"\n[[splits]]\nname = "test"\n'
     )
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path))
+    environment.apply()
     dataset = resolve("dataset", "mine")(tmp_path / "data", card("dataset", "mine"))
     want = sample_for(dataset, "test", "a")
     dataset.write(want, "test")

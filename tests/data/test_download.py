@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fusionbench import download as module
-from fusionbench.cards import Card
-from fusionbench.download import download, fetch
+from fusionbench.data import download as module
+from fusionbench.data.download import download, fetch
 from fusionbench.errors import DataError
+from fusionbench.plugins.cards import Card
 
 BODY = bytes(range(256)) * 4000
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fusionbench.checks import check, near_duplicates, signature
 from fusionbench.data import open_dataset
-from fusionbench.images import read_image
+from fusionbench.data.checks import check, near_duplicates, signature
+from fusionbench.pixels.images import read_image
 
 pytestmark = pytest.mark.real
 

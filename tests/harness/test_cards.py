@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench import cards
+from fusionbench import environment
 from fusionbench.errors import PluginError
-from fusionbench.registry import resolve
+from fusionbench.plugins import cards
+from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.plugins.registry import resolve
 from tests.conftest import fusionbench
 
 CARD = 'kind = "method"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "Mine"\nversion = "1"\n'
@@ -29,6 +31,7 @@ def test_every_kind_is_found() -> None:
 
 def test_a_folder_given_by_the_user_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(plugin(tmp_path / "p")))
+    environment.apply()
     assert resolve("method", "mine").__name__ == "Mine"
 
 
@@ -36,6 +39,7 @@ def test_two_folders_may_use_a_name_in_turn(tmp_path: Path, monkeypatch: pytest.
     for number in (1, 2):
         folder = plugin(tmp_path / str(number), code=f"class Mine:\n    number = {number}\n")
         monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(folder))
+        environment.apply()
         assert resolve("method", "mine").number == number
 
 
@@ -60,6 +64,7 @@ def test_a_bad_card_is_one_clear_line(tmp_path: Path, card: str, message: str) -
 def test_a_card_without_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (plugin(tmp_path / "p") / "mine.py").unlink()
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / "p"))
+    environment.apply()
     with pytest.raises(PluginError, match="no code beside the card"):
         cards.cards("method")
 
@@ -70,6 +75,7 @@ def test_a_card_without_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_code_that_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str) -> None:
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(plugin(tmp_path / "p", code=code)))
+    environment.apply()
     with pytest.raises(PluginError, match=message):
         resolve("method", "mine")
 
@@ -82,11 +88,12 @@ def test_unknown_names_get_the_nearest() -> None:
 def test_the_code_hash_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = plugin(tmp_path / "p")
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(folder))
-    before = cards.read(folder / "mine.toml", None).code_hash
+    environment.apply()
+    before = code_hash(cards.read(folder / "mine.toml", None))
     (folder / "mine.toml").write_text(CARD + "# a comment in the card changes nothing\n")
-    assert cards.read(folder / "mine.toml", None).code_hash == before
+    assert code_hash(cards.read(folder / "mine.toml", None)) == before
     (folder / "mine.py").write_text("class Mine:\n    number = 2\n")
-    assert cards.read(folder / "mine.toml", None).code_hash != before
+    assert code_hash(cards.read(folder / "mine.toml", None)) != before
 
 
 def test_listing_and_help_import_nothing_heavy() -> None:

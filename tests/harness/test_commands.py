@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import fusionbench as package
-from fusionbench import cards
+from fusionbench.plugins import cards
 from tests.conftest import fusionbench
 from tests.harness.test_eval import run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cards import KINDS, card, cards
-from fusionbench.contract import validate
+from fusionbench.evaluation.contract import validate
+from fusionbench.plugins.cards import KINDS, card, cards
 from tests.conftest import fusionbench
 from tests.harness.test_cards import CARD, plugin
 
@@ -22,7 +22,7 @@ def test_plugin(kind: str, name: str) -> None:
 
 
 METHOD = (
-    "from fusionbench.method import Method\nimport torch\n\n\nclass Mine(Method):\n"
+    "from fusionbench.plugins.method import Method\nimport torch\n\n\nclass Mine(Method):\n"
     "    def fuse(self, ir, vis, context=None):\n        "
 )
 METRIC = (

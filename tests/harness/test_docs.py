@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench import environment
 from tests.conftest import REPO, fusionbench, make_tree
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.M | re.S)
@@ -55,6 +56,7 @@ def test_the_plugin_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["README.md"])
 def test_python_in_the_readme(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONBENCH_DATA", str(tree))
+    environment.apply()
     failed, ran = doctest.testfile(str(REPO / name), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert ran >= 3
     assert failed == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.store import Store
+from fusionbench.results.store import Store
 from tests.conftest import fusionbench, make_tree
 
 METRICS = "--metrics=en,sf"
@@ -134,7 +134,7 @@ def test_mended_data_needs_no_fresh_start(tree: Path, tmp_path: Path) -> None:
 
 
 NAN = (
-    "import torch\nfrom fusionbench.method import Method\n"
+    "import torch\nfrom fusionbench.plugins.method import Method\n"
     "class Mine(Method):\n"
     "    def fuse(self, ir, vis, context=None):\n"
     "        return ir / 0 * 0 if context.ids[0] == {!r} else ir\n"
@@ -325,7 +325,7 @@ def test_a_method_that_wants_a_missing_file_leaves_the_others(tree: Path, tmp_pa
     from tests.harness.test_cards import plugin
 
     for error in ("OSError('no table.bin')", "SystemExit(3)"):
-        body = "from fusionbench.method import Method\n\n\nclass Mine(Method):\n"
+        body = "from fusionbench.plugins.method import Method\n\n\nclass Mine(Method):\n"
         body += f"    def fuse(self, *a):\n        raise {error}\n"
         plugin(tmp_path / "p", code=body)
         done = run(tree, tmp_path / "r", methods="--methods=average,mine", FUSIONBENCH_PLUGINS=str(tmp_path / "p"))

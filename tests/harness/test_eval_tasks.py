@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from fusionbench import cli
-from fusionbench.store import Store
-from fusionbench.synth import synth
+from fusionbench.data.synth import synth
+from fusionbench.results.store import Store
 from tests.harness.test_eval import tables
 
 TINY = ("--task-size", "tiny", "--seeds", "2", "--jobs", "1")

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
+from fusionbench import environment
 from fusionbench.errors import FusionbenchError
-from fusionbench.figures import draw_view
+from fusionbench.report.figures import draw_view
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def test_a_row_for_each_checkpoint(pair: tuple[Path, Path], tmp_path: Path, monk
     monkeypatch.setattr(Axes, "set_title", lambda self, text, **_: titles.append(text))
     monkeypatch.setattr(Axes, "set_ylabel", lambda self, text, **_: rows.append(text) if "[" in text else None)
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
+    environment.apply()
     said = draw_view("tdfusion:weights", *pair, tmp_path / "out.png")
     assert titles == ["infrared", "visible", "fused", "w_a", "w_b"]
     assert rows == ["tdfusion[scenes-fmb]", "tdfusion[scenes-m3fd]"]  # what comes with the package
@@ -39,7 +41,7 @@ def test_a_row_for_each_checkpoint(pair: tuple[Path, Path], tmp_path: Path, monk
 def test_an_entry_without_the_part_is_left_out(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fusionbench import figures
+    from fusionbench.report import figures
 
     maps = figures._maps
 

@@ -15,11 +15,12 @@ from PIL import Image
 
 import fusionbench as package
 from fusionbench.errors import DataError, FusionbenchError, WeightsError
-from fusionbench.images import image_size, read_image
-from fusionbench.merge import check_sources, merge
-from fusionbench.render import _md, _tex, plain
-from fusionbench.store import Score, Store
-from fusionbench.weights import _check_name, broken, cache_folder, installed
+from fusionbench.pixels.images import image_size, read_image
+from fusionbench.plugins.weights import _check_name, broken, installed
+from fusionbench.report.formats import _md, _tex, plain
+from fusionbench.results.merge import check_sources, merge
+from fusionbench.results.store import Score, Store
+from fusionbench.runtime import locations
 from tests.conftest import fusionbench
 from tests.harness.test_eval import run
 
@@ -108,14 +109,14 @@ def test_merge_checks_its_sources_first(tmp_path: Path) -> None:
 def put_record(name: str, text: str | None = None, sha256: str = "0" * 64) -> Path:
     """A checkpoint's record in the cache."""
     facts = {"method": "refusion", "name": name, "sha256": sha256, "stored_sha256": "1", "trained_on": "x"}
-    path = cache_folder() / "weights/refusion" / f"{name}.json"
+    path = locations.current().cache / "weights/refusion" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**facts, "listed": False}) if text is None else text)
     return path
 
 
 def test_names_of_checkpoints() -> None:
-    from fusionbench.cards import card
+    from fusionbench.plugins.cards import card
 
     entry, file = card("method", "refusion"), Path("w.pth")
     listed = entry.data["weights"][0]
@@ -225,7 +226,7 @@ def test_what_the_python_interface_refuses(tree: Path, monkeypatch: pytest.Monke
     for wrong, words in (
         ({"limit": 0}, "limit=0: must be at least 1"),
         ({"jobs": -1}, "jobs=-1: "),
-        ({"device": "cuda:99"}, "--device cuda:99: "),
+        ({"device": "cuda:99"}, "device cuda:99: "),
     ):
         with pytest.raises(FusionbenchError, match=words):
             package.evaluate(["average"], ["msrs"], ["en"], data_root=tree, **wrong)
@@ -236,13 +237,13 @@ def test_what_the_python_interface_refuses(tree: Path, monkeypatch: pytest.Monke
 
 def test_fuse_goes_on_after_any_error(tree: Path, tmp_path: Path) -> None:
     """The plugin fails on one picture in its own way."""
-    from fusionbench.cards import card
+    from fusionbench.plugins.cards import card
 
     (tmp_path / "p").mkdir()
     text = card("method", "average").path.read_text().replace('name = "average"', 'name = "odd"')
     (tmp_path / "p/odd.toml").write_text(text.replace('object = "Average"', 'object = "Odd"'))
     (tmp_path / "p/odd.py").write_text(
-        "from fusionbench.method import Method\n"
+        "from fusionbench.plugins.method import Method\n"
         "class Odd(Method):\n"
         "    def fuse(self, ir, vis, context=None):\n"
         "        self.seen = getattr(self, 'seen', 0) + 1\n"

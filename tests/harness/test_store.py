@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.store import Score, Store, storage_error
+from fusionbench.results.store import Score, Store, storage_error
 
 
 def test_scores_come_back_with_their_bits(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.protocol import metric
-from fusionbench.render import as_csv, as_json, latex, markdown
-from fusionbench.tables import Row, Table
+from fusionbench.evaluation.protocol import metric
+from fusionbench.report.formats import as_csv, as_json, latex, markdown
+from fusionbench.report.tables import Row, Table
 
 BOARD = {
     "dataset": "msrs",

@@ -18,10 +18,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fusionbench import cli, trainable
+from fusionbench import cli
+from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
-from fusionbench.synth import synth
-from fusionbench.trainable import trainings
+from fusionbench.plugins import trainable
+from fusionbench.plugins.trainable import trainings
 
 SMALL = ("--size", "tiny", "--cfg-options", "resize=[64,96]", "train.tensorboard=false", "train.epochs=1")
 
@@ -260,13 +261,13 @@ def test_settings_that_make_no_sense(here: Any, trees: Any, tmp_path: Path, opti
 
 
 def test_saved_facts_hold_no_folders(here: Any, trees: Any, tmp_path: Path) -> None:
-    from fusionbench.train_run import facts_of, without_folder
+    from fusionbench.training.trained import facts_of, portable
 
     file = tmp_path / "below/weights.safetensors"
     file.parent.mkdir()
     file.write_bytes(b"x")
-    assert without_folder(f"trained={file.parent}") == "trained=below@2d711642"
-    assert without_folder({"a": [f"{file}", "train", 3]}) == {"a": ["weights.safetensors@2d711642", "train", 3]}
+    assert portable(f"trained={file.parent}") == "trained=below@2d711642"
+    assert portable({"a": [f"{file}", "train", 3]}) == {"a": ["weights.safetensors@2d711642", "train", 3]}
     done = here("train", "yolov8-tiny", "--dataset", f"m3fd={trees('m3fd')}", *SMALL, "--out", tmp_path / "r")
     assert done.code == 0, done.err
     assert str(tmp_path) not in json.dumps(facts_of(tmp_path / "r"))
@@ -296,7 +297,7 @@ def trained(here: Any, trees: Any, tmp_path: Path) -> Path:
 
 
 def test_weights_say_what_they_are(trained: Path) -> None:
-    from fusionbench.train_run import facts_of
+    from fusionbench.training.trained import facts_of
 
     facts = facts_of(trained)
     assert facts == facts_of(trained / "weights.safetensors")
@@ -312,7 +313,7 @@ def test_weights_say_what_they_are(trained: Path) -> None:
 def test_weights_of_half_the_size(here: Any, trees: Any, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from fusionbench.train_run import load_network
+    from fusionbench.tasks.loading import load_network
 
     words = ["train", "yolov8-tiny", "--dataset", f"m3fd={trees('m3fd')}", "--size", "tiny"]
     options = ["--cfg-options", "resize=[64,96]", "train.epochs=1", "limit=4", "train.tensorboard=false"]
@@ -328,8 +329,8 @@ def test_weights_of_half_the_size(here: Any, trees: Any, tmp_path: Path) -> None
 def test_a_network_comes_back(trained: Path, trees: Any) -> None:
     import torch
 
-    from fusionbench.tasks._task import task
-    from fusionbench.train_run import load_network
+    from fusionbench.tasks.loading import load_network
+    from fusionbench.tasks.task import task
     from fusionbench.training.checkpoint import Checkpoint
 
     network, facts = load_network(trained)
@@ -347,7 +348,8 @@ def test_a_network_comes_back(trained: Path, trees: Any) -> None:
 def test_weights_that_are_none(trained: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from fusionbench.train_run import facts_of, load_network
+    from fusionbench.tasks.loading import load_network
+    from fusionbench.training.trained import facts_of
 
     with pytest.raises(FusionbenchError, match=r"no trained weights here; make them with `fusionbench train`"):
         facts_of(tmp_path)
@@ -367,7 +369,7 @@ def test_weights_that_are_none(trained: Path, tmp_path: Path) -> None:
 
 def test_training_on_fused_pictures(here: Any, trees: Any, tmp_path: Path) -> None:
     """The fused pictures are another training set, kept where `eval` keeps its own."""
-    from fusionbench.train_run import facts_of
+    from fusionbench.training.trained import facts_of
 
     ask = ("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL)
     assert here(*ask).code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fusionbench import environment
 from tests.conftest import fusionbench
 
 
@@ -83,6 +84,7 @@ def test_a_kept_file_that_changed_is_noticed(
     shared: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
+    environment.apply()
     fusionbench("weights", "add", "refusion", shared / "weights/ReFusion/ReFusion_IVIF.pth")
     (kept,) = (tmp_path / "cache").rglob("*.safetensors")
     data = bytearray(kept.read_bytes())

@@ -8,10 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 import fusionbench.methods
-from fusionbench.cards import cards
-from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
-from fusionbench.method import Context, Method
 from fusionbench.methods.average import Average
 from fusionbench.methods.gff import GFF, guided_filter, window_mean
 from fusionbench.methods.images import Images
@@ -19,8 +16,11 @@ from fusionbench.methods.infrared import Infrared
 from fusionbench.methods.laplacian import Laplacian, expand, pyramid, reduce
 from fusionbench.methods.maximum import Maximum
 from fusionbench.methods.visible import Visible
-from fusionbench.output import OutputRule, render
-from fusionbench.registry import resolve
+from fusionbench.pixels.colour import luma
+from fusionbench.pixels.output_rule import OutputRule, render
+from fusionbench.plugins.cards import cards
+from fusionbench.plugins.method import Context, Method
+from fusionbench.plugins.registry import resolve
 
 CLASSICAL = [Average, Maximum, Laplacian, GFF, Visible, Infrared]
 

@@ -12,15 +12,15 @@ from safetensors.torch import load_file, save_file
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.methods.cldyn import CLDyN, checkpoint, fast
 from fusionbench.methods.cldyn.cagrad import cagrad, cagrad_weights, objective, project, released_weights
 from fusionbench.methods.cldyn.loop import ClosedLoop, listen, measure, reward_punishment, task_image
 from fusionbench.methods.cldyn.rsc import BRANCHES, RSC, STRUCTURES, Choice
 from fusionbench.methods.cldyn.vfn import VFN
-from fusionbench.registry import resolve
-from fusionbench.tasks._base import Target, TaskNetwork
+from fusionbench.pixels.colour import luma
+from fusionbench.plugins.registry import resolve
+from fusionbench.tasks.network import Target, TaskNetwork
 
 GOLDEN = ("fused_vfn", "feat_ir", "feat_vi", "comp_ir", "comp_vi", "fused_task")
 

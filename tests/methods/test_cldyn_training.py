@@ -11,17 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fusionbench.cards import card
 from fusionbench.data import Sample, open_dataset
+from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.methods.cldyn import CLDyN, checkpoint
 from fusionbench.methods.cldyn.cagrad import cagrad
 from fusionbench.methods.cldyn.recipe_rsc import RSCRecipe
 from fusionbench.methods.cldyn.recipe_vfn import VFNRecipe, fusion_loss, sobel, turned
 from fusionbench.methods.cldyn.vfn import VFN
-from fusionbench.registry import resolve
-from fusionbench.synth import synth
-from fusionbench.tasks._base import TaskNetwork
+from fusionbench.plugins.cards import card
+from fusionbench.plugins.registry import resolve
+from fusionbench.tasks.network import TaskNetwork
 from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
 
@@ -109,7 +109,7 @@ def test_vfn_learns(scenes, tmp_path):
     method.load(tmp_path / "w.safetensors")
     ir, vis = torch.rand(1, 1, 20, 30), torch.rand(1, 3, 20, 30)
     recipe.vfn.eval()
-    from fusionbench.colour import luma
+    from fusionbench.pixels.colour import luma
 
     assert torch.equal(method.fuse(ir, vis), recipe.vfn(ir, luma(vis)).detach())
     assert set(recipe.pictures()) == {"ir", "vis", "fused"}
@@ -310,7 +310,7 @@ def test_rsc_refuses(scenes, trained, tmp_path):
 
 def test_weights_by_name(trained):
     """The fusion network may be installed weights."""
-    from fusionbench import weights
+    from fusionbench.plugins import weights
 
     weights.add("cldyn", trained["vfn"], "first")
     state = checkpoint.find_vfn("first")

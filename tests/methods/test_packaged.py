@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fusionbench.cards import cards
-from fusionbench.entries import entries
+from fusionbench import environment
+from fusionbench.evaluation.entries import entries
+from fusionbench.plugins.cards import cards
 
 LARGEST = 2_100_000  # bytes; a clone should stay small
 PACKAGED = [
@@ -30,6 +31,7 @@ def test_packaged(name: str, facts: dict[str, str], tmp_path: Path, monkeypatch:
     rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert sum("step" in row for row in rows) > 10
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path))  # nothing else is installed
+    environment.apply()
     found, skipped = entries(f"{name}[{facts['name']}]")
     assert found, skipped
     ir, vis = torch.rand(1, 1, 40, 48), torch.rand(1, 3, 40, 48)
@@ -43,8 +45,8 @@ def test_packaged(name: str, facts: dict[str, str], tmp_path: Path, monkeypatch:
 
 
 def test_a_checkpoint_of_several_rows_fuses_by_its_plain_one() -> None:
-    from fusionbench.entries import single
     from fusionbench.errors import FusionbenchError
+    from fusionbench.evaluation.entries import single
 
     assert single("cldyn", entries("cldyn[scenes]")[0]).id == "cldyn[scenes]"
     both = entries("tdfusion[scenes-fmb]")[0] + entries("tdfusion[scenes-m3fd]")[0]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from fusionbench.cards import card
-from fusionbench.method import Context
 from fusionbench.methods.refusion import ReFusion, convert, fast
 from fusionbench.methods.refusion.network import ReFusionNet
-from fusionbench.output import OutputRule, render
+from fusionbench.pixels.output_rule import OutputRule, render
+from fusionbench.plugins.cards import card
+from fusionbench.plugins.method import Context
 
 NAMES = ["ivif", "mif", "mfif", "meif"]
 PAIRS = ["00710N", "00906N"]

@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fusionbench.cards import card
 from fusionbench.data import open_dataset
+from fusionbench.data.synth import synth
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.methods.refusion import ReFusion, modules
 from fusionbench.methods.refusion.modules import LossProposal, Reconstruction, proposed_loss, reconstruction_loss
 from fusionbench.methods.refusion.recipe import ReFusionRecipe
-from fusionbench.synth import synth
+from fusionbench.plugins.cards import card
 from fusionbench.training.checkpoint import Checkpoint
 from fusionbench.training.config import load_config
 from fusionbench.training.functional import outer_gradient, second_order

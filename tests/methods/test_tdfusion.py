@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fusionbench.cards import card
-from fusionbench.colour import luma
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion import TDFusion, convert
 from fusionbench.methods.tdfusion.loss import fusion_loss, gradient_loss, intensity_loss, sobel, stronger
 from fusionbench.methods.tdfusion.meta import WAYS, inner_step, outer_step, output_change
-from fusionbench.registry import resolve
+from fusionbench.pixels.colour import luma
+from fusionbench.plugins.cards import card
+from fusionbench.plugins.registry import resolve
 from fusionbench.training.functional import call, second_order
 
 # ---------------------------------------------------------------- loss

@@ -16,17 +16,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fusionbench.data import Boxes, Sample, open_dataset
+from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.methods.tdfusion import TDFusion, recipe
 from fusionbench.methods.tdfusion.recipe import ABLATIONS, Pairs, TDFusionRecipe, lumas, made_smaller
-from fusionbench.synth import synth
-from fusionbench.tasks._base import Target, TaskNetwork
+from fusionbench.tasks.loading import load_network
+from fusionbench.tasks.network import Target, TaskNetwork
 from fusionbench.tasks.segmentation import target
-from fusionbench.train_run import Order, load_network
-from fusionbench.train_run import run as run_training
 from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
 from fusionbench.training.precision import Precision
+from fusionbench.training.request import TrainRequest
+from fusionbench.training.run import RunOptions
+from fusionbench.training.run import run as run_training
 from tests.training.toys import CONTEXT, together, weights
 
 CONFIGS = Path(recipe.__file__).parent / "configs"
@@ -309,8 +311,14 @@ def test_learning(tmp_path: Path, name: str, network: str) -> None:
 def test_a_trained_task_network_to_begin_from(fmb: Path, tmp_path: Path) -> None:
     def folder(channels: int) -> str:
         small = ("limit=2", "batch=2", "resize=(32,40)", f"channels={channels}", "train.epochs=1")
-        order = Order("segformer-tiny", (f"fmb={fmb}",), size="tiny", options=small, folder=tmp_path / f"t{channels}")
-        run_training(order, "pytest", lambda text: None, quiet=True)
+        order = TrainRequest(
+            name="segformer-tiny",
+            datasets=(f"fmb={fmb}",),
+            size="tiny",
+            options=small,
+            folder=tmp_path / f"t{channels}",
+        )
+        run_training(order, RunOptions(quiet=True))
         return str(order.out)
 
     made, settings = prepared(fmb), config(trained=folder(1))

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import _mm
-from fusionbench.tasks._base import Target, TaskNetwork
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import Target, TaskNetwork
 from fusionbench.training.functional import second_order
 from tests.conftest import _absent
 

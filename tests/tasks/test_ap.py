@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.tasks._ap import PROTOCOLS, AveragePrecision, iou, kept, suppressed
+from fusionbench.tasks.scores.average_precision import PROTOCOLS, AveragePrecision, iou, kept, suppressed
 
 NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from fusionbench.errors import WeightsError
-from fusionbench.tasks._base import Target
-from fusionbench.tasks._saliency import SaliencyScores
+from fusionbench.tasks.network import Target
 from fusionbench.tasks.saliency import CTDNet18
 from fusionbench.tasks.saliency.ctdnet import MEAN, STD, edges
+from fusionbench.tasks.scores.saliency import SaliencyScores
 
 TORCHVISION = {  # some tensors of torchvision's resnet18
     "conv1.weight": (64, 3, 7, 7),

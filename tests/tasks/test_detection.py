@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fusionbench.data import Boxes, Sample
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks import _mm, detection
-from fusionbench.tasks._base import Target
+from fusionbench.tasks import detection
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import Target
 
 EMPTY = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 OBJECTS = Target(boxes=torch.tensor([[10.0, 12, 40, 50], [44, 20, 62, 60]]), labels=torch.tensor([0, 2]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.tasks._miou import CONVENTIONS, Confusion, at_label_resolution
+from fusionbench.tasks.scores.miou import CONVENTIONS, Confusion, at_label_resolution
 
 
 def counted_by_hand(pred, target, n, ignore=None):

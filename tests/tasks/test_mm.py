@@ -14,8 +14,8 @@ from _networks import need
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.tasks import _mm
-from fusionbench.tasks._base import (
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import (
     Normalise,
     Prediction,
     Target,

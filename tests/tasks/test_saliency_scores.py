@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fusionbench.tasks._saliency import SaliencyScores, prepared, resized, s_measure
+from fusionbench.tasks.scores.saliency import SaliencyScores, prepared, resized, s_measure
 
 STORED = {
     "Smeasure": "s@all",

@@ -15,7 +15,7 @@ from torch import Tensor
 from fusionbench.data import Sample
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.tasks import segmentation
-from fusionbench.tasks._base import Target, load_backbone
+from fusionbench.tasks.network import Target, load_backbone
 
 
 @pytest.fixture(autouse=True)

@@ -13,17 +13,17 @@ import torch
 from _networks import need
 from torch import Tensor, nn
 
-from fusionbench.cards import card, cards
-from fusionbench.colour import luma
 from fusionbench.data import Boxes, Dataset, Sample
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.images import write_image
-from fusionbench.registry import resolve
+from fusionbench.pixels.colour import luma
+from fusionbench.pixels.images import write_image
+from fusionbench.plugins.cards import card, cards
+from fusionbench.plugins.registry import resolve
+from fusionbench.plugins.trainable import names, trainings
 from fusionbench.tasks import detection, saliency, segmentation
-from fusionbench.tasks._base import Prediction, Target, TaskNetwork
-from fusionbench.tasks._recipe import FusedSplit, at_size, evaluate, factor, network_input, optimiser
-from fusionbench.tasks._task import task, task_of
-from fusionbench.trainable import names, trainings
+from fusionbench.tasks.network import Prediction, Target, TaskNetwork
+from fusionbench.tasks.recipe import FusedSplit, at_size, evaluate, factor, network_input, optimiser
+from fusionbench.tasks.task import task, task_of
 
 TASKS = tuple(cards("task"))
 NETWORKS = [(name, network) for name, c in cards("task").items() for network in c.data["networks"]]

@@ -10,7 +10,7 @@ import torch
 
 from fusionbench.data import Boxes, Sample, open_dataset
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.images import write_image
+from fusionbench.pixels.images import write_image
 from fusionbench.training.data import (
     Augment,
     Batch,
@@ -166,8 +166,8 @@ def split(tmp_path: Path) -> TrainingSplit:
 
 def make(root: Path) -> Path:
     """Three pairs with masks as FMB's training split."""
-    from fusionbench.cards import card
     from fusionbench.data import Dataset
+    from fusionbench.plugins.cards import card
 
     data = Dataset(root, card("dataset", "fmb"))
     for name in ("00001", "00002", "00003"):

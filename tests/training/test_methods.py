@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fusionbench.cards import cards
+from fusionbench import environment
+from fusionbench.plugins.cards import cards
 from tests.harness.test_eval_tasks import ask
 from tests.training.test_recipes import Trees, trees
 
@@ -54,6 +55,7 @@ def rows(entry: str, tree: str, out: Path) -> list[str]:
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
+    environment.apply()
 
 
 def test_there_are_some() -> None:

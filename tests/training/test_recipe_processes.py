@@ -16,11 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from fusionbench.tasks._recipe import TaskRecipe
-from fusionbench.train_run import Order
+from fusionbench import environment
+from fusionbench.tasks.recipe import TaskRecipe
 from fusionbench.training.data import Batch
 from fusionbench.training.loop import train
 from fusionbench.training.order import Step
+from fusionbench.training.request import TrainRequest
 from tests.training.test_recipes import Trees, _alone, go, losses, order, same, trees
 from tests.training.toys import CONTEXT, together
 
@@ -41,11 +42,19 @@ TWO = ("segformer-tiny@fmb", "yolov8-tiny@m3fd", "yolov5-tiny@llvip", "retinanet
 @pytest.mark.parametrize("pair", KINDS)
 def test_kill_9(pair: str, trees: Trees, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))  # a trained method becomes an entry
+    environment.apply()
     options = (*KINDS[pair], "train.save_every=3", "train.tensorboard=false")
     name, _, dataset = pair.partition("@")
     stage = "vfn" if name == "cldyn" else None
     calm, torn = (
-        Order(name, (f"{dataset}={trees(dataset)}",), stage, "tiny", options=options, folder=tmp_path / folder)
+        TrainRequest(
+            name=name,
+            datasets=(f"{dataset}={trees(dataset)}",),
+            stage=stage,
+            size="tiny",
+            options=options,
+            folder=tmp_path / folder,
+        )
         for folder in ("calm", "torn")
     )
     go(calm)
@@ -86,20 +95,20 @@ class Still(TaskRecipe):
         return replace(batch, vis=batch.vis.double())
 
 
-def learn(order: Order) -> None:
+def learn(order: TrainRequest) -> None:
     recipe = Still()
     recipe.datasets = order.opened
     train(recipe, order.config, order.out, quiet=True, note=lambda text: None)
 
 
-def member(orders: list[Order], environments: list[dict[str, str]]) -> None:
+def member(orders: list[TrainRequest], variables: list[dict[str, str]]) -> None:
     torch.set_num_threads(1)
-    for each, environment in zip(orders, environments, strict=True):
-        os.environ.update(environment)
+    for each, settings in zip(orders, variables, strict=True):
+        os.environ.update(settings)
         learn(each)
 
 
-def two_orders(trees: Trees, out: Path) -> list[Order]:
+def two_orders(trees: Trees, out: Path) -> list[TrainRequest]:
     return [order(pair, trees, out / pair, "train.epochs=2") for pair in TWO]
 
 

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 from fusionbench.data import open_dataset
-from fusionbench.synth import synth
-from fusionbench.train_run import WEIGHTS, Order, run
+from fusionbench.data.synth import synth
+from fusionbench.training.request import TrainRequest
+from fusionbench.training.run import RunOptions, run
+from fusionbench.training.trained import WEIGHTS
 
 PAIRS = {  # what is trained, and a learning rate with which 8 pictures are learnt in seconds
     "segformer-tiny@fmb": ("optimiser.lr=0.003", "train.epochs=8"),
@@ -58,15 +60,20 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
     return grown
 
 
-def order(pair: str, trees: Trees, out: Path, *options: str, resume: bool = False) -> Order:
+def order(pair: str, trees: Trees, out: Path, *options: str, resume: bool = False) -> TrainRequest:
     network, _, dataset = pair.partition("@")
-    return Order(
-        network, (f"{dataset}={trees(dataset)}",), size="tiny", options=(*SMALL, *options), folder=out, resume=resume
+    return TrainRequest(
+        name=network,
+        datasets=(f"{dataset}={trees(dataset)}",),
+        size="tiny",
+        options=(*SMALL, *options),
+        folder=out,
+        resume=resume,
     )
 
 
-def go(order: Order, max_steps: int | None = None) -> list[str]:
-    return run(order, "", lambda text: None, max_steps, quiet=True)
+def go(order: TrainRequest, max_steps: int | None = None) -> list[str]:
+    return run(order, RunOptions(max_steps=max_steps, quiet=True))
 
 
 def losses(out: Path) -> list[float]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks._ap import AveragePrecision
-from fusionbench.tasks._base import Labels, Prediction, Target
-from fusionbench.tasks._task import Task
+from fusionbench.plugins.cards import did_you_mean
+from fusionbench.tasks.network import Labels, Prediction, Target
+from fusionbench.tasks.scores.average_precision import AveragePrecision
+from fusionbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ NETWORKS = (
 
 
 class Detection(Task):
-    """Scores: ``ap@NAME``, ``ap50@NAME``, ``ap75@NAME`` for each of :data:`fusionbench.tasks._ap.PROTOCOLS`."""
+    """Scores: ``ap@NAME``, ``ap50@NAME``, ``ap75@NAME`` for each of :data:`.scores.average_precision.PROTOCOLS`."""
 
     name, needs = "detection", "boxes"
 
@@ -88,7 +88,7 @@ class DetectionScores:
         self.ap.update(p.boxes, p.scores, p.labels, t.boxes, t.labels, t.difficult)
 
     def compute(self) -> dict[str, float]:
-        """See :meth:`fusionbench.tasks._ap.AveragePrecision.compute`."""
+        """See :meth:`fusionbench.tasks.scores.average_precision.AveragePrecision.compute`."""
         return self.ap.compute()
 
     def per_class(self) -> dict[str, float]:
@@ -125,7 +125,7 @@ def build(
         classes: number of classes; labels are 0..classes-1.
         channels: 3 (RGB) or 1.
         backbone: a local file with the backbone's weights; None for random ones.
-        layout: whose names that file uses, see :func:`fusionbench.tasks._base.load_backbone`.
+        layout: whose names that file uses, see :func:`fusionbench.tasks.network.load_backbone`.
 
     Raises:
         FusionbenchError: unknown network, missing extra ``tasks``, unusable config.

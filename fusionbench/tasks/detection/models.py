@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fusionbench.tasks import _mm
-from fusionbench.tasks._base import IMAGENET_MEAN, IMAGENET_STD
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import IMAGENET_MEAN, IMAGENET_STD
 
 IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True}
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0), "bgr_to_rgb": True}

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import _mm
-from fusionbench.tasks._base import (
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import (
     Normalise,
     Prediction,
     Target,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks._base import Prediction, Target
-from fusionbench.tasks._saliency import SaliencyScores
-from fusionbench.tasks._task import Task
+from fusionbench.plugins.cards import did_you_mean
+from fusionbench.tasks.network import Prediction, Target
+from fusionbench.tasks.scores.saliency import SaliencyScores
+from fusionbench.tasks.task import Task
 
 from .ctdnet import CTDNet18
 
@@ -25,7 +25,7 @@ WIDTHS = {"ctdnet-18": 64, "ctdnet-tiny": 12}  # of the first level; the tiny on
 
 
 class Saliency(Task):
-    """Scores: F, E, weighted F, S and MAE, see :class:`fusionbench.tasks._saliency.SaliencyScores`."""
+    """Scores: F, E, weighted F, S and MAE, see :class:`fusionbench.tasks.scores.saliency.SaliencyScores`."""
 
     name, needs = "saliency", "saliency"
 
@@ -55,7 +55,7 @@ class SaliencyTally:
         self.scores.update(prediction.saliency.cpu(), target.saliency.cpu())
 
     def compute(self) -> dict[str, float]:
-        """See :meth:`fusionbench.tasks._saliency.SaliencyScores.compute`."""
+        """See :meth:`fusionbench.tasks.scores.saliency.SaliencyScores.compute`."""
         return self.scores.compute()
 
     def per_class(self) -> dict[str, float]:
@@ -79,7 +79,7 @@ def build(
         network: one of :data:`WIDTHS`.
         channels: 3 (RGB) or 1.
         backbone: a local file with the ResNet-18's weights; None for random ones.
-        layout: whose names that file uses, see :func:`fusionbench.tasks._base.load_backbone`.
+        layout: whose names that file uses, see :func:`fusionbench.tasks.network.load_backbone`.
 
     Raises:
         FusionbenchError: unknown network, unusable file.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.tasks._base import (
+from fusionbench.tasks.network import (
     Normalise,
     Prediction,
     Target,
@@ -44,7 +44,7 @@ class CTDNet18(TaskNetwork):
     Args:
         channels: 3 (RGB) or 1. One channel is normalised by the mean of the three constants.
         backbone: a local ResNet-18 file (torchvision, timm or OpenMMLab names), or None for random weights.
-        layout: whose names that file uses, see :func:`fusionbench.tasks._base.load_backbone`.
+        layout: whose names that file uses, see :func:`fusionbench.tasks.network.load_backbone`.
         width: channels of the first level and of the decoder, 64 as published; the other levels have 2, 4, 8 times it.
     """
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fusionbench.cards import did_you_mean
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks._base import Prediction, Target
-from fusionbench.tasks._miou import Confusion
-from fusionbench.tasks._task import Task
+from fusionbench.plugins.cards import did_you_mean
+from fusionbench.tasks.network import Prediction, Target
+from fusionbench.tasks.scores.miou import Confusion
+from fusionbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ IGNORE = 255
 
 
 class Segmentation(Task):
-    """Scores: ``miou@NAME`` for each convention of :data:`fusionbench.tasks._miou.CONVENTIONS`."""
+    """Scores: ``miou@NAME`` for each convention of :data:`fusionbench.tasks.scores.miou.CONVENTIONS`."""
 
     name, needs = "segmentation", "mask"
 
@@ -57,7 +57,7 @@ class SegmentationScores:
         self.confusion.update(prediction.mask, target.mask)
 
     def compute(self) -> dict[str, float]:
-        """See :meth:`fusionbench.tasks._miou.Confusion.compute`."""
+        """See :meth:`fusionbench.tasks.scores.miou.Confusion.compute`."""
         return self.confusion.compute()
 
     def per_class(self) -> dict[str, float]:
@@ -84,7 +84,7 @@ def build(
         classes: number of classes; masks hold 0..classes-1.
         channels: 3 (RGB) or 1.
         backbone: a local file with the backbone's weights; None for random ones.
-        layout: whose names that file uses, see :func:`fusionbench.tasks._base.load_backbone`.
+        layout: whose names that file uses, see :func:`fusionbench.tasks.network.load_backbone`.
         ignore_index: mask id that counts for nothing.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import _mm
-from fusionbench.tasks._base import (
+from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks.network import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Normalise,

@@ -1,0 +1,65 @@
+"""From a name and a folder to a dataset that is ready to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fusionbench.data.dataset import Dataset
+from fusionbench.data.layout import children
+from fusionbench.errors import DataError
+from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.registry import resolve
+from fusionbench.runtime import locations
+
+
+def find_root(base: str | Path, entry: Card) -> Path | None:
+    """A dataset's own folder under a data root.
+
+    Args:
+        base: a data root, or the dataset's folder itself.
+        entry: the dataset's card.
+
+    Returns:
+        The first of the card's ``folders`` under ``base`` (in any case) that has the layout, else ``base`` if that
+        has it, else None.
+    """
+    base = Path(base)
+    named = [path for name in entry.data.get("folders", []) for path in children(base, name)]
+    return next((path for path in [*named, base] if Dataset(path, entry).present()), None)
+
+
+def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None = None, exact: bool = False) -> Dataset:
+    """The dataset of this name under a data root, ready to read; `exact`: `base` may be its own folder.
+
+    Raises:
+        PluginError: no such dataset.
+        DataError: nothing of it is there; the text says where it was looked for.
+    """
+    entry = card("dataset", name)
+    root = find_root(base, entry)
+    names = {n.lower() for n in entry.data.get("folders", [])}
+    if root == Path(base) and not exact and not entry.data.get("generic") and root.resolve().name.lower() not in names:
+        root = None  # a data root that holds ir/ and vi/ itself fits every flat layout
+    if root is not None:
+        return resolve("dataset", name)(root, entry, lists)
+    expected = Dataset(Path(base, *entry.data.get("folders", [])[:1]), entry)
+    folder = expected.split(expected.splits()[-1]).folders[0]
+    wanted = " and ".join(str(expected.layout.official(role, folder)) for role in ("ir", "vis"))
+    raise DataError(f"{name}: not found under {base}: looked for {wanted}")
+
+
+def data_root(given: Path | None) -> Path:
+    """The folder that holds the datasets: the given one, else the one that the environment names, else ``data``."""
+    return given or locations.current().data
+
+
+def open_spec(spec: str, root: Path | None) -> Dataset:
+    """The dataset a user typed: ``name`` (looked for under the data root) or ``name=folder``.
+
+    Raises:
+        PluginError: unknown dataset.
+        DataError: the folder is not there.
+    """
+    name, equals, text = spec.partition("=")
+    return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals))

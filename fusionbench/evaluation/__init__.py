@@ -1,0 +1,12 @@
+"""What is run and scored.
+
+protocol.py     what a number means, in one token
+entries.py      what one row of a table is
+plan.py         entries x datasets x metrics, decided before any work
+runner.py       fuse once, score many, keep what is finished
+scoring.py      metrics on saved pictures
+contract.py     what `validate` checks of a plugin
+pictures.py     fused pictures of a split, for task networks
+task_plan.py    which task networks are to be trained and scored
+task_run.py     training and scoring them
+"""

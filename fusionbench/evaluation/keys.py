@@ -1,0 +1,28 @@
+"""What a stored number depends on besides pictures, options and weights: the code, ours and the plugins'."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from fusionbench.plugins.cards import card
+from fusionbench.plugins.fingerprint import HARNESS, closure, code_hash, digest
+
+PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.images", "fusionbench.pixels.output_rule")
+SCORES = ("fusionbench.evaluation.scoring", "fusionbench.pixels.images")
+LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels")
+TRAINING = ("fusionbench.training.loop", "fusionbench.tasks.recipe")
+_BESIDE = tuple(p for p in HARNESS if p not in ("fusionbench.evaluation", "fusionbench.data"))
+
+
+@cache
+def harness_hash(modules: tuple[str, ...]) -> str:
+    """SHA-256 over parts of the harness and what they import, its plans and stores left out."""
+    beside = (*_BESIDE, *(f"fusionbench.evaluation.{name}" for name in ("plan", "protocol", "entries", "runner")))
+    return digest(closure(modules, None, beside))
+
+
+def task_code(name: str) -> str:
+    """Hash of everything a task's numbers depend on besides settings and pictures."""
+    return digest(
+        {"task": code_hash(card("task", name)), "training": harness_hash(TRAINING), "labels": harness_hash(LABELS)}
+    )

@@ -1,0 +1,113 @@
+"""The fused pictures of a split with labels, which task networks are trained on and scored with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation.entries import Entry, one_entry
+from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
+from fusionbench.evaluation.runner import Progress, fuse_only
+from fusionbench.plugins.registry import resolve
+from fusionbench.results.store import Store
+from fusionbench.training.request import TrainRequest
+
+
+class BrokenPair(DataError):
+    """A pair that a task needs and that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Fused pictures of one entry over one split.
+
+    Attributes:
+        files: image id to file.
+        digest: hash of all of them with the labels.
+    """
+
+    files: Mapping[str, Path]
+    digest: str
+
+
+def labelled(source: Source, split: str, label: str) -> Source:
+    """A source on another split, with the ids that have a label (``mask``, ``boxes``, ``saliency``)."""
+    dataset = source.dataset
+    ids = source.ids if split == source.split else dataset.ids(split) if split in dataset.splits() else []
+    ids = [i for i in ids if getattr(dataset.files(split, i), label) is not None]
+    return replace(source, protocol=replace(source.protocol, split=split), ids=tuple(ids), metrics=())
+
+
+def fused_pictures(
+    plan: Plan, entries: Iterable[Entry], store: Store, source: Source, task: Any, progress: Progress
+) -> tuple[dict[str, Pictures], dict[str, str]]:
+    """Fuse what is missing.
+
+    Returns:
+        Entry key to its pictures; and the id of each entry that has not all of them to why.
+
+    Raises:
+        BrokenPair: a pair that cannot be read.
+    """
+    every = list({e.key: e for e in entries}.values())
+    pairs, outcome = fuse_only(replace(plan, entries=tuple(every), sources=(source,)), store, progress)
+    for ident in source.ids:  # scores over fewer pairs would be of another test
+        why = outcome.failures.get(("source", source.label, ident))
+        if why or ident not in pairs:
+            reason = why or "its files are not all there"
+            raise BrokenPair(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
+    labels = hashlib.sha256()
+    for ident in source.ids:
+        labels.update(getattr(source.dataset.files(source.split, ident), task.needs).read_bytes())
+    complete: dict[str, Pictures] = {}
+    missing: dict[str, str] = {}
+    for entry in every:
+        fused = store.fused(entry.key)
+        have = {
+            i: fused[h] for i, h in pairs.items() if h in fused and (entry.id, source.label, i) not in outcome.failures
+        }
+        if len(have) == len(source.ids):
+            text = "".join(f"{i} {image}\n" for i, (image, _) in sorted(have.items())) + labels.hexdigest()
+            files = {i: _file(store, path) for i, (_, path) in have.items()}
+            complete[entry.key] = Pictures(files, hashlib.sha256(text.encode()).hexdigest())
+        else:
+            ident = next(i for i in source.ids if i not in have)
+            reason = outcome.failures.get((entry.id, source.label, ident), "no picture")
+            missing[entry.id] = f"{source.split} pair {ident}: {reason}"
+    return complete, missing
+
+
+def _file(store: Store, path: str) -> Path:
+    """Where a fused picture lies: below the store, or (pictures that another program made) where they are."""
+    return Path(path) if Path(path).is_absolute() else store.folder / path
+
+
+def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str], None]) -> dict[str, Path]:
+    """The fused training pictures of the entry that a request names, from the cache that `eval` uses too.
+
+    Args:
+        request: of a task network, with its ``entry``.
+        folder: the results folder that keeps them.
+        note: takes remarks.
+
+    Raises:
+        FusionbenchError: the entry does not exist or cannot fuse every pair.
+    """
+    assert request.entry is not None
+    (dataset,) = request.opened.values()
+    task = resolve("task", request.training.card.name)()
+    split = request.config.split or dataset.task_splits(task.needs)[0]
+    spec = f"{dataset.name}={dataset.root}"
+    plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
+    entry = one_entry(request.entry)
+    with Store(folder) as store:
+        source = labelled(plan.sources[0], plan.sources[0].split, task.needs)
+        pictures, missing = fused_pictures(plan, [entry], store, source, task, lambda *_: None)
+    for name, reason in missing.items():
+        raise FusionbenchError(f"{name} has not every picture of {dataset.name} {split}: {reason}")
+    note(f"training on {len(pictures[entry.key].files)} pictures of {entry.id}")
+    return dict(pictures[entry.key].files)

@@ -1,0 +1,216 @@
+"""From what a user asked to what will be run: entries x datasets x metrics, decided before any work."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fusionbench.data import Dataset, open_spec
+from fusionbench.data.opening import data_root
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.entries import Entry, Skip, entries, from_folder, runnable
+from fusionbench.evaluation.protocol import (
+    Metric,
+    Protocol,
+    check_profile,
+    metric_change,
+    metrics_of,
+    protocol,
+    variants_of,
+)
+from fusionbench.plugins.cards import cards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked; empty tuples and None mean "as the protocol says" or "all there is"."""
+
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    data_root: Path | None = None
+    split: str | None = None
+    profile: str | None = None
+    output_rule: str | None = None
+    limit: int | None = None
+    device: str = "cpu"
+    jobs: int = 0
+    ids: tuple[str, ...] = ()
+    all_: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset split that is scored under one protocol.
+
+    Attributes:
+        dataset: the adapter, on its folder.
+        label: name in tables; a generated tree says so here.
+        ids: the image ids to score, in order.
+        expected: number of images in the whole split, or None where nobody states it.
+        origin: where a generated tree comes from, else empty.
+    """
+
+    dataset: Dataset
+    label: str
+    protocol: Protocol
+    ids: tuple[str, ...]
+    expected: int | None
+    metrics: tuple[Metric, ...]
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """The protocol's token with everything that this run changes behind it."""
+        return self.protocol.token + metric_change({m.id for m in self.metrics}, {m.id for m in self.protocol.own()})
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self.protocol.split
+
+    @property
+    def partial(self) -> bool:
+        """Whether images of the split are not scored."""
+        return self.expected is not None and len(self.ids) < self.expected
+
+    def info(self) -> dict[str, Any]:
+        """Facts for provenance and tables."""
+        split, title = self.dataset.split(self.split), self.dataset.card.title
+        return {
+            "dataset": self.label,
+            "title": f"Scenes in the layout of {title}" if self.origin else title,
+            "split": self.split,
+            "split_sha256": split.sha256,
+            "split_source": split.source,
+            "expected": self.expected,
+            "protocol": self.protocol.token,
+            "own_metrics": [m.id for m in self.protocol.own()],
+            "colour": self.protocol.colour,
+            "output": self.protocol.output,
+            "metrics": [m.id for m in self.metrics],
+            "origin": self.origin,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be run, and what is left out with the reason."""
+
+    entries: tuple[Entry, ...]
+    sources: tuple[Source, ...]
+    skipped: tuple[Skip, ...]
+    device: str
+    jobs: int
+
+    @cached_property
+    def count(self) -> int:
+        """Number of fused images the plan covers."""
+        return len(self.entries) * sum(len(s.ids) for s in self.sources)
+
+    def info(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {
+            "entries": [e.info() for e in self.entries],
+            "sources": [{**s.info(), "images": len(s.ids)} for s in self.sources],
+            "skipped": [str(s) for s in self.skipped],
+            "device": self.device,
+            "jobs": self.jobs,
+        }
+
+
+def make_plan(request: Request) -> Plan:
+    """Decide what is run.
+
+    Raises:
+        FusionbenchError: for anything asked that does not exist, or when nothing is left to run.
+    """
+    skipped: list[Skip] = []
+    chosen: list[Entry] = []
+    rule = request.output_rule or "released"
+    check_rule(rule)
+    if request.all_ or not (request.methods or request.images):
+        chosen, skipped = runnable(rule)
+    for spec in request.methods:
+        got, missing = entries(spec, rule)
+        chosen += got
+        skipped += missing
+    chosen += [from_folder(spec, rule) for spec in request.images]
+    chosen = sorted({e.key: e for e in chosen}.values(), key=lambda e: (not e.source_only, e.id))
+    if twice := [e.id for i, e in enumerate(chosen) if e.id in {o.id for o in chosen[:i]}]:
+        raise FusionbenchError(f"{twice[0]}: two entries would have this id; give them different names")
+
+    sources: list[Source] = []
+    for spec in dict.fromkeys(request.datasets) or tuple(cards("dataset")):
+        found = _source(spec, request, explicit=bool(request.datasets))
+        if isinstance(found, Skip):
+            skipped.append(found)
+        else:
+            sources.append(found)
+    for i, source in enumerate(sources):
+        if source.label in {o.label for o in sources[:i]}:
+            raise FusionbenchError(
+                f"{source.dataset.root}: a second dataset called {source.label}; score it into another --out"
+            )
+    if not sources:
+        raise FusionbenchError(
+            f"no images under {data_root(request.data_root)}: name a data folder with --data-root or FUSIONBENCH_DATA "
+            "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
+            " --like msrs --out data/MSRS"
+        )
+    if not chosen:
+        raise FusionbenchError(
+            "nothing to run: " + "; ".join(str(s) for s in skipped if s.fix) if skipped else "nothing to run"
+        )
+    jobs = request.jobs or os.cpu_count() or 1
+    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, 1 if request.device != "cpu" else jobs)
+
+
+def check_rule(rule: str) -> None:
+    """Raise for an output rule that does not exist."""
+    from fusionbench.pixels.output_rule import RULES
+
+    if rule != "released" and rule not in RULES:
+        raise FusionbenchError(f"no output rule {rule!r}; there are: released, {', '.join(RULES)}")
+
+
+def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
+    try:
+        dataset = open_spec(spec, request.data_root)
+    except FusionbenchError as error:
+        if explicit:
+            raise
+        return Skip(spec, str(error).partition(": ")[2] or str(error))
+    name = dataset.card.name
+    split_name = dataset.add_list(request.split) if request.split else None
+    rules = protocol(dataset.card).with_changes(split=split_name, output=request.output_rule)
+    profile = request.profile or rules.profile
+    check_profile(profile)
+    names = rules.metrics if profile == rules.profile else None
+    chosen = [m for spec in request.metrics for m in variants_of(spec, profile)]
+    chosen = list({m.id: m for m in chosen}.values()) or metrics_of(profile, names, rules.colour)
+    ids = dataset.ids(rules.split)
+    if request.ids:
+        ids = [i for i in ids if i in set(request.ids)]
+    if not ids:
+        return Skip(
+            spec,
+            f"no images of split {rules.split!r} in {dataset.root}",
+            f"splits here: {', '.join(s for s in dataset.splits() if dataset.ids(s)) or 'none'}",
+        )
+    split = dataset.split(rules.split)
+    expected = len(split.ids) if split.ids is not None else split.count
+    if request.limit and request.limit < len(ids):
+        expected, ids = expected or len(ids), ids[: request.limit]
+    if origin := dataset.origin:
+        rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
+        expected = origin.get("counts", {}).get(rules.split, len(ids))
+    label = f"{origin['generator']}-{name}" if origin else name
+    if dataset.card.data.get("generic"):
+        label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
+    return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

@@ -1,0 +1,190 @@
+"""Protocols and metric variants: what a number means, in one token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fusionbench.errors import PluginError
+from fusionbench.evaluation.entries import RELEASED
+from fusionbench.evaluation.keys import SCORES, harness_hash
+from fusionbench.plugins.cards import COLOURS, Card, card, cards, did_you_mean, profiles
+from fusionbench.plugins.fingerprint import code_hash
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric in one variant, under one colour rule.
+
+    Attributes:
+        card: the metric's card.
+        variant: name of the variant, whose options the card holds.
+        colour: ``gray`` or ``per-channel``.
+    """
+
+    card: Card
+    variant: str
+    colour: str = "gray"
+
+    @property
+    def id(self) -> str:
+        """``name@variant``, with the colour rule where it is not ``gray``."""
+        return f"{self.card.name}@{self.variant}" + ("" if self.colour == "gray" else f"/{self.colour}")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the metric function."""
+        return self.card.data["variants"][self.variant].get("options", {})
+
+    @property
+    def code(self) -> str:
+        """Hash of everything the score of given pixels depends on: code, options, version, how pixels become grey."""
+        facts = [code_hash(self.card), self.options, self.card.data["version"], harness_hash(SCORES)]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def up(self) -> bool:
+        """Whether a larger value is better."""
+        return self.card.data["direction"] == "up"
+
+    @property
+    def title(self) -> str:
+        """Column title, e.g. ``VIF@tdfusion``."""
+        return f"{self.card.title}@{self.id.partition('@')[2]}"
+
+    @property
+    def digits(self) -> int:
+        """Decimals in tables."""
+        return int(self.card.data.get("digits", 4))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a table of fusion metrics was measured under.
+
+    Attributes:
+        name: e.g. ``msrs-fusion``; from the dataset's card.
+        version: raised when any other field changes.
+        split: which images.
+        colour: colour rule, see `COLOURS`.
+        output: ``released`` (each entry's own output rule) or a rule that all entries share.
+        profile: metric profile; decides the variant of each metric.
+        metrics: metric names in column order.
+        changed: what the user changed; a changed protocol may not be cited by its token.
+    """
+
+    name: str
+    version: int
+    split: str
+    colour: str = "gray"
+    output: str = RELEASED
+    profile: str = "default"
+    metrics: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """Citable id, e.g. ``msrs-fusion@v1``; with the changes behind it when there are any."""
+        return f"{self.name}@v{self.version}" + "".join(f"+{c}" for c in self.changed)
+
+    def own(self) -> list[Metric]:
+        """The protocol's own metrics in its variants."""
+        return metrics_of(self.profile, self.metrics or None, self.colour)
+
+    def with_changes(self, **given: Any) -> Protocol:
+        """A copy with the given fields that are not None, noting those that differ."""
+        kept = {k: v for k, v in given.items() if v is not None and v != getattr(self, k)}
+        notes = tuple(f"{k}={v}" for k, v in kept.items() if k != "metrics")
+        return replace(self, **kept, changed=self.changed + notes)
+
+
+def protocol(dataset: Card, name: str | None = None) -> Protocol:
+    """The dataset's first protocol, or the named one.
+
+    Raises:
+        PluginError: when the card has no such protocol.
+    """
+    known = dataset.data.get("protocols", {})
+    if not known:
+        raise PluginError(f"{dataset.path}: the card has no [protocols.NAME]")
+    name = name or next(iter(known))
+    if name not in known:
+        raise PluginError(f"{dataset.name} has no protocol {name!r}; {did_you_mean(name, known)}")
+    facts = dict(known[name])
+    return Protocol(name, **{**facts, "metrics": tuple(facts.get("metrics", ()))})
+
+
+def metric(spec: str, profile: str = "default", colour: str = "gray") -> Metric:
+    """The metric a user typed: ``vif`` (the profile's variant, else the default) or ``vif@cddfuse``.
+
+    Raises:
+        PluginError: unknown metric or variant.
+    """
+    spec, _, rule = spec.partition("/")
+    name, _, variant = spec.partition("@")
+    entry = card("metric", name)
+    variants = entry.data["variants"]
+    if not variant:
+        # A profile may name a colour rule of its own for one metric: "hw/joined".
+        variant, _, own = in_profile(entry, profile)[0].partition("/")
+        rule = rule or own
+    if rule and rule not in COLOURS:
+        raise PluginError(f"{name}@{variant}/{rule}: no colour rule {rule!r}; {did_you_mean(rule, COLOURS)}")
+    if variant not in variants:
+        raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, variants)}")
+    return Metric(entry, variant, rule or colour)
+
+
+def in_profile(entry: Card, profile: str) -> list[str]:
+    """A metric's variants under a profile, which may report several; the default variant outside it."""
+    found = entry.data.get("profiles", {}).get(profile, entry.data["default"])
+    return found if isinstance(found, list) else [found]
+
+
+def metric_change(shown: set[str], own: set[str]) -> str:
+    """What stands behind a protocol's token when the columns are not its own: a profile's, or any other metrics."""
+    if shown <= own:
+        return ""
+    for profile in profiles():
+        if shown == {m.id for m in metrics_of(profile, None, "gray")}:
+            return f"+profile={profile}"
+    names = ",".join(sorted(shown - own))
+    return f"+metrics={names}" if len(names) <= 40 else f"+metrics={hashlib.sha256(names.encode()).hexdigest()[:8]}"
+
+
+def check_profile(name: str) -> None:
+    """Raise for a profile that does not exist."""
+    known = ["default", *profiles()]
+    if name not in known:
+        raise PluginError(f"no profile {name!r}; {did_you_mean(name, known)}")
+
+
+def variants_of(spec: str, profile: str = "default") -> list[Metric]:
+    """What a user typed: ``vif`` (as the profile has it), ``vif@sum``, or ``vif@all`` for every variant."""
+    name, _, variant = spec.partition("@")
+    colour = profiles()[profile].get("colour", "gray") if profile != "default" else "gray"
+    if not variant:
+        return [metric(f"{name}@{v}", profile, colour) for v in in_profile(card("metric", name), profile)]
+    if variant != "all":
+        return [metric(spec)]
+    return [metric(f"{name}@{v}") for v in card("metric", name).data["variants"]]
+
+
+def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list[Metric]:
+    """The metrics of a profile in the order of `names`, or all that the profile maps.
+
+    Raises:
+        PluginError: unknown profile or metric.
+    """
+    check_profile(profile)
+    if profile != "default":
+        colour = profiles()[profile].get("colour", colour)
+        names = names or tuple(n for n, c in cards("metric").items() if profile in c.data.get("profiles", {}))
+        if not names:
+            raise PluginError(f"profile {profile!r}: no metric's card names it under [profiles]")
+    elif not names:
+        names = tuple(cards("metric"))
+    specs = [f"{name}@{v}" for name in names for v in in_profile(card("metric", name), profile)]
+    return [metric(spec, profile, colour) for spec in specs]

@@ -1,0 +1,164 @@
+"""Reading and writing 8-bit images, and the one conversion to grey that everything here uses."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fusionbench.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+# BT.601 luma in float32, in the order of OpenCV's vectorised float conversion (two fused multiply-adds):
+# fma(R, .299, fma(B, .114, G * .587)), then half to even. A product of a float32 weight and a byte is exact in
+# float64, so rounding each step once to float32 is that arithmetic. It matters only at ties (about 1 pixel in 1000).
+_RED = np.arange(256) * np.float64(np.float32(0.299))
+_BLUE = np.arange(256) * np.float64(np.float32(0.114))
+_GREEN = (np.arange(256) * np.float64(np.float32(0.587))).astype(np.float32)
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open and decode an image file as it is stored.
+
+    Raises:
+        DataError: when the file is missing, empty, truncated, no image, or holds more than 8 bits a channel.
+    """
+    try:
+        _regular(path)
+        with open(path, "rb") as file:
+            image = Image.open(file)
+            if image.mode in ("I", "F") or image.mode.startswith("I;") or _raw_mode(image).find(";16") > 0:
+                raise DataError(f"{path}: {_depth(image)}; only 8-bit images are read: convert it to 8 bits a channel")
+            image.load()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Image.UnidentifiedImageError:
+        empty = path.stat().st_size == 0
+        raise DataError(f"{path}: {'the file is empty' if empty else 'not an image'}; fetch it again") from None
+    except _BROKEN as error:
+        raise DataError(f"{path}: unreadable or truncated image ({error}); fetch it again") from None
+    return image
+
+
+def _regular(path: str | Path) -> None:
+    """Raise for a pipe or a device: reading it would wait for ever."""
+    if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: not a regular file but a pipe or a device; save the image as a file")
+
+
+def _raw_mode(image: Image.Image) -> str:
+    tile = getattr(image, "tile", None)
+    args = tile[0][3] if tile else ""
+    return args if isinstance(args, str) else str(args[0]) if isinstance(args, tuple) and args else ""
+
+
+def _depth(image: Image.Image) -> str:
+    colour = "grey" if image.mode[0] in "IF" else "colour"
+    return f"32-bit floating-point {colour}" if image.mode == "F" else f"16-bit {colour}"
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an 8-bit image file.
+
+    Args:
+        path: png, jpg or bmp. Palettes are resolved and alpha is dropped (not blended).
+
+    Returns:
+        uint8 ``[C,H,W]``, C = 1 for a grey file, else 3 (red, green, blue).
+
+    Raises:
+        DataError: one line with the path, what is wrong and what to do.
+    """
+    image = open_image(Path(path))
+    if image.mode in ("1", "LA", "La"):
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    return array[None].copy() if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height from the file's header, without decoding it.
+
+    Raises:
+        DataError: when it is no image.
+    """
+    try:
+        _regular(path)
+        with Image.open(path) as image:
+            return image.size
+    except _BROKEN as error:
+        raise DataError(f"{path}: not a readable image ({error})") from None
+
+
+def write_image(path: str | Path, array: np.ndarray) -> None:
+    """Write an image so that a reader never sees half a file.
+
+    Args:
+        path: the suffix chooses the format; png and bmp are lossless, jpg has quality 95. The folder is made.
+        array: uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``.
+
+    Raises:
+        DataError: for another shape or type, or an unknown suffix.
+    """
+    path = Path(path)
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[0] == 3)):
+        raise DataError(f"{path}: cannot write {array.dtype} of shape {array.shape}; needs uint8 [H,W] or [1 or 3,H,W]")
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: unknown image suffix {path.suffix!r}; use one of {', '.join(SUFFIXES)}")
+    save_image(path, Image.fromarray(array if array.ndim == 2 else np.ascontiguousarray(array.transpose(1, 2, 0))))
+
+
+def save_image(path: Path, image: Image.Image) -> None:
+    """Save a PIL image in one step: a temporary file in the same folder, then a rename."""
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}.get(path.suffix.lower(), "PNG")
+    options = {"JPEG": {"quality": 95}, "PNG": {"compress_level": 1}}.get(kind, {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        image.save(file, kind, **options)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``: renamed onto it when the block ends well, removed when it fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def grey(array: np.ndarray) -> np.ndarray:
+    """Grey levels of an image as the metrics score them.
+
+    Args:
+        array: uint8 ``[1,H,W]`` or ``[3,H,W]`` (red, green, blue).
+
+    Returns:
+        uint8 ``[1,H,W]``: the channel itself where there is one, or all three are equal, else the BT.601 luma of
+        the decoded colours, in float32 rounded half to even (what OpenCV's ``BGR2GRAY`` on float32 gives; the
+        codec's own grey, ``imread(path, 0)``, differs in half the pixels and is never used).
+    """
+    if array.shape[0] == 1:
+        return array
+    red, green, blue = array
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return array[:1]
+    luma = (_BLUE[blue] + _GREEN[green]).astype(np.float32)
+    luma = (_RED[red] + luma).astype(np.float32)
+    return np.rint(luma, out=luma).astype(np.uint8)[None]

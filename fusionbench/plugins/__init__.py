@@ -1,0 +1,8 @@
+"""Plugins: cards, the code behind them, and what a method is.
+
+cards.py        the card beside every plugin's code
+registry.py     from a name to the class or function
+method.py       Method, the base of all fusion methods
+trainable.py    what the cards say of training
+weights.py      checkpoints: added, verified, listed
+"""

@@ -1,0 +1,195 @@
+"""Cards: the data beside every plugin's code, and where they are found.
+
+A plugin folder is a package named by an entry point of the group ``fusionbench.plugins``, or a directory given
+with ``--plugins`` (or in ``FUSIONBENCH_PLUGINS``, separated like ``PATH``). Reading cards imports no plugin code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import PluginError
+from fusionbench.runtime import locations
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KINDS = ("method", "metric", "dataset", "task")
+GROUP = "fusionbench.plugins"
+COLOURS = {
+    "gray": "BT.601 luma of the saved picture against luma of the visible image",
+    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
+    "joined": "the three RGB channels side by side as one picture, infrared three times",
+}
+REQUIRED = ("kind", "name", "title", "summary", "object", "version")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One plugin's metadata.
+
+    Attributes:
+        kind: ``method``, ``metric``, ``dataset`` or ``task``.
+        name: the name users type.
+        path: the card file.
+        module: dotted name of the module that holds the code; outside a package, a name made from the folder.
+        source: the ``.py`` file behind it (the package's ``__init__.py`` for a folder plugin).
+        data: everything the file says.
+    """
+
+    kind: str
+    name: str
+    path: Path
+    module: str
+    source: Path
+    data: dict[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The name as printed in tables."""
+        return self.data["title"]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return self.data["summary"]
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Option name to ``{"default": ..., "help": ...}``."""
+        return self.data.get("options", {})
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Option name to default value."""
+        return {name: spec.get("default") for name, spec in self.options.items()}
+
+
+def read(path: Path, package: str | None) -> Card:
+    """Read one card file.
+
+    Args:
+        path: ``NAME.toml`` beside ``NAME.py``, or ``NAME/card.toml``.
+        package: dotted name of the plugin folder, or None for a folder outside any package.
+
+    Raises:
+        PluginError: when the file is not TOML, lacks a key, or has no code beside it.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PluginError(f"{path}: not a readable TOML card: {error}") from None
+    missing = [key for key in REQUIRED if not isinstance(data.get(key), str) or not data[key]]
+    if missing:
+        raise PluginError(f"{path}: the card lacks {', '.join(missing)} (text)")
+    if data["kind"] not in KINDS:
+        raise PluginError(f"{path}: kind {data['kind']!r} is none of {', '.join(KINDS)}")
+    folder = path.parent
+    if path.name == "card.toml":
+        stem, source = folder.name, folder / "__init__.py"
+    else:
+        stem = data.get("module", path.stem)
+        source = folder / f"{stem}.py"
+    if not source.is_file():
+        raise PluginError(f"{path}: no code beside the card: {source} does not exist")
+    outer = folder.parent if path.name == "card.toml" else folder
+    prefix = package or "fusionbench_plugins_" + hashlib.sha256(str(outer.resolve()).encode()).hexdigest()[:12]
+    return Card(data["kind"], data["name"], path, f"{prefix}.{stem}", source, data)
+
+
+def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
+    """All plugin folders as (directory, package name or None), ours first, then ``further`` ones outside any package.
+
+    Raises:
+        PluginError: for an entry point or directory that does not exist.
+    """
+    found: list[tuple[Path, str | None]] = []
+    points = importlib.metadata.entry_points(group=GROUP)
+    for point in sorted(points, key=lambda p: (not p.value.startswith("fusionbench."), p.value)):
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise PluginError(f"entry point {point.name} = {point.value}: no such package; reinstall or uninstall it")
+        found.append((Path(next(iter(spec.submodule_search_locations))), point.value))
+    for path in further:
+        if not path.is_dir():
+            raise PluginError(f"{path}: no such plugin folder (given with --plugins or FUSIONBENCH_PLUGINS)")
+        found.append((path, None))
+    return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=1)
+def _all(further: tuple[Path, ...]) -> dict[tuple[str, str], Card]:
+    cards: dict[tuple[str, str], Card] = {}
+    for folder, package in folders(further):
+        for path in sorted([*folder.glob("*.toml"), *folder.glob("*/card.toml")]):
+            if path.name != "profiles.toml":
+                card = read(path, package)
+                if other := cards.get((card.kind, card.name)):
+                    raise PluginError(
+                        f"{path}: the {card.kind} {card.name!r} already exists in {other.path}; rename one"
+                    )
+                cards[card.kind, card.name] = card
+    return cards
+
+
+def cards(kind: str) -> dict[str, Card]:
+    """All cards of one kind by name, in alphabetical order."""
+    every = _all(locations.current().plugins)
+    return {name: card for (k, name), card in sorted(every.items()) if k == kind}
+
+
+def card(kind: str, name: str) -> Card:
+    """The card of one plugin.
+
+    Raises:
+        PluginError: when there is none, naming the closest ones there are.
+    """
+    known = cards(kind)
+    if name not in known:
+        raise PluginError(f"no {kind} {name!r}; {did_you_mean(name, known)}")
+    return known[name]
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """The nearest known names, or all of them when nothing is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known)}"
+
+
+def profiles() -> dict[str, dict[str, Any]]:
+    """Metric profiles by name, from every plugin folder's ``profiles.toml``."""
+    return _profiles(locations.current().plugins)
+
+
+@lru_cache(maxsize=1)
+def _profiles(further: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for folder, _ in folders(further):
+        path = folder / "profiles.toml"
+        if not path.is_file():
+            continue
+        try:
+            here = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PluginError(f"{path}: not readable TOML: {error}") from None
+        for name, rules in here.items():
+            if name in found or name == "default":
+                raise PluginError(f"{path}: the profile {name!r} exists already; rename it")
+            if not isinstance(rules, dict) or rules.get("colour", "gray") not in COLOURS:
+                raise PluginError(f"{path}: profile {name!r}: colour is one of {', '.join(COLOURS)}")
+            found[name] = rules
+    return found

@@ -1,0 +1,108 @@
+"""What can be trained: ``[[training]]`` on the cards of methods and of tasks' networks. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import FusionbenchError, PluginError
+from fusionbench.plugins.cards import Card, cards, did_you_mean
+
+
+@dataclass(frozen=True)
+class Training:
+    """One recipe as a card declares it.
+
+    Attributes:
+        name: what the user types: a method, or a network of a task.
+        card: of the method or task.
+        stage: name of the stage where training has several, else "".
+        recipe: ``module:Class``, the module relative to the plugin's package.
+        config: file beside the card; ``{dataset}`` in it becomes the dataset's name.
+        datasets: names for which there are recipes.
+        together: whether several datasets are trained on at once.
+    """
+
+    name: str
+    card: Card
+    stage: str
+    recipe: str
+    config: str
+    datasets: tuple[str, ...]
+    together: bool
+
+    @property
+    def network(self) -> str | None:
+        """The network's name where a task's network is trained, else None."""
+        return self.name if self.card.kind == "task" else None
+
+    def config_file(self, dataset: str) -> Path:
+        """The config file for a dataset.
+
+        Raises:
+            FusionbenchError: there is none.
+        """
+        path = self.card.path.parent / self.config.format(dataset=dataset)
+        if dataset not in self.datasets or not path.is_file():
+            raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {', '.join(self.datasets)}")
+        return path
+
+    def make(self) -> Any:
+        """A new recipe.
+
+        Raises:
+            PluginError: the card names a class that cannot be imported.
+        """
+        module, _, name = self.recipe.partition(":")
+        try:
+            return getattr(importlib.import_module(f".{module}", self.card.module), name)()
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"{self.card.path}: recipe {self.recipe}: {error}") from error
+
+
+def trainings() -> list[Training]:
+    """Everything that can be trained, by name."""
+    found = []
+    for kind in ("method", "task"):
+        for entry in cards(kind).values():
+            names = entry.data["networks"] if kind == "task" else [entry.name]
+            for facts in entry.data.get("training", []):
+                found += [
+                    Training(
+                        name,
+                        entry,
+                        facts.get("stage", ""),
+                        facts["recipe"],
+                        facts["config"],
+                        tuple(facts["datasets"]),
+                        bool(facts.get("together")),
+                    )
+                    for name in names
+                ]
+    return found
+
+
+def training(name: str, stage: str | None = None) -> Training:
+    """The recipe a user means.
+
+    Raises:
+        FusionbenchError: no such name or stage, or a stage must be chosen.
+    """
+    mine = [t for t in trainings() if t.name == name]
+    if not mine:
+        raise FusionbenchError(f"nothing to train is called {name!r}; {did_you_mean(name, names())}")
+    stages = [t.stage for t in mine]
+    if stage is None and len(mine) > 1:
+        raise FusionbenchError(f"{name} is trained in stages: say --stage {' or --stage '.join(stages)}")
+    if stage is not None and stage not in stages:
+        have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
+        raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")
+    return mine[0] if stage is None else mine[stages.index(stage)]
+
+
+def names() -> Sequence[str]:
+    """All names that can be trained."""
+    return list(dict.fromkeys(t.name for t in trainings()))

@@ -1,0 +1,241 @@
+"""Checkpoints: added once from a released file, kept as safetensors in the user's cache, verified before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import WeightsError
+from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.registry import resolve
+from fusionbench.runtime import locations
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+_warned: set[Path] = set()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One installed checkpoint.
+
+    Attributes:
+        method: the method it belongs to.
+        name: short name used in entry ids (``refusion[ivif]``).
+        sha256: hash of the file as its author released it; part of every result.
+        stored_sha256: hash of the safetensors file it was converted to.
+        trained_on: what the card or the user says of its training data.
+        listed: whether the card lists this very file.
+        path: the safetensors file.
+    """
+
+    method: str
+    name: str
+    sha256: str
+    stored_sha256: str
+    trained_on: str
+    listed: bool
+    path: Path
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read()).hexdigest()
+        )
+
+
+def installed(method: str, warn: bool = True) -> list[Weights]:
+    """Checkpoints of a method that are ready to use, by name: those in the cache and those that came with it.
+
+    A damaged record is named once on stderr and left out.
+
+    Raises:
+        WeightsError: when the cache folder is a file.
+    """
+    found, bad = _records(method)
+    for record, why in bad.items():
+        if warn and record not in _warned:
+            _warned.add(record)
+            print(f"warning: {record}: {why}", file=sys.stderr)
+    names = {w.name for w in found}
+    return sorted([*found, *(w for w in packaged(method) if w.name not in names)], key=lambda w: w.name)
+
+
+def packaged(method: str) -> list[Weights]:
+    """Checkpoints that come with the plugin: those that its card lists as files beside it."""
+    entry = card("method", method)
+    return [
+        Weights(method, w["name"], w["sha256"], w["sha256"], w["trained_on"], True, entry.path.parent / w["packaged"])
+        for w in entry.data.get("weights", [])
+        if "packaged" in w
+    ]
+
+
+def broken(method: str) -> dict[Path, str]:
+    """Damaged records of a method, each with what is wrong and what to do."""
+    return _records(method)[1]
+
+
+def _records(method: str) -> tuple[list[Weights], dict[Path, str]]:
+    folder = locations.current().cache / "weights" / method
+    for above in (folder, *folder.parents):
+        if above.is_file():
+            raise WeightsError(f"{above}: a file, not a folder; move it away or set FUSIONBENCH_CACHE")
+    found: list[Weights] = []
+    bad: dict[Path, str] = {}
+    for record in sorted(folder.glob("*.json")):
+        try:
+            facts = json.loads(record.read_text(encoding="utf-8"))
+            one = Weights(path=record.with_suffix(".safetensors"), **facts)
+            kinds = {f.name: bool if f.name == "listed" else str for f in fields(Weights) if f.name != "path"}
+            if (one.method, one.name) != (method, record.stem) or any(
+                type(facts[name]) is not kind for name, kind in kinds.items()
+            ):
+                raise ValueError
+            found.append(one)
+        except (OSError, ValueError, TypeError):
+            bad[record] = f"damaged record of weights; delete it and add the checkpoint of {method} again"
+    return found, bad
+
+
+def verify(weights: Weights) -> Path:
+    """The file, after checking that it is what was added.
+
+    Raises:
+        WeightsError: when it is gone or has changed.
+    """
+    if not weights.path.is_file() or sha256(weights.path) != weights.stored_sha256:
+        state = "has changed since it was added" if weights.path.is_file() else "is gone"
+        raise WeightsError(f"{weights.path}: {state}; add it again: fusionbench weights add {weights.method} FILE")
+    return weights.path
+
+
+def add(
+    method: str, file: Path, name: str | None = None, trained_on: str | None = None, replace: bool = False
+) -> Weights:
+    """Convert a checkpoint and keep it.
+
+    The file is read with ``weights_only=True``: nothing in it is ever executed. It is kept only after the network
+    has loaded it strictly.
+
+    Args:
+        method: name of a learned method.
+        file: the checkpoint as released (``.pth``, ``.pt``, ``.safetensors``...).
+        name: short name; by default the card's name for this file, else the file's stem in lower case.
+        trained_on: what it was trained on, for files the card does not list.
+        replace: in the place of another file of that name that the card does not list (a run that was made again).
+
+    Raises:
+        WeightsError: unreadable, pickled code, not this network's tensors, or a name that is taken.
+    """
+    entry = card("method", method)
+    if not entry.data.get("requires_weights") and not entry.data.get("weights"):
+        raise WeightsError(f"{method} takes no weights")
+    if not file.is_file():
+        raise WeightsError(f"{file}: no such file")
+    try:
+        digest = sha256(file)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
+    known: dict[str, Any] = next((w for w in entry.data.get("weights", []) if w["sha256"] == digest), {})
+    name = known.get("name") or file.stem.lower() if name is None else name
+    _check_name(entry, name, digest, file, replace)
+    network = resolve("method", method)()
+    state = read_tensors(file)
+    try:
+        state = network.convert(state)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    folder = locations.current().cache / "weights" / method
+    target = folder / f"{name}.safetensors"
+    part = folder / f".{name}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in state.items()}, part)
+        network.load(part)
+        weights = Weights(
+            method, name, digest, sha256(part), trained_on or known.get("trained_on", "not stated"), bool(known), target
+        )
+        record = {k: v for k, v in asdict(weights).items() if k != "path"}
+        os.replace(part, target)
+        part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(part, folder / f"{name}.json")
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or _first_line(error)
+        raise WeightsError(f"{folder}: cannot be written ({why}); set FUSIONBENCH_CACHE") from None
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+    finally:
+        with suppress(OSError):  # its folder may be a file
+            part.unlink(missing_ok=True)
+    return weights
+
+
+def _check_name(entry: Card, name: str, digest: str, file: Path, replace: bool = False) -> None:
+    if not NAME.fullmatch(name):
+        raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with --name")
+    if any(w["name"] == name and w["sha256"] != digest for w in entry.data.get("weights", [])):
+        raise WeightsError(f"{file}: {name!r} is the card's name of another file; give this one another with --name")
+    if not replace and any(w.name == name and w.sha256 != digest for w in installed(entry.name)):
+        raise WeightsError(
+            f"{file}: {entry.name}[{name}] is another file; "
+            f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another --name"
+        )
+
+
+def read_tensors(file: Path) -> Any:
+    """Tensors of a checkpoint, without executing anything in it."""
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file}: damaged safetensors file ({_first_line(error)}); get it again") from None
+    import pickle
+    import warnings
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a remark on the pickle protocol says nothing to the user
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "GLOBAL " in str(error):
+            raise WeightsError(
+                f"{file}: refused, it holds pickled code and not only tensors; nothing was executed; "
+                "ask its author for a plain state dict"
+            ) from None
+        raise WeightsError(f"{file}: damaged or no checkpoint; get it again") from None
+    except Exception as error:
+        # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
+        raise WeightsError(f"{file}: damaged or no checkpoint ({_first_line(error)}); get it again") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] if lines else type(error).__name__
+
+
+def hint(entry: Card) -> str:
+    """The command that would make a learned method runnable."""
+    listed = [w for w in entry.data.get("weights", []) if "url" in w]
+    if not listed:
+        return f"fusionbench weights add {entry.name} FILE"
+    return f"fusionbench weights add {entry.name} {listed[0]['file']}  (from {listed[0]['url']})"

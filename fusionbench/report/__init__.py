@@ -1,0 +1,1 @@
+"""Tables, figures and comparisons of what is in the store."""

@@ -1,0 +1,160 @@
+"""A table as Markdown, LaTeX, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from fusionbench.report.tables import Table
+
+FORMATS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "×": r"$\times$",
+    "–": "--",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **dict.fromkeys("«»ÐðÞþ", "?"),  # not in the fonts of a plain document
+    **dict.fromkeys("\n\r\t", " "),
+}
+
+
+def render(table: Table, form: str, ci: bool = False) -> str:
+    """The table in one of `FORMATS`; `ci` adds 95 % bootstrap intervals."""
+    return {"md": markdown, "latex": latex, "csv": as_csv, "json": as_json}[form](table, ci)
+
+
+def markdown(table: Table, ci: bool = False) -> str:
+    """GitHub Markdown: best bold, second underlined."""
+    head = [
+        "Method",
+        *(f"{m.title} {'↑' if m.up else '↓'}" for m in table.metrics),
+        *(f"{c.title} ↑" for c in table.tasks),
+    ]
+    head.append("Average rank ↓")
+    lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for name, cells, rank in _cells(table, ci):
+        marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
+        lines.append("| " + " | ".join([_md(name), *marked, rank]) + " |")
+    lines += ["", *(f"- {_md(note)}" for note in table.notes)] if table.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table, ci: bool = False) -> str:
+    """A document that compiles as it stands; the table between the two marks can be lifted into a paper."""
+    head = [
+        "Method",
+        *(f"{_tex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
+        *(rf"{_tex(c.title)} $\uparrow$" for c in table.tasks),
+        r"Rank $\downarrow$",
+    ]
+    lines = [
+        r"\documentclass{article}",
+        r"\usepackage{booktabs}",
+        r"\usepackage{graphicx}",
+        r"\usepackage[margin=2cm]{geometry}",
+        r"\begin{document}",
+        "% --- table begins",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_tex(table.caption)}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+    ]
+    sources = sum(r.info["source_only"] for r in table.rows)
+    for number, (name, cells, rank) in enumerate(_cells(table, ci)):
+        marked = [
+            rf"\textbf{{{t}}}" if place == 1 else rf"\underline{{{t}}}" if place == 2 else t
+            for t, place in ((_tex(text), place) for text, place in cells)
+        ]
+        lines.append(" & ".join([_tex(name), *marked, _tex(rank)]) + r" \\")
+        if number + 1 == sources < len(table.rows):
+            lines.append(r"\midrule")
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
+    lines += [rf"\noindent {_tex(note)}\par" for note in table.notes]
+    return "\n".join([*lines, r"\end{document}"]) + "\n"
+
+
+def as_csv(table: Table, ci: bool = False) -> str:
+    """One line per entry; full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    bounds = ("low95", "high95") if ci else ()
+    extra = [f"{m.id} {b}" for m in table.metrics for b in bounds]
+    tasks = [text for c in table.tasks for text in (c.id, f"{c.id} half95")]
+    writer.writerow(["entry", *(m.id for m in table.metrics), *extra, *tasks, "average_rank", "images", "protocol"])
+    average = table.average_ranks()
+    for r in table.rows:
+        means = [_number(r.mean(m.id)) for m in table.metrics]
+        ends = [_number(v) for m in table.metrics for v in r.interval(m.id)] if ci else []
+        ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
+        writer.writerow([r.id, *means, *ends, average.get(r.id, ""), len(table.ids), table.board["protocol"]])
+    return out.getvalue()
+
+
+def as_json(table: Table, ci: bool = False) -> str:
+    """Everything, full precision."""
+    return json.dumps(plain(table.to_dict(ci)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Data with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)
+
+
+def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str]]:
+    """Per row: name, (text, place) per metric with place 1, 2 or 0, and the average rank."""
+    ranks, average = table.ranks(), table.average_ranks()
+    places = {}
+    for m in table.metrics:
+        steps = sorted(set(ranks[m.id].values()))[:2]
+        places[m.id] = {k: steps.index(v) + 1 for k, v in ranks[m.id].items() if v in steps}
+    ranked = {r.id for r in table.rows if not r.info["source_only"]}
+    rows = []
+    for r in table.rows:
+        cells: list[tuple[str, int]] = []
+        for m in table.metrics:
+            mean = r.mean(m.id)
+            text = "–" if math.isnan(mean) else f"{mean:.{m.digits}f}"
+            if ci and not math.isnan(mean):
+                low, high = r.interval(m.id)
+                text += f" [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+            cells.append((text, places[m.id].get(r.id, 0)))
+        cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]
+        rows.append((r.id, cells, f"{average[r.id]:.2f}" if r.id in average else "–"))
+    return rows
+
+
+def _tex(text: str) -> str:
+    return "".join(LATEX.get(c, c if " " <= c <= "~" or "\xa0" <= c <= "\xff" else "?") for c in text)
+
+
+def _md(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", "\\|")

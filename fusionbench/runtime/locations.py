@@ -1,0 +1,43 @@
+"""Where this process finds plugins, data and its cache; said once by the command line or the Python interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+
+def _cache() -> Path:
+    return user_cache_path("fusionbench")
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Folders outside the package.
+
+    Attributes:
+        plugins: folders of further plugins.
+        cache: holds the weights that were added.
+        data: holds the datasets, where a command names no other.
+        results: the results that `eval` writes, where a command names no other.
+    """
+
+    plugins: tuple[Path, ...] = ()
+    cache: Path = field(default_factory=_cache)
+    data: Path = Path("data")
+    results: Path = Path("results")
+
+
+_locations: Locations | None = None
+
+
+def current() -> Locations:
+    """The folders in use; the defaults until somebody calls :func:`use`."""
+    return _locations or Locations()
+
+
+def use(locations: Locations) -> None:
+    """From now on, in this process, these folders."""
+    global _locations
+    _locations = locations

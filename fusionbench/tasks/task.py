@@ -1,0 +1,164 @@
+"""Downstream tasks as plugins: what their networks need, how they are built, how they are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.plugins.cards import Card, card, cards, did_you_mean
+from fusionbench.plugins.registry import resolve
+
+if TYPE_CHECKING:
+    from fusionbench.data import Dataset, Sample
+    from fusionbench.tasks.network import Prediction, Target, TaskNetwork
+
+LABELS = {"mask": "segmentation masks", "boxes": "boxes", "saliency": "saliency masks"}
+
+
+Narrow = Callable[["Prediction", "Target"], tuple["Prediction", "Target"]]
+
+
+class Scores(Protocol):
+    """What a task's predictions are worth over a data set."""
+
+    def update(self, prediction: Prediction, target: Target) -> None:
+        """Add one image; both at the size of the label."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Every score under the name of its convention: ``miou@tdfusion``, ``ap50@coco``, ``f@mean``..."""
+        ...
+
+    def per_class(self) -> dict[str, float]:
+        """The main score of each class by its name, NaN where a class has none; empty where there are no classes."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the scores can be computed from again, where that is small (a confusion matrix), as plain data."""
+        ...
+
+
+class Task:
+    """Base of the task plugins. A subclass names itself and has :meth:`make`, :meth:`target` and :meth:`scores`.
+
+    Attributes:
+        name: as on the card.
+        needs: the label of a :class:`fusionbench.data.Sample` that it reads: ``mask``, ``boxes`` or ``saliency``.
+    """
+
+    name: str
+    needs: str
+
+    @property
+    def card(self) -> Card:
+        """The task's card."""
+        return card("task", self.name)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Networks that go by name, as the card lists them."""
+        return tuple(self.card.data["networks"])
+
+    def classes(self, dataset: Dataset) -> tuple[str, ...]:
+        """Names of the classes by id.
+
+        Raises:
+            DataError: the dataset has no such labels.
+        """
+        found = {"mask": dataset.classes, "boxes": dataset.box_classes}.get(self.needs)
+        if found is None:
+            found = ("salient",) if dataset.layout.has(self.needs) else ()
+        if not found:
+            able = [n for n, c in cards("dataset").items() if self.needs in c.data["layout"]]
+            raise DataError(
+                f"{dataset.name} has no {LABELS[self.needs]}, which {self.name} needs; "
+                f"datasets that have: {', '.join(able)}"
+            )
+        return tuple(found)
+
+    def build(
+        self,
+        network: str | Path,
+        dataset: Dataset,
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "openmmlab",
+    ) -> TaskNetwork:
+        """A network for the classes of a dataset, with random weights or a backbone from a local file.
+
+        Args:
+            network: one of :attr:`networks`, or the path of an OpenMMLab config where the task takes those.
+            dataset: whose classes to predict.
+            channels: 3 (RGB) or 1 (luma).
+            backbone: a local file with the backbone's weights; nothing is ever downloaded.
+            layout: whose names that file uses, see :func:`fusionbench.tasks.network.load_backbone`.
+
+        Raises:
+            FusionbenchError: unknown network, missing extra ``tasks``, no such labels, unusable file.
+        """
+        return self.make(network, self.classes(dataset), channels, backbone, layout, dataset.ignore_index)
+
+    def make(
+        self,
+        network: str | Path,
+        classes: tuple[str, ...],
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "openmmlab",
+        ignore_index: int | None = None,
+    ) -> TaskNetwork:
+        """The same from the names of the classes."""
+        raise NotImplementedError
+
+    def target(self, sample: Sample) -> Target:
+        """The labels of a sample as tensors.
+
+        Raises:
+            DataError: the sample has none.
+        """
+        raise NotImplementedError
+
+    def common(self, trained: tuple[str, ...], dataset: Dataset) -> tuple[tuple[str, ...], Narrow]:
+        """The classes that a trained network and a dataset share, and what brings predictions and targets to them.
+
+        Args:
+            trained: classes of the network.
+            dataset: whose labels to score with.
+
+        Raises:
+            DataError: they do not go together.
+        """
+        have = self.classes(dataset)
+        if trained != have:
+            raise DataError(
+                f"the network tells {len(trained)} classes ({', '.join(trained[:4])}...), {dataset.name} has "
+                f"{len(have)} ({', '.join(have[:4])}...): its {self.name} cannot be scored here"
+            )
+        return have, lambda prediction, target: (prediction, target)
+
+    def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> Scores:
+        """An empty tally for these classes."""
+        raise NotImplementedError
+
+
+def task(name: str) -> Task:
+    """A task by name.
+
+    Raises:
+        PluginError: there is none.
+    """
+    return resolve("task", name)()
+
+
+def task_of(network: str) -> Task:
+    """The task whose card lists a network.
+
+    Raises:
+        FusionbenchError: no card does.
+    """
+    listed = {n: name for name, c in cards("task").items() for n in c.data["networks"]}
+    if network not in listed:
+        raise FusionbenchError(f"no task network {network!r}; {did_you_mean(network, listed)}")
+    return task(listed[network])
