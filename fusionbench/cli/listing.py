@@ -77,7 +77,7 @@ def _describe(entry: Card) -> str:
         if value:
             lines.append(f"{label + ':':<10}{value}")
     for name, option in entry.options.items():
-        lines.append(f"option {name} = {option.get('default')}: {option.get('help', '')}")
+        lines.append(f"option {name} = {option.default}: {option.help}")
     lines += {"metric": _metric, "dataset": _dataset, "method": _method, "task": _task}[entry.kind](entry)
     lines += _training(entry)
     return "\n".join(lines) + "\n"

@@ -154,7 +154,7 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
         key, equals, value = part.partition("=")
         if equals:
             options[key] = _value(entry, key, value)
-            if options[key] == entry.options[key].get("default"):
+            if options[key] == entry.options[key].default:
                 del options[key]
         else:
             names.append(part)
@@ -224,8 +224,7 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
 def _value(entry: Card, key: str, text: str) -> Any:
     if key not in entry.options:
         raise PluginError(f"{entry.name} has no option {key!r}; {did_you_mean(key, entry.options)}")
-    default = entry.options[key].get("default")
-    kind = type(default) if default is not None else str
+    kind = type(entry.options[key].default)
     try:
         return text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
     except ValueError:

@@ -13,9 +13,23 @@ import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from msgspec import ValidationError
 
 from fusionbench.errors import PluginError
+from fusionbench.plugins.records import (
+    DatasetFacts,
+    Facts,
+    Kind,
+    MethodFacts,
+    MetricFacts,
+    Option,
+    TaskFacts,
+    Value,
+    complaint,
+    read_facts,
+)
 from fusionbench.runtime import locations
 
 if sys.version_info >= (3, 11):
@@ -30,51 +44,72 @@ COLOURS = {
     "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
     "joined": "the three RGB channels side by side as one picture, infrared three times",
 }
-REQUIRED = ("kind", "name", "title", "summary", "object", "version")
+
+
+F = TypeVar("F", bound=Facts, covariant=True)
 
 
 @dataclass(frozen=True)
-class Card:
-    """One plugin's metadata.
+class Card(Generic[F]):
+    """One plugin's metadata and where it lies.
 
     Attributes:
-        kind: ``method``, ``metric``, ``dataset`` or ``task``.
-        name: the name users type.
+        facts: everything the file says, as the record of its kind.
         path: the card file.
         module: dotted name of the module that holds the code; outside a package, a name made from the folder.
         source: the ``.py`` file behind it (the package's ``__init__.py`` for a folder plugin).
-        data: everything the file says.
+        data: the file as it was read.
     """
 
-    kind: str
-    name: str
+    facts: F
     path: Path
     module: str
     source: Path
     data: dict[str, Any] = field(repr=False, compare=False)
 
     @property
+    def kind(self) -> Kind:
+        """``method``, ``metric``, ``dataset`` or ``task``."""
+        return self.facts.kind
+
+    @property
+    def name(self) -> str:
+        """The name users type."""
+        return self.facts.name
+
+    @property
     def title(self) -> str:
         """The name as printed in tables."""
-        return self.data["title"]
+        return self.facts.title
 
     @property
     def summary(self) -> str:
         """One line."""
-        return self.data["summary"]
+        return self.facts.summary
 
     @property
-    def options(self) -> dict[str, dict[str, Any]]:
-        """Option name to ``{"default": ..., "help": ...}``."""
-        return self.data.get("options", {})
+    def version(self) -> str:
+        """Changed when numbers may change."""
+        return self.facts.version
 
     @property
-    def defaults(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Option]:
+        """By name."""
+        return self.facts.options
+
+    @property
+    def defaults(self) -> dict[str, Value]:
         """Option name to default value."""
-        return {name: spec.get("default") for name, spec in self.options.items()}
+        return {name: option.default for name, option in self.options.items()}
 
 
-def read(path: Path, package: str | None) -> Card:
+MethodCard = Card[MethodFacts]
+MetricCard = Card[MetricFacts]
+DatasetCard = Card[DatasetFacts]
+TaskCard = Card[TaskFacts]
+
+
+def read(path: Path, package: str | None) -> Card[Facts]:
     """Read one card file.
 
     Args:
@@ -88,22 +123,23 @@ def read(path: Path, package: str | None) -> Card:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"{path}: not a readable TOML card: {error}") from None
-    missing = [key for key in REQUIRED if not isinstance(data.get(key), str) or not data[key]]
-    if missing:
-        raise PluginError(f"{path}: the card lacks {', '.join(missing)} (text)")
-    if data["kind"] not in KINDS:
-        raise PluginError(f"{path}: kind {data['kind']!r} is none of {', '.join(KINDS)}")
+    if data.get("kind") not in KINDS:
+        raise PluginError(f"{path}: kind {data.get('kind')!r} is none of {', '.join(KINDS)}")
+    try:
+        facts = read_facts(data["kind"], data)
+    except ValidationError as error:
+        raise PluginError(f"{path}: {complaint(error)}") from None
     folder = path.parent
     if path.name == "card.toml":
         stem, source = folder.name, folder / "__init__.py"
     else:
-        stem = data.get("module", path.stem)
+        stem = facts.module or path.stem
         source = folder / f"{stem}.py"
     if not source.is_file():
         raise PluginError(f"{path}: no code beside the card: {source} does not exist")
     outer = folder.parent if path.name == "card.toml" else folder
     prefix = package or "fusionbench_plugins_" + hashlib.sha256(str(outer.resolve()).encode()).hexdigest()[:12]
-    return Card(data["kind"], data["name"], path, f"{prefix}.{stem}", source, data)
+    return Card(facts, path, f"{prefix}.{stem}", source, data)
 
 
 def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
@@ -130,8 +166,8 @@ def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
 
 
 @lru_cache(maxsize=1)
-def _all(further: tuple[Path, ...]) -> dict[tuple[str, str], Card]:
-    cards: dict[tuple[str, str], Card] = {}
+def _all(further: tuple[Path, ...]) -> dict[tuple[str, str], Card[Facts]]:
+    cards: dict[tuple[str, str], Card[Facts]] = {}
     for folder, package in folders(further):
         for path in sorted([*folder.glob("*.toml"), *folder.glob("*/card.toml")]):
             if path.name != "profiles.toml":
@@ -144,13 +180,33 @@ def _all(further: tuple[Path, ...]) -> dict[tuple[str, str], Card]:
     return cards
 
 
-def cards(kind: str) -> dict[str, Card]:
+@overload
+def cards(kind: Literal["method"]) -> dict[str, MethodCard]: ...
+@overload
+def cards(kind: Literal["metric"]) -> dict[str, MetricCard]: ...
+@overload
+def cards(kind: Literal["dataset"]) -> dict[str, DatasetCard]: ...
+@overload
+def cards(kind: Literal["task"]) -> dict[str, TaskCard]: ...
+@overload
+def cards(kind: str) -> dict[str, Card[Facts]]: ...
+def cards(kind: str) -> Any:
     """All cards of one kind by name, in alphabetical order."""
     every = _all(locations.current().plugins)
     return {name: card for (k, name), card in sorted(every.items()) if k == kind}
 
 
-def card(kind: str, name: str) -> Card:
+@overload
+def card(kind: Literal["method"], name: str) -> MethodCard: ...
+@overload
+def card(kind: Literal["metric"], name: str) -> MetricCard: ...
+@overload
+def card(kind: Literal["dataset"], name: str) -> DatasetCard: ...
+@overload
+def card(kind: Literal["task"], name: str) -> TaskCard: ...
+@overload
+def card(kind: str, name: str) -> Card[Facts]: ...
+def card(kind: str, name: str) -> Any:
     """The card of one plugin.
 
     Raises:

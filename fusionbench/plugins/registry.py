@@ -10,20 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import PluginError
-from fusionbench.plugins.cards import KINDS, Card, card
+from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.records import Facts
 
-_registries: dict[str, Any] = {}
-
-
-def _registry(kind: str) -> Any:
-    if not _registries:
-        from mmengine.registry import Registry
-
-        _registries.update({k: Registry(f"fusionbench {k}") for k in KINDS})
-    return _registries[kind]
+_objects: dict[tuple[str, str], Any] = {}  # (module, object) to what was imported
 
 
-def _import(entry: Card) -> types.ModuleType:
+def _import(entry: Card[Facts]) -> types.ModuleType:
     """Import the module behind a card; a folder outside any package becomes a package of its own name."""
     package = entry.module.rpartition(".")[0]
     if package.startswith("fusionbench_plugins_") and package not in sys.modules:
@@ -37,7 +30,7 @@ def _import(entry: Card) -> types.ModuleType:
         raise PluginError(f"{entry.source}: importing it failed: {type(error).__name__}: {error}") from error
 
 
-def _folder(entry: Card) -> Path:
+def _folder(entry: Card[Facts]) -> Path:
     return entry.path.parent.parent if entry.path.name == "card.toml" else entry.path.parent
 
 
@@ -52,14 +45,10 @@ def resolve(kind: str, name: str) -> Any:
         PluginError: unknown name, code that cannot be imported, or no such object in it.
     """
     entry = card(kind, name)
-    registry = _registry(kind)
-    # The module is in the key, as another --plugins folder may reuse the name; a dot would mean a scope to mmengine.
-    key = f"{entry.module}:{name}".replace(".", "/")
-    found = registry.module_dict.get(key)
-    if found is None:
-        module = _import(entry)
-        found = getattr(module, entry.data["object"], None)
+    key = (entry.module, entry.facts.object)  # not the name alone: another plugin folder may reuse it
+    if key not in _objects:
+        found = getattr(_import(entry), entry.facts.object, None)
         if found is None:
-            raise PluginError(f"{entry.source}: defines no {entry.data['object']!r}, which {entry.path.name} names")
-        registry.register_module(name=key, module=found, force=True)
-    return registry.get(key)
+            raise PluginError(f"{entry.source}: defines no {entry.facts.object!r}, which {entry.path.name} names")
+        _objects[key] = found
+    return _objects[key]

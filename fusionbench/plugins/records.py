@@ -1,0 +1,371 @@
+"""What the cards of the four kinds say, as typed records; a card file is checked against them when it is read.
+
+The names are the keys of the TOML files. What a key means is said here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal["method", "metric", "dataset", "task"]
+Label = Literal["mask", "boxes", "saliency"]
+Value = bool | int | float | str  # of an option
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all records: unknown keys and values of another type are refused."""
+
+
+class Option(Record, kw_only=True):
+    """One option of a plugin: its default, whose type is the option's, and a line of help."""
+
+    default: Value
+    help: str
+
+
+class Training(Record, kw_only=True):
+    """One recipe of a method, or of all networks of a task.
+
+    Attributes:
+        recipe: ``module:Class``, the module relative to the plugin's package.
+        config: config file beside the card; ``{dataset}`` in it becomes the dataset's name.
+        datasets: names for which there are recipes.
+        stage: name of the stage where training has several, else "".
+        together: whether several datasets are trained on in one run.
+    """
+
+    recipe: str
+    config: str = ""
+    datasets: tuple[str, ...]
+    stage: str = ""
+    together: bool = False
+
+
+class Facts(Record, kw_only=True):
+    """What every card says.
+
+    Attributes:
+        kind: which of the four.
+        name: what users type.
+        title: as printed in tables.
+        summary: one line.
+        object: the class or function in the module beside the card.
+        version: changed when numbers may change.
+        module: of a card in a file, the module's name where it is not the file's.
+        options: by name.
+        extra: the extra of the distribution that the plugin needs, or "".
+        differs: where it differs from the publication, in sentences.
+        ours: what is our own where the publication leaves it open, a line each.
+    """
+
+    kind: Kind
+    name: str
+    title: str
+    summary: str
+    object: str
+    version: str
+    module: str = ""
+    paper: str = ""
+    venue: str = ""
+    year: int | None = None
+    urls: tuple[str, ...] = ()
+    licence: str = ""
+    options: dict[str, Option] = {}
+    extra: str = ""
+    differs: str = ""
+    ours: tuple[str, ...] = ()
+    training: tuple[Training, ...] = ()
+
+
+class OutputFacts(Record, kw_only=True):
+    """The released output rule of a method, see :class:`fusionbench.pixels.output_rule.OutputRule`."""
+
+    stretch: Literal["none", "luma", "rgb", "luma+rgb"] = "none"
+    quantise: Literal["round", "truncate"] = "round"
+    chroma: Literal["none", "opencv", "seafusion", "jpeg"] = "opencv"
+
+
+class WeightFacts(Record, kw_only=True):
+    """A checkpoint that a card lists.
+
+    Attributes:
+        name: short name used in entry ids.
+        sha256: of the file.
+        trained_on: what it was trained on.
+        file: the file as its authors released it.
+        url: where to get it.
+        packaged: the file beside the card, for weights that come with the plugin.
+    """
+
+    name: str
+    sha256: str
+    trained_on: str
+    file: str = ""
+    url: str = ""
+    packaged: str = ""
+
+
+class MethodFacts(Facts, kw_only=True):
+    """The card of a method.
+
+    Attributes:
+        output: the released output rule; None stands for the default one.
+        weights: checkpoints that the card knows.
+        requires_weights: whether it runs only with a checkpoint.
+        several_rows: whether one checkpoint makes several rows, see ``Method.rows``.
+        parameters: their number.
+        views: a view's name and the maps it shows, see ``Method.views``.
+        role: ``source`` for a source image itself: shown in every table, ranked in none.
+        precomputed: whether it reads pictures that another program made.
+        label_option: the option whose value names the entry.
+        path_options: options that are folders of this machine, left out of ids and provenance.
+    """
+
+    output: OutputFacts | None = None
+    weights: tuple[WeightFacts, ...] = ()
+    requires_weights: bool = False
+    several_rows: bool = False
+    parameters: int | None = None
+    views: dict[str, tuple[str, ...]] = {}
+    role: Literal["", "source"] = ""
+    precomputed: bool = False
+    label_option: str = ""
+    path_options: tuple[str, ...] = ()
+
+
+class Oracle(Record, kw_only=True):
+    """Whose value a variant reproduces, and how closely.
+
+    Attributes:
+        file: which reference sheet holds the value.
+        metric: its name there.
+        implementation: of whom; "" for a published sheet.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        joined: whether the channels stand side by side as one image there.
+    """
+
+    file: str
+    metric: str
+    implementation: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    joined: bool = False
+
+
+class Variant(Record, kw_only=True):
+    """One variant of a metric.
+
+    Attributes:
+        options: keyword arguments of the function.
+        formula: what is computed.
+        used_by: programs whose numbers it is.
+        note: a remark.
+        input: what the levels are brought to first.
+        range: where it differs from the metric's.
+        oracles: what it is tested against.
+    """
+
+    options: dict[str, Value] = {}
+    formula: str = ""
+    used_by: tuple[str, ...] = ()
+    note: str = ""
+    input: str = "grey levels 0..255"
+    range: tuple[float, float] | None = None
+    oracles: tuple[Oracle, ...] = ()
+
+
+class Fault(Record, kw_only=True):
+    """A fault of another program: where it shows in the reference values, and against which variant."""
+
+    implementation: str
+    what: str
+    file: str = "values"
+    metric: str = ""
+    against: str = ""
+
+
+class MetricFacts(Facts, kw_only=True):
+    """The card of a metric.
+
+    Attributes:
+        direction: whether a larger (``up``) or a smaller value is better.
+        range: of all values.
+        default: the variant that is meant where none is named.
+        variants: by name.
+        digits: decimals in tables.
+        min_size: smallest side of an image in pixels.
+        undefined: why a value can be missing, in one clause.
+        profiles: a profile's name and the variant or variants it uses.
+        faults: of other programs.
+    """
+
+    direction: Literal["up", "down"]
+    range: tuple[float, float]
+    default: str
+    variants: dict[str, Variant]
+    digits: int = 4
+    min_size: int = 1
+    undefined: str = "the definition gives no value there"
+    profiles: dict[str, str | tuple[str, ...]] = {}
+    faults: tuple[Fault, ...] = ()
+
+    def range_of(self, variant: str) -> tuple[float, float]:
+        """The range of a variant."""
+        return self.variants[variant].range or self.range
+
+
+class SplitFacts(Record, kw_only=True):
+    """A split that a card declares.
+
+    Attributes:
+        name: what users type.
+        folder: the split folder its files lie in, where it is not called as the split.
+        file: its list, below ``splits`` beside the card.
+        count: how many pairs it should have.
+        content_sha256: over all its pairs.
+        source: who says so.
+    """
+
+    name: str
+    folder: str = ""
+    file: str = ""
+    count: int | None = None
+    content_sha256: str = ""
+    source: str = ""
+
+
+class ClassFacts(Record, kw_only=True):
+    """Class names by id: of masks (with the colour of each), and of boxes (with other spellings of a name)."""
+
+    segmentation: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    boxes: tuple[str, ...] = ()
+    box_aliases: dict[str, str] = {}
+
+
+class TaskSplits(Record, kw_only=True):
+    """The splits that a task is trained and tested on, where they are not the usual ones."""
+
+    train: str = ""
+    test: str = ""
+
+
+class ProtocolFacts(Record, kw_only=True):
+    """A protocol of a dataset, see :class:`fusionbench.evaluation.protocol.Protocol`."""
+
+    version: int
+    split: str
+    colour: str
+    output: str
+    profile: str
+    metrics: tuple[str, ...]
+
+
+class DownloadFacts(Record, kw_only=True):
+    """A plain address of an archive, with its hash where it has a stable one."""
+
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+class SceneFacts(Record, kw_only=True):
+    """How generated scenes are written in a layout: the generator's preset, and its classes to the layout's."""
+
+    preset: str
+    masks: dict[str, str] = {}
+    boxes: dict[str, str] = {}
+    saliency: bool = False
+
+
+class DatasetFacts(Facts, kw_only=True):
+    """The card of a dataset.
+
+    Attributes:
+        folders: names of its own folder under a data root, the official one first.
+        layout: role (ir, vis, mask, boxes, saliency) to a folder template or several, the official one first.
+        split_folders: a split's folder and the names it goes by, the official one first.
+        splits: declared ones.
+        skip: stems that are no samples.
+        box_format: of annotation files.
+        ignore_index: mask id that is not scored.
+        classes: names by id.
+        tasks: label to the splits of its task.
+        conditions: last letter of an id to ``day`` or ``night``.
+        protocols: by name; the first is the default.
+        get: how to get it, as text.
+        tree: the folders to build, as text.
+        download: where a plain address exists.
+        scenes: how generated scenes are written in this layout.
+        generic: whether any folder will do, named by the user.
+    """
+
+    layout: dict[str, str | tuple[str, ...]]
+    protocols: dict[str, ProtocolFacts]
+    folders: tuple[str, ...] = ()
+    split_folders: dict[str, str | tuple[str, ...]] = {}
+    splits: tuple[SplitFacts, ...] = ()
+    skip: tuple[str, ...] = ()
+    box_format: Literal["yolo", "voc"] = "yolo"
+    ignore_index: int | None = None
+    classes: ClassFacts = ClassFacts()
+    tasks: dict[str, TaskSplits] = {}
+    conditions: dict[str, str] = {}
+    get: str = ""
+    tree: str = ""
+    download: DownloadFacts | None = None
+    scenes: SceneFacts | None = None
+    generic: bool = False
+
+
+class TaskFacts(Facts, kw_only=True):
+    """The card of a downstream task.
+
+    Attributes:
+        networks: that go by name, the default one first.
+        needs: the label it is scored against.
+        columns: (score, title) of what stands in tables; the first chooses and ranks.
+    """
+
+    networks: tuple[str, ...]
+    needs: Label
+    columns: tuple[tuple[str, str], ...]
+
+
+class ProfileFacts(Record, kw_only=True):
+    """One metric profile of a ``profiles.toml``: an evaluator whose tables are in print."""
+
+    title: str = ""
+    colour: str = "grey"
+    source: str = ""
+    note: str = ""
+
+
+FACTS: dict[str, type[Facts]] = {
+    "method": MethodFacts,
+    "metric": MetricFacts,
+    "dataset": DatasetFacts,
+    "task": TaskFacts,
+}
+
+
+def complaint(error: msgspec.ValidationError) -> str:
+    """What is wrong with a file and under which key, in the words of TOML."""
+    text, _, where = str(error).partition(" - at `")
+    key = where.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
+    words = {"Object": "the card" if not key else "the table", "`int`": "a whole number", "`str`": "text"}
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return f"{key}: {text}" if key else text
+
+
+def read_facts(kind: str, data: dict[str, Any]) -> Facts:
+    """A card's data as its record.
+
+    Raises:
+        msgspec.ValidationError: a key that is missing, unknown, or of another type.
+    """
+    return msgspec.convert(data, FACTS[kind])
