@@ -16,7 +16,6 @@ from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.plan import Request, check_rule, make_plan
 from fusionbench.evaluation.runner import Outcome, run
 from fusionbench.pixels.images import grey
-from fusionbench.pixels.output_rule import RULES, OutputRule
 from fusionbench.report.formats import markdown, plain
 from fusionbench.report.tables import Table, build
 from fusionbench.results.store import Store
@@ -131,16 +130,14 @@ def fuse(
     ir, vis = np.asarray(ir), np.asarray(vis)
     if ir.shape[:2] != vis.shape[:2]:
         raise FusionbenchError(f"ir is {ir.shape[:2]} but vis is {vis.shape[:2]}; pairs must be aligned")
-    found, missing = entries(method, output_rule)
-    if not found:
+    rows, missing = entries(method, output_rule)
+    if not rows:
         raise FusionbenchError("; ".join(map(str, missing)))
-    found = [single(method, found)]
-    entry = found[0]
-    rule = OutputRule(**entry.card.data.get("output", {})) if output_rule == "released" else RULES[output_rule]
+    entry = single(method, rows)
     a, b = (np.ascontiguousarray(x[None] if x.ndim == 2 else x.transpose(2, 0, 1)) for x in (ir, vis))
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
     try:
-        picture = fuse_pair(entry.build(device), rule, grey(a), b, device)
+        picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
     except ValueError as error:
         raise FusionbenchError(f"{entry.id}: {error}") from error
     return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class FusionbenchError(Exception):
     """Something the user can mend. The command line prints its text and no traceback, and exits with 2."""
@@ -17,3 +20,10 @@ class PluginError(FusionbenchError):
 
 class WeightsError(FusionbenchError):
     """A checkpoint is missing, damaged, or not what its card says."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The nearest known names, or all of them when nothing is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(names)}"

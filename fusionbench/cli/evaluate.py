@@ -236,7 +236,7 @@ def report(plan: Any, outcome: Any, tables: list[Any], problems: list[str], writ
     for line in problems:
         click.echo(f"error: {line}", err=True)
     click.echo(
-        f"{outcome.fused} images fused, {outcome.kept} kept, {outcome.scored} values computed "
+        f"{outcome.fused} images fused, {outcome.cached} kept, {outcome.scored} values computed "
         f"in {outcome.seconds:.1f} s; "
         f"tables in {os.path.commonpath([str(w.parent) for w in written]) if written else '-'}",
         err=True,

@@ -34,7 +34,6 @@ def fuse_command(
     from fusionbench.errors import FusionbenchError
     from fusionbench.evaluation.entries import entries, single
     from fusionbench.evaluation.plan import check_rule
-    from fusionbench.pixels.output_rule import RULES, OutputRule
     from fusionbench.runtime.allocator import keep_memory
     from fusionbench.runtime.device import check_device
 
@@ -48,7 +47,7 @@ def fuse_command(
         raise FusionbenchError("; ".join(map(str, missing)))
     found = [single(method, found)]
     entry = found[0]
-    rule = OutputRule(**entry.card.data.get("output", {})) if output_rule == "released" else RULES[output_rule]
+    rule = entry.output_rule()
     if grey:
         rule = dataclasses.replace(rule, chroma="none")
     built = entry.build(device)
@@ -120,6 +119,7 @@ def fuse_files(method: Any, rule: Any, ir: Path, vis: Path, target: Path, device
     from fusionbench.errors import DataError
     from fusionbench.evaluation.fusing import fuse_pair
     from fusionbench.pixels.images import grey, read_image, write_image
+    from fusionbench.plugins.method import Context
     from fusionbench.results.store import storage_error
 
     a, b = grey(read_image(ir)), read_image(vis)
@@ -128,7 +128,7 @@ def fuse_files(method: Any, rule: Any, ir: Path, vis: Path, target: Path, device
         raise DataError(
             f"{ir} is {a.shape[-1]}x{a.shape[-2]} but {vis} is {b.shape[-1]}x{b.shape[-2]}; pairs must be aligned"
         )
-    picture = fuse_pair(method, rule, a, b, device, vis.stem)
+    picture = fuse_pair(method, rule, a, b, device, Context([vis.stem]))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_image(target, picture)

@@ -23,7 +23,7 @@ def list_command(what: str | None, json_: bool) -> None:
     found: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
-            rows = {n: p.get("title", "") for n, p in profiles().items()}
+            rows = {n: p.title for n, p in profiles().items()}
         elif name == "protocols":
             rows = {
                 f"{p}@v{facts['version']}": f"{c.title}, split {facts['split']}, {len(facts['metrics'])} metrics"

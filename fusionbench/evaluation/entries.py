@@ -8,15 +8,22 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fusionbench.errors import FusionbenchError, PluginError
+import msgspec
+
+from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
 from fusionbench.evaluation.keys import PIXELS, harness_hash
-from fusionbench.plugins import weights as weightfiles
-from fusionbench.plugins.cards import Card, card, cards, did_you_mean
+from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.plugins.records import OutputFacts, Value
 from fusionbench.plugins.registry import resolve
-from fusionbench.plugins.weights import Weights
+from fusionbench.plugins.weights import Weights, hint, installed, verify
+from fusionbench.results.records import EntryInfo, WeightsInfo
+
+if TYPE_CHECKING:
+    from fusionbench.pixels.output_rule import OutputRule
+    from fusionbench.plugins.method import Method
 
 RELEASED = "released"
 
@@ -44,31 +51,31 @@ class Entry:
         rule: ``released`` (the card's own output rule) or the name of a common rule.
     """
 
-    card: Card
-    options: dict[str, Any] = field(default_factory=dict)
+    card: MethodCard
+    options: dict[str, Value] = field(default_factory=dict)
     weights: Weights | None = None
     rule: str = RELEASED
 
     @cached_property
     def id(self) -> str:
         """Readable id, e.g. ``gff``, ``refusion[ivif]``, ``laplacian[levels=3]``, ``images[SeAFusion]``."""
-        label = self.card.data.get("label_option")
+        facts = self.card.facts
         inside = [self.weights.name] if self.weights else []
-        if label in self.options:
-            inside.append(str(self.options[label]))
-        hidden = {label, *self.card.data.get("path_options", [])}
+        if facts.label_option in self.options:
+            inside.append(str(self.options[facts.label_option]))
+        hidden = {facts.label_option, *facts.path_options}
         inside += [f"{k}={v}" for k, v in sorted(self.options.items()) if k not in hidden]
         return self.card.name + (f"[{','.join(inside)}]" if inside else "")
 
     @property
     def source_only(self) -> bool:
         """Whether the row is one of the sources: shown in every table, ranked in none."""
-        return self.card.data.get("role") == "source"
+        return self.card.facts.role == "source"
 
     @property
     def precomputed(self) -> bool:
         """Whether another program made the images."""
-        return bool(self.card.data.get("precomputed"))
+        return self.card.facts.precomputed
 
     @cached_property
     def key(self) -> str:
@@ -76,14 +83,25 @@ class Entry:
         facts = {
             "method": self.card.name,
             "code": code_hash(self.card),
-            "version": self.card.data["version"],
+            "version": self.card.version,
             "harness": harness_hash(PIXELS),
             "options": self.options,
             "weights": self.weights.sha256 if self.weights else None,
             "rule": self.rule,
-            "output": self.card.data.get("output") if self.rule == RELEASED else None,
+            "output": self._own_output if self.rule == RELEASED else None,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _own_output(self) -> dict[str, str]:
+        return msgspec.structs.asdict(self.card.facts.output or OutputFacts())
+
+    def output_rule(self) -> OutputRule:
+        """How what the method returns becomes a picture. Finished pictures stay as they are under every rule."""
+        from fusionbench.pixels.output_rule import RULES, OutputRule
+
+        released = self.rule == RELEASED or self.precomputed
+        return OutputRule(**self._own_output) if released else RULES[self.rule]
 
     @property
     def folder(self) -> str:
@@ -91,40 +109,34 @@ class Entry:
         rule = "" if self.rule == RELEASED else f".{self.rule}"
         return re.sub(r"[^A-Za-z0-9._=+-]+", "_", self.id).strip("_") + f"{rule}-{self.key[:8]}"
 
-    def info(self) -> dict[str, Any]:
-        """Facts for provenance and tables."""
-        return {
-            "id": self.id,
-            "method": self.card.name,
-            "title": self.card.title,
-            "version": self.card.data["version"],
-            "code": code_hash(self.card),
-            "options": {
-                k: v
-                for k, v in {**self.card.defaults, **self.options}.items()
-                if k not in self.card.data.get("path_options", [])
-            },
-            "weights": None
-            if self.weights is None
-            else {
-                "name": self.weights.name,
-                "sha256": self.weights.sha256,
-                "trained_on": self.weights.trained_on,
-                "listed": self.weights.listed,
-            },
-            "output_rule": self.rule,
-            "output": self.card.data.get("output"),
-            "source_only": self.source_only,
-        }
+    def info(self) -> EntryInfo:
+        """What provenance and tables tell of it."""
+        options = {**self.card.defaults, **self.options}
+        weights = None
+        if self.weights:
+            w = self.weights
+            weights = WeightsInfo(name=w.name, sha256=w.sha256, trained_on=w.trained_on, listed=w.listed)
+        return EntryInfo(
+            id=self.id,
+            method=self.card.name,
+            title=self.card.title,
+            version=self.card.version,
+            code=code_hash(self.card),
+            options={k: v for k, v in options.items() if k not in self.card.facts.path_options},
+            weights=weights,
+            output_rule=self.rule,
+            output=self._own_output if self.card.facts.output else None,
+            source_only=self.source_only,
+        )
 
-    def build(self, device: str) -> Any:
+    def build(self, device: str) -> Method:
         """Instantiate the method, load its weights, move it to `device`.
 
         Raises:
             PluginError: when the plugin fails to start.
             WeightsError: when the checkpoint is damaged.
         """
-        path = weightfiles.verify(self.weights) if self.weights else None
+        path = verify(self.weights) if self.weights else None
         try:
             method = resolve("method", self.card.name)(**self.options)
             method.load(path)
@@ -149,59 +161,62 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     if not match:
         raise PluginError(f"method {spec!r} is not of the form name or name[weights,option=value]")
     entry = card("method", match["name"])
-    names, options = [], {}
-    for part in filter(None, (p.strip() for p in (match["inside"] or "").split(","))):
-        key, equals, value = part.partition("=")
-        if equals:
-            options[key] = _value(entry, key, value)
-            if options[key] == entry.options[key].default:
-                del options[key]
-        else:
-            names.append(part)
-    have = weightfiles.installed(entry.name)
-    if not entry.data.get("requires_weights"):
+    names, options = _inside(entry, match["inside"] or "")
+    if not entry.facts.requires_weights:
         if names:
             raise PluginError(
                 f"{entry.name} takes no weights, so {names[0]!r} in {spec!r} means nothing; "
                 "options are written name=value"
             )
         return [Entry(entry, options, None, rule)], []
-    if names:
-        chosen = [w for w in have if w.name in names]
-        if missing := [n for n in names if n not in {w.name for w in chosen}]:
-            raise PluginError(f"{entry.name} has no weights {missing[0]!r} here; {weightfiles.hint(entry)}")
-    else:
-        chosen = have
+    chosen = [w for w in installed(entry.name) if not names or w.name in names]
+    if missing := [n for n in names if n not in {w.name for w in chosen}]:
+        raise PluginError(f"{entry.name} has no weights {missing[0]!r} here; {hint(entry)}")
     if not chosen:
-        return [], [Skip(entry.name, "no weights at hand", weightfiles.hint(entry))]
-    if entry.data.get("several_rows") and not options:
+        return [], [Skip(entry.name, "no weights at hand", hint(entry))]
+    if entry.facts.several_rows and not options:
         rows = resolve("method", entry.name).rows
         return [Entry(entry, more, w, rule) for w in chosen for more in rows(w.path)], []
     return [Entry(entry, options, w, rule) for w in chosen], []
 
 
-def single(spec: str, found: list[Entry]) -> Entry:
+def _inside(entry: MethodCard, text: str) -> tuple[list[str], dict[str, Value]]:
+    """Names of weights, and options that differ from the defaults, from what stands between the brackets."""
+    names: list[str] = []
+    options: dict[str, Value] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            names.append(part)
+        elif (converted := _value(entry, key, value)) != entry.options[key].default:
+            options[key] = converted
+        else:
+            options.pop(key, None)
+    return names, options
+
+
+def single(spec: str, rows: list[Entry]) -> Entry:
     """The one entry that is meant; of several rows of one checkpoint the plain one.
 
     Raises:
         FusionbenchError: several weights.
     """
-    if len({e.weights.name for e in found if e.weights}) > 1:
-        raise FusionbenchError(f"{spec} has several weights here: choose one of {', '.join(e.id for e in found)}")
-    return min(found, key=lambda e: len(e.options))
+    if len({e.weights.name for e in rows if e.weights}) > 1:
+        raise FusionbenchError(f"{spec} has several weights here: choose one of {', '.join(e.id for e in rows)}")
+    return min(rows, key=lambda e: len(e.options))
 
 
 def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     """Every entry that can run as it is, and what is left out."""
-    found: list[Entry] = []
+    every: list[Entry] = []
     skipped: list[Skip] = []
     for name, entry in cards("method").items():
-        if entry.data.get("precomputed"):
-            continue  # needs a folder, named by --images
-        got, missing = entries(name, rule)
-        found += got
+        if entry.facts.precomputed:
+            continue  # needs a folder, named by images=
+        rows, missing = entries(name, rule)
+        every += rows
         skipped += missing
-    return found, skipped
+    return every, skipped
 
 
 def from_folder(spec: str, rule: str = RELEASED) -> Entry:
@@ -212,16 +227,16 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
     """
     name, equals, text = spec.partition("=")
     if not equals or not name:
-        raise FusionbenchError(f"--images {spec}: write NAME=DIR")
+        raise FusionbenchError(f"images={spec}: write NAME=DIR")
     if not Path(text).is_dir():
-        raise FusionbenchError(f"--images {spec}: no such folder {text}")
+        raise FusionbenchError(f"images={spec}: no such folder {text}")
     for entry in cards("method").values():
-        if entry.data.get("precomputed"):
+        if entry.facts.precomputed:
             return Entry(entry, {"name": name, "dir": str(Path(text).resolve())}, None, rule)
     raise PluginError("no plugin reads folders of images")
 
 
-def _value(entry: Card, key: str, text: str) -> Any:
+def _value(entry: MethodCard, key: str, text: str) -> Value:
     if key not in entry.options:
         raise PluginError(f"{entry.name} has no option {key!r}; {did_you_mean(key, entry.options)}")
     kind = type(entry.options[key].default)
@@ -237,8 +252,8 @@ def one_entry(spec: str) -> Entry:
     Raises:
         FusionbenchError: none, or several.
     """
-    found, skipped = entries(spec)
-    if len(found) != 1:
-        why = str(skipped[0]) if skipped else f"{spec} means {len(found)} entries"
+    rows, skipped = entries(spec)
+    if len(rows) != 1:
+        why = str(skipped[0]) if skipped else f"{spec} means {len(rows)} entries"
         raise FusionbenchError(f"{why}; name one entry, such as visible or refusion[ivif]")
-    return found[0]
+    return rows[0]

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
-from fusionbench.evaluation.runner import Progress, fuse_only
-from fusionbench.plugins.registry import resolve
+from fusionbench.evaluation.runner import FailedImage, Progress, fuse_only
+from fusionbench.results.records import SOURCE_NAME
 from fusionbench.results.store import Store
+from fusionbench.tasks.task import Task, task
 from fusionbench.training.request import TrainRequest
 
 
@@ -43,7 +43,7 @@ def labelled(source: Source, split: str, label: str) -> Source:
 
 
 def fused_pictures(
-    plan: Plan, entries: Iterable[Entry], store: Store, source: Source, task: Any, progress: Progress
+    plan: Plan, entries: Iterable[Entry], store: Store, source: Source, task: Task, progress: Progress
 ) -> tuple[dict[str, Pictures], dict[str, str]]:
     """Fuse what is missing.
 
@@ -53,12 +53,12 @@ def fused_pictures(
     Raises:
         BrokenPair: a pair that cannot be read.
     """
-    every = list({e.key: e for e in entries}.values())
-    pairs, outcome = fuse_only(replace(plan, entries=tuple(every), sources=(source,)), store, progress)
+    every = tuple({e.key: e for e in entries}.values())
+    pairs, outcome = fuse_only(replace(plan, entries=every, sources=(source,)), store, progress)
     for ident in source.ids:  # scores over fewer pairs would be of another test
-        why = outcome.failures.get(("source", source.label, ident))
-        if why or ident not in pairs:
-            reason = why or "its files are not all there"
+        reason = outcome.failures.get(FailedImage(SOURCE_NAME, source.label, ident))
+        if reason or ident not in pairs:
+            reason = reason or "its files are not all there"
             raise BrokenPair(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
     labels = hashlib.sha256()
     for ident in source.ids:
@@ -66,18 +66,16 @@ def fused_pictures(
     complete: dict[str, Pictures] = {}
     missing: dict[str, str] = {}
     for entry in every:
+        failed = {f.image: why for f, why in outcome.failures.items() if f.entry == entry.id}
         fused = store.fused(entry.key)
-        have = {
-            i: fused[h] for i, h in pairs.items() if h in fused and (entry.id, source.label, i) not in outcome.failures
-        }
+        have = {i: fused[pair] for i, pair in pairs.items() if pair in fused and i not in failed}
         if len(have) == len(source.ids):
             text = "".join(f"{i} {image}\n" for i, (image, _) in sorted(have.items())) + labels.hexdigest()
             files = {i: _file(store, path) for i, (_, path) in have.items()}
             complete[entry.key] = Pictures(files, hashlib.sha256(text.encode()).hexdigest())
         else:
             ident = next(i for i in source.ids if i not in have)
-            reason = outcome.failures.get((entry.id, source.label, ident), "no picture")
-            missing[entry.id] = f"{source.split} pair {ident}: {reason}"
+            missing[entry.id] = f"{source.split} pair {ident}: {failed.get(ident, 'no picture')}"
     return complete, missing
 
 
@@ -99,14 +97,14 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     """
     assert request.entry is not None
     (dataset,) = request.opened.values()
-    task = resolve("task", request.training.card.name)()
-    split = request.config.split or dataset.task_splits(task.needs)[0]
+    trained = task(request.training.card.name)
+    split = request.config.split or dataset.task_splits(trained.needs)[0]
     spec = f"{dataset.name}={dataset.root}"
     plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
     entry = one_entry(request.entry)
     with Store(folder) as store:
-        source = labelled(plan.sources[0], plan.sources[0].split, task.needs)
-        pictures, missing = fused_pictures(plan, [entry], store, source, task, lambda *_: None)
+        source = labelled(plan.sources[0], plan.sources[0].split, trained.needs)
+        pictures, missing = fused_pictures(plan, [entry], store, source, trained, lambda *_: None)
     for name, reason in missing.items():
         raise FusionbenchError(f"{name} has not every picture of {dataset.name} {split}: {reason}")
     note(f"training on {len(pictures[entry.key].files)} pictures of {entry.id}")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from fusionbench.data import Dataset, open_spec
+from fusionbench.data.dataset import ORIGIN
 from fusionbench.data.opening import data_root
 from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.entries import Entry, Skip, entries, from_folder, runnable
+from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, runnable
 from fusionbench.evaluation.protocol import (
     Metric,
     Protocol,
@@ -23,6 +26,8 @@ from fusionbench.evaluation.protocol import (
     variants_of,
 )
 from fusionbench.plugins.cards import cards
+from fusionbench.results.records import Board, Origin, PlanInfo, PlannedBoard
+from fusionbench.runtime.decoding import decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ class Source:
         label: name in tables; a generated tree says so here.
         ids: the image ids to score, in order.
         expected: number of images in the whole split, or None where nobody states it.
-        origin: where a generated tree comes from, else empty.
+        origin: where a generated tree comes from; empty for real images.
     """
 
     dataset: Dataset
@@ -62,7 +67,7 @@ class Source:
     ids: tuple[str, ...]
     expected: int | None
     metrics: tuple[Metric, ...]
-    origin: dict[str, Any] = field(default_factory=dict)
+    origin: Origin
 
     @property
     def token(self) -> str:
@@ -79,23 +84,27 @@ class Source:
         """Whether images of the split are not scored."""
         return self.expected is not None and len(self.ids) < self.expected
 
-    def info(self) -> dict[str, Any]:
-        """Facts for provenance and tables."""
+    def board(self) -> Board:
+        """What provenance and tables tell of it."""
         split, title = self.dataset.split(self.split), self.dataset.card.title
-        return {
-            "dataset": self.label,
-            "title": f"Scenes in the layout of {title}" if self.origin else title,
-            "split": self.split,
-            "split_sha256": split.sha256,
-            "split_source": split.source,
-            "expected": self.expected,
-            "protocol": self.protocol.token,
-            "own_metrics": [m.id for m in self.protocol.own()],
-            "colour": self.protocol.colour,
-            "output": self.protocol.output,
-            "metrics": [m.id for m in self.metrics],
-            "origin": self.origin,
-        }
+        return Board(
+            dataset=self.label,
+            title=f"Scenes in the layout of {title}" if self.origin.generator else title,
+            split=self.split,
+            split_sha256=split.sha256,
+            split_source=split.source,
+            expected=self.expected,
+            protocol=self.protocol.token,
+            own_metrics=tuple(m.id for m in self.protocol.own()),
+            colour=self.protocol.colour,
+            output=self.protocol.output,
+            metrics=tuple(m.id for m in self.metrics),
+            origin=self.origin,
+        )
+
+    def info(self) -> dict[str, object]:
+        """The board as plain data."""
+        return self.board().plain()
 
 
 @dataclass(frozen=True)
@@ -113,15 +122,19 @@ class Plan:
         """Number of fused images the plan covers."""
         return len(self.entries) * sum(len(s.ids) for s in self.sources)
 
-    def info(self) -> dict[str, Any]:
+    def summary(self) -> PlanInfo:
+        """What provenance tells of it."""
+        return PlanInfo(
+            entries=tuple(e.info() for e in self.entries),
+            sources=tuple(PlannedBoard(**msgspec.structs.asdict(s.board()), images=len(s.ids)) for s in self.sources),
+            skipped=tuple(str(s) for s in self.skipped),
+            device=self.device,
+            jobs=self.jobs,
+        )
+
+    def info(self) -> dict[str, object]:
         """The plan as plain data."""
-        return {
-            "entries": [e.info() for e in self.entries],
-            "sources": [{**s.info(), "images": len(s.ids)} for s in self.sources],
-            "skipped": [str(s) for s in self.skipped],
-            "device": self.device,
-            "jobs": self.jobs,
-        }
+        return self.summary().plain()
 
 
 def make_plan(request: Request) -> Plan:
@@ -130,53 +143,57 @@ def make_plan(request: Request) -> Plan:
     Raises:
         FusionbenchError: for anything asked that does not exist, or when nothing is left to run.
     """
-    skipped: list[Skip] = []
-    chosen: list[Entry] = []
-    rule = request.output_rule or "released"
+    rule = request.output_rule or RELEASED
     check_rule(rule)
-    if request.all_ or not (request.methods or request.images):
-        chosen, skipped = runnable(rule)
-    for spec in request.methods:
-        got, missing = entries(spec, rule)
-        chosen += got
-        skipped += missing
-    chosen += [from_folder(spec, rule) for spec in request.images]
-    chosen = sorted({e.key: e for e in chosen}.values(), key=lambda e: (not e.source_only, e.id))
-    if twice := [e.id for i, e in enumerate(chosen) if e.id in {o.id for o in chosen[:i]}]:
-        raise FusionbenchError(f"{twice[0]}: two entries would have this id; give them different names")
-
+    chosen, skipped = _entries(request, rule)
     sources: list[Source] = []
     for spec in dict.fromkeys(request.datasets) or tuple(cards("dataset")):
-        found = _source(spec, request, explicit=bool(request.datasets))
-        if isinstance(found, Skip):
-            skipped.append(found)
-        else:
-            sources.append(found)
-    for i, source in enumerate(sources):
-        if source.label in {o.label for o in sources[:i]}:
+        source = _source(spec, request, explicit=bool(request.datasets))
+        if isinstance(source, Skip):
+            skipped.append(source)
+            continue
+        if source.label in {other.label for other in sources}:
             raise FusionbenchError(
-                f"{source.dataset.root}: a second dataset called {source.label}; score it into another --out"
+                f"{source.dataset.root}: a second dataset called {source.label}; score it into another out="
             )
+        sources.append(source)
     if not sources:
         raise FusionbenchError(
-            f"no images under {data_root(request.data_root)}: name a data folder with --data-root or FUSIONBENCH_DATA "
+            f"no images under {data_root(request.data_root)}: name a data folder with data_root= or FUSIONBENCH_DATA "
             "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
             " --like msrs --out data/MSRS"
         )
     if not chosen:
-        raise FusionbenchError(
-            "nothing to run: " + "; ".join(str(s) for s in skipped if s.fix) if skipped else "nothing to run"
-        )
+        reasons = "; ".join(str(s) for s in skipped if s.fix)
+        raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
     jobs = request.jobs or os.cpu_count() or 1
     return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, 1 if request.device != "cpu" else jobs)
+
+
+def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
+    """The entries in the order of tables, and what is left out."""
+    every: list[Entry] = []
+    skipped: list[Skip] = []
+    if request.all_ or not (request.methods or request.images):
+        every, skipped = runnable(rule)
+    for spec in request.methods:
+        rows, missing = entries(spec, rule)
+        every += rows
+        skipped += missing
+    every += [from_folder(spec, rule) for spec in request.images]
+    chosen = sorted({e.key: e for e in every}.values(), key=lambda e: (not e.source_only, e.id))
+    for entry, following in pairwise(chosen):
+        if entry.id == following.id:
+            raise FusionbenchError(f"{entry.id}: two entries would have this id; give them different names")
+    return chosen, skipped
 
 
 def check_rule(rule: str) -> None:
     """Raise for an output rule that does not exist."""
     from fusionbench.pixels.output_rule import RULES
 
-    if rule != "released" and rule not in RULES:
-        raise FusionbenchError(f"no output rule {rule!r}; there are: released, {', '.join(RULES)}")
+    if rule != RELEASED and rule not in RULES:
+        raise FusionbenchError(f"no output rule {rule!r}; there are: {RELEASED}, {', '.join(RULES)}")
 
 
 def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
@@ -207,10 +224,11 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     expected = len(split.ids) if split.ids is not None else split.count
     if request.limit and request.limit < len(ids):
         expected, ids = expected or len(ids), ids[: request.limit]
-    if origin := dataset.origin:
-        rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
-        expected = origin.get("counts", {}).get(rules.split, len(ids))
-    label = f"{origin['generator']}-{name}" if origin else name
-    if dataset.card.data.get("generic"):
+    label, origin = name, decode(Origin, dataset.origin, dataset.root / ORIGIN)
+    if origin.generator:
+        label = f"{origin.generator}-{name}"
+        rules = replace(rules, name=f"{origin.generator}-{rules.name}")
+        expected = origin.counts.get(rules.split, len(ids))
+    if dataset.card.facts.generic:
         label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
     return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

@@ -10,21 +10,45 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
+
+import torch
 
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.evaluation.entries import RELEASED, Entry, Skip
+from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.plan import Plan, Source
-from fusionbench.evaluation.scoring import Scorer, digest, reason_of
+from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, digest, reason_of
+from fusionbench.pixels.images import write_image
+from fusionbench.plugins.method import Context, Method
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
+from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.store import Score, Store, storage_error
+from fusionbench.runtime.allocator import keep_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
-SOURCE = ""  # the entry key under which a failure of the source pair itself is kept
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+
+
+class FailedImage(NamedTuple):
+    """An image that has no picture or no scores."""
+
+    entry: str
+    """Id of the entry, or ``source`` where the pair itself cannot be used."""
+    dataset: str
+    image: str
+
+
+class Column(NamedTuple):
+    """A metric of an entry on a dataset."""
+
+    entry: str
+    dataset: str
+    metric: str
 
 
 @dataclass
@@ -32,24 +56,24 @@ class Outcome:
     """What a run did.
 
     Attributes:
-        fused, kept, scored: numbers of images fused in this run and kept from earlier ones, and of values computed.
-        failures: (entry id or "source", dataset, image id) to reason.
-        undefined: (entry id, dataset, metric) to image ids where the metric has no value.
-        skipped: entries that could not start.
+        fused: number of images fused in this run.
+        cached: number of images fused by earlier runs.
+        scored: number of values computed.
+        seconds: how long it took.
+        failures: what failed, with the reason.
+        undefined: column to the images where the metric has no value.
+        skipped: what was left out, and entries that could not start.
         broken: metric id to what it raised; such a metric has no column.
     """
 
     fused: int = 0
-    kept: int = 0
+    cached: int = 0
     scored: int = 0
     seconds: float = 0.0
-    failures: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    undefined: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
+    failures: dict[FailedImage, str] = field(default_factory=dict)
+    undefined: dict[Column, list[str]] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
-
-
-Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
 def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda *_: None) -> Outcome:
@@ -67,20 +91,22 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     Raises:
         FusionbenchError: when results cannot be written.
     """
-    import torch
-
-    from fusionbench.runtime.allocator import keep_memory
-
     keep_memory()
-    began, started, threads = time.perf_counter(), provenance.now(), torch.get_num_threads()
-    outcome = Outcome(skipped=list(plan.skipped))
+    began, started = time.perf_counter(), provenance.now()
+    work = _Work(plan, store, progress)
     for name in {m.card.name for s in plan.sources for m in s.metrics}:
-        resolve("metric", name)  # a metric that cannot be imported is told before anything is fused
-    torch.set_num_threads(1)
-    try:
-        _run(plan, store, outcome, progress)
-    finally:
-        torch.set_num_threads(threads)
+        resolve("metric", name)  # a metric that cannot be imported is reported before anything is fused
+    with one_thread():
+        for source in plan.sources:
+            work.read(source)
+            store.put_board(source.info(), work.hashes[source.label].items(), source.dataset.ids(source.split))
+        for entry in plan.entries:
+            work.fuse(entry)
+        for source in plan.sources:
+            work.score(source)
+            failures = work.failures[source.label]
+            store.set_failures(source.label, source.split, failures, {e.key for e in plan.entries})
+    outcome = work.finished()
     outcome.seconds = time.perf_counter() - began
     facts = provenance.collect(command, started, outcome.seconds, plan.info())
     store.put_run(started, {**facts, "fused": outcome.fused, "scored": outcome.scored})
@@ -93,146 +119,185 @@ def fuse_only(plan: Plan, store: Store, progress: Progress = lambda *_: None) ->
     Returns:
         Image id to the hash of its pair, and what was done and failed.
     """
-    import torch
-
     (source,) = plan.sources
-    outcome, threads = Outcome(), torch.get_num_threads()
+    work = _Work(plan, store, progress)
+    with one_thread():
+        work.read(source)
+        for entry in plan.entries:
+            work.fuse(entry)
+    return work.hashes[source.label], work.finished()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread for each unit of work, so that numbers do not depend on the machine's processors."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        hashes, failed = _hash(plan, source, progress)
-        for entry in plan.entries:
-            store.put_entry(entry.key, entry.id, entry.info())
-            _fuse(plan, entry, store, {source.label: hashes}, {source.label: failed}, outcome, progress)
+        yield
     finally:
         torch.set_num_threads(threads)
-    ids = {e.key: e.id for e in plan.entries} | {SOURCE: "source"}
-    outcome.failures = {(ids[key], source.label, ident): why for (key, ident), why in failed.items()}
-    return hashes, outcome
 
 
-def _run(plan: Plan, store: Store, outcome: Outcome, progress: Progress) -> None:
-    hashes: dict[str, dict[str, str]] = {}
-    failures: dict[str, dict[tuple[str, str], str]] = {}
-    for source in plan.sources:
-        hashes[source.label], failures[source.label] = _hash(plan, source, progress)
-        store.put_board(source.info(), hashes[source.label].items(), source.dataset.ids(source.split))
-    for entry in plan.entries:
-        store.put_entry(entry.key, entry.id, entry.info())
-        _fuse(plan, entry, store, hashes, failures, outcome, progress)
-    for source in plan.sources:
-        _score(plan, source, store, hashes[source.label], failures[source.label], outcome, progress)
-        store.set_failures(source.label, source.split, failures[source.label], {e.key for e in plan.entries})
-        names = {e.key: e.id for e in plan.entries} | {SOURCE: "source"}
-        for (key, ident), reason in failures[source.label].items():
-            outcome.failures[names[key], source.label, ident] = reason
+class _Work:
+    """A run in progress.
+
+    Attributes:
+        outcome: what was done so far.
+        hashes: source label to image id to hash of the pair, for pairs that can be read.
+        failures: source label to what failed.
+    """
+
+    def __init__(self, plan: Plan, store: Store, progress: Progress) -> None:
+        self.plan, self.store, self.progress = plan, store, progress
+        self.outcome = Outcome(skipped=list(plan.skipped))
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.failures: dict[str, Failures] = {}
+
+    def finished(self) -> Outcome:
+        """The outcome, with entries named by their ids."""
+        names = {e.key: e.id for e in self.plan.entries} | {SOURCE: SOURCE_NAME}
+        for label, failures in self.failures.items():
+            for (key, image), reason in failures.items():
+                self.outcome.failures[FailedImage(names[key], label, image)] = reason
+        return self.outcome
+
+    def read(self, source: Source) -> None:
+        """Hash every source pair; pairs that cannot be read at all are failures of the source."""
+        hashes = self.hashes.setdefault(source.label, {})
+        failures = self.failures.setdefault(source.label, {})
+        results = _parallel(self.plan.jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
+        for done, (image, future) in enumerate(results, 1):
+            if error := future.exception():
+                failures[Case(SOURCE, image)] = reason_of(error)
+            else:
+                hashes[image] = future.result()
+            self.progress(f"reading {source.label}", done, len(source.ids))
+
+    def fuse(self, entry: Entry) -> None:
+        """Fuse what is missing of one entry, over all sources, with the method loaded once."""
+        self.store.put_entry(entry.key, entry.id, entry.info().plain())
+        cached = {} if entry.precomputed else self.store.fused(entry.key)
+        todo = [
+            (source, image, pair)
+            for source in self.plan.sources
+            for image, pair in self.hashes[source.label].items()
+            if pair not in cached or not (self.store.folder / cached[pair][1]).is_file()
+        ]
+        self.outcome.cached += sum(len(self.hashes[s.label]) for s in self.plan.sources) - len(todo)
+        if not todo:
+            return
+        try:
+            method = entry.build(self.plan.device)
+        except (FusionbenchError, OSError) as error:
+            self.outcome.skipped.append(Skip(entry.id, reason_of(error)))
+            for source, image, _ in todo:
+                reason = "the method did not start: " + reason_of(error)
+                self.failures[source.label][Case(entry.key, image)] = reason
+            return
+        fuser = _Fuser(entry, method, self.plan.device, self.store)
+        for done, ((source, image, pair), future) in enumerate(_parallel(self.plan.jobs, fuser, todo), 1):
+            problem = future.exception()
+            if problem is None:
+                self.store.put_fused(entry.key, pair, *future.result())
+                self.outcome.fused += 1
+            elif isinstance(problem, _CannotWrite):
+                raise storage_error(self.store.folder, problem.cause)
+            else:
+                key = SOURCE if isinstance(problem, _BadPair) else entry.key
+                self.failures[source.label][Case(key, image)] = reason_of(problem)
+            self.progress(f"fusing {entry.id}", done, len(todo))
+
+    def score(self, source: Source) -> None:
+        """Compute the missing scores of one source, image by image, all entries of an image together."""
+        hashes, failures = self.hashes[source.label], self.failures[source.label]
+        codes = {m.id: m.code for m in source.metrics}
+        stored = self.store.scores(codes)
+        fused = {entry.key: self.store.fused(entry.key) for entry in self.plan.entries}
+        jobs = []
+        for image, pair in hashes.items():
+            pictures = []
+            for entry in self.plan.entries:
+                if pair in fused[entry.key] and not {Case(entry.key, image), Case(SOURCE, image)} & failures.keys():
+                    saved, path = fused[entry.key][pair]
+                    if metrics := [m for m in source.metrics if (saved, pair, m.id) not in stored]:
+                        pictures.append(Picture(entry, saved, path, metrics))
+            if pictures:
+                jobs.append((image, pictures))
+        scorer = Scorer(source, self.store, self.plan.device)
+        for done, ((image, _), future) in enumerate(_parallel(self.plan.jobs, scorer, jobs), 1):
+            if error := future.exception():
+                failures[Case(SOURCE, image)] = reason_of(error)
+            else:
+                stored.update(self._record(source, image, future.result(), codes))
+            self.progress(f"scoring {source.label}", done, len(jobs))
+        self._note_undefined(source, fused, stored)
+
+    def _record(
+        self, source: Source, image: str, result: ImageScores, codes: dict[str, str]
+    ) -> dict[tuple[str, str, str], float]:
+        """Store the scores of one image and return them, as the store does."""
+        pair = self.hashes[source.label][image]
+        for key, reason in result.changed.items():
+            self.store.drop_fused(key, pair)
+            self.failures[source.label][Case(key, image)] = reason
+        self.store.put_scores(Score(saved, pair, m, codes[m], value) for (saved, m), value in result.values.items())
+        self.outcome.scored += len(result.values)
+        self.outcome.broken.update(result.broken)
+        return {(saved, pair, m): value for (saved, m), value in result.values.items()}
+
+    def _note_undefined(
+        self,
+        source: Source,
+        fused: dict[str, dict[str, tuple[str, str]]],
+        scores: dict[tuple[str, str, str], float],
+    ) -> None:
+        for entry in self.plan.entries:
+            for image, pair in self.hashes[source.label].items():
+                if pair in fused[entry.key] and Case(entry.key, image) not in self.failures[source.label]:
+                    for m in source.metrics:
+                        if math.isnan(scores.get((fused[entry.key][pair][0], pair, m.id), 0.0)):
+                            column = Column(entry.id, source.label, m.id)
+                            self.outcome.undefined.setdefault(column, []).append(image)
 
 
-def _parallel(plan: Plan, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
+def _parallel(jobs: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
     """Results in the order of `items`, at most a few waiting; on an error or Ctrl-C nothing further is begun."""
-    with ThreadPoolExecutor(plan.jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         waiting: list[tuple[T, Future[R]]] = []
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))
-                if len(waiting) >= 4 * plan.jobs:
-                    pair = waiting.pop(0)
-                    _wait(pair[1])
-                    yield pair
+                if len(waiting) >= 4 * jobs:
+                    yield _ended(waiting.pop(0))
             while waiting:
-                pair = waiting.pop(0)
-                _wait(pair[1])
-                yield pair
+                yield _ended(waiting.pop(0))
         finally:
             for _, future in waiting:
                 future.cancel()
 
 
-def _wait(future: Future[Any]) -> None:
-    future.exception()  # waits; what was raised is looked at by the caller, also a plugin's SystemExit
-
-
-def _hash(plan: Plan, source: Source, progress: Progress) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
-    """Hash of every source pair; pairs that cannot be read at all are failures of the source."""
-    found: dict[str, str] = {}
-    failed: dict[tuple[str, str], str] = {}
-    total = len(source.ids)
-    for done, (ident, future) in enumerate(
-        _parallel(plan, lambda i: source.dataset.hash(source.split, i), source.ids), 1
-    ):
-        if error := future.exception():
-            failed[SOURCE, ident] = reason_of(error)
-        else:
-            found[ident] = future.result()
-        progress(f"reading {source.label}", done, total)
-    return found, failed
-
-
-def _fuse(
-    plan: Plan,
-    entry: Entry,
-    store: Store,
-    hashes: dict[str, dict[str, str]],
-    failures: dict[str, dict[tuple[str, str], str]],
-    outcome: Outcome,
-    progress: Progress,
-) -> None:
-    """Fuse what is missing of one entry, over all sources, with the method loaded once."""
-    kept = {} if entry.precomputed else store.fused(entry.key)
-    todo = [
-        (source, ident, pair)
-        for source in plan.sources
-        for ident, pair in hashes[source.label].items()
-        if pair not in kept or not (store.folder / str(kept[pair][1])).is_file()
-    ]
-    outcome.kept += sum(len(h) for h in hashes.values()) - len(todo)
-    if not todo:
-        return
-    try:
-        method = entry.build(plan.device)
-    except (FusionbenchError, OSError) as error:
-        outcome.skipped.append(Skip(entry.id, reason_of(error)))
-        for source, ident, _ in todo:
-            failures[source.label][entry.key, ident] = "the method did not start: " + reason_of(error)
-        return
-    worker = _Fuser(entry, method, plan.device, store)
-    for done, ((source, ident, pair), future) in enumerate(_parallel(plan, worker, todo), 1):
-        problem = future.exception()
-        if problem is None:
-            image, path = future.result()
-            store.put_fused(entry.key, pair, image, path)
-            outcome.fused += 1
-        elif isinstance(problem, _CannotWrite):
-            raise storage_error(store.folder, problem.cause)
-        elif isinstance(problem, _BadPair):
-            failures[source.label][SOURCE, ident] = str(problem)
-        else:
-            failures[source.label][entry.key, ident] = reason_of(problem)
-        progress(f"fusing {entry.id}", done, len(todo))
+def _ended(job: tuple[T, Future[R]]) -> tuple[T, Future[R]]:
+    job[1].exception()  # waits; what was raised is looked at by the caller, also a plugin's SystemExit
+    return job
 
 
 class _Fuser:
     """Fuses one image and saves it the way a user would."""
 
-    def __init__(self, entry: Entry, method: Any, device: str, store: Store) -> None:
-        from fusionbench.pixels.output_rule import RULES, OutputRule
-
+    def __init__(self, entry: Entry, method: Method, device: str, store: Store) -> None:
         self.entry, self.method, self.device, self.store = entry, method, device, store
-        # Finished pictures are scored as they are, whatever rule the methods share.
-        own = entry.rule == RELEASED or entry.precomputed
-        self.rule = OutputRule(**entry.card.data.get("output", {})) if own else RULES[entry.rule]
+        self.rule = entry.output_rule()
 
     def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
-        from fusionbench.pixels.images import write_image
-
         source, ident, _ = job
         try:
-            sample = source.dataset.pair(source.split, ident)
+            pair = source.dataset.pair(source.split, ident)
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
-        picture = fuse_pair(
-            self.method, self.rule, sample.ir, sample.vis, self.device, ident, source.label, source.split
-        )
+        context = Context([ident], source.label, source.split)
+        picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
         path = f"fused/{self.entry.folder}/{source.label}-{source.split}/{ident}.png"
         try:
             write_image(self.store.folder / path, picture)
@@ -241,7 +306,7 @@ class _Fuser:
         return digest(picture), path
 
 
-class _BadPair(Exception):
+class _BadPair(DataError):
     """The source pair cannot be used, by any method."""
 
 
@@ -251,50 +316,3 @@ class _CannotWrite(Exception):
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
         self.cause = cause
-
-
-def _score(
-    plan: Plan,
-    source: Source,
-    store: Store,
-    hashes: dict[str, str],
-    failed: dict[tuple[str, str], str],
-    outcome: Outcome,
-    progress: Progress,
-) -> None:
-    """Compute the missing scores of one source, image by image, all entries of an image together."""
-    codes = {m.id: m.code for m in source.metrics}
-    kept = store.scores(codes)
-    fused = {entry.key: store.fused(entry.key) for entry in plan.entries}
-    jobs = []
-    for ident, pair in hashes.items():
-        todo = []
-        for entry in plan.entries:
-            if pair not in fused[entry.key] or (entry.key, ident) in failed or (SOURCE, ident) in failed:
-                continue
-            image, path = fused[entry.key][pair]
-            if metrics := [m for m in source.metrics if (image, pair, m.id) not in kept]:
-                todo.append((entry, image, path, metrics))
-        if todo:
-            jobs.append((ident, pair, todo))
-    scorer = Scorer(source, store, plan.device)
-    for done, ((ident, pair, _), future) in enumerate(_parallel(plan, scorer, jobs), 1):
-        if error := future.exception():
-            failed[SOURCE, ident] = reason_of(error)
-        else:
-            values, broken, changed = future.result()
-            for key in changed:
-                store.drop_fused(key, pair)
-            scores = [Score(image, pair, m, codes[m], value) for image, m, value in values]
-            store.put_scores(scores)
-            kept.update({(s.image, s.pair, s.metric): s.value for s in scores})
-            outcome.scored += len(scores)
-            outcome.broken.update(broken)
-            failed.update({(key, ident): reason for key, reason in changed.items()})
-        progress(f"scoring {source.label}", done, len(jobs))
-    for entry in plan.entries:
-        for ident, pair in hashes.items():
-            if pair in fused[entry.key] and (entry.key, ident) not in failed:
-                for metric in source.metrics:
-                    if math.isnan(kept.get((fused[entry.key][pair][0], pair, metric.id), 0.0)):
-                        outcome.undefined.setdefault((entry.id, source.label, metric.id), []).append(ident)

@@ -4,19 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.plan import Source
 from fusionbench.evaluation.protocol import Metric
+from fusionbench.metrics import Planes
 from fusionbench.pixels.images import grey, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
 
-Todo = tuple[Entry, str, str, list[Metric]]  # entry, hash of its picture, path below the output directory, metrics
+
+class Picture(NamedTuple):
+    """A fused picture with the metrics it lacks."""
+
+    entry: Entry
+    digest: str
+    """SHA-256, see :func:`digest`."""
+    path: str
+    """Below the output directory."""
+    metrics: list[Metric]
+
+
+@dataclass
+class ImageScores:
+    """What came of scoring the pictures of one pair.
+
+    Attributes:
+        values: (digest of the picture, metric id) to the score.
+        broken: metric id to what it raised.
+        changed: entry key to what is wrong with its picture.
+    """
+
+    values: dict[tuple[str, str], float] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
 
 
 def digest(picture: np.ndarray) -> str:
@@ -33,7 +61,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class Views:
-    """One picture as metric input, under every colour rule; made on first use and kept.
+    """One picture as metric input, under every colour rule; made on first use.
 
     Args:
         picture: uint8 ``[1 or 3,H,W]``.
@@ -42,31 +70,27 @@ class Views:
 
     def __init__(self, picture: np.ndarray, device: str) -> None:
         self.picture, self.device = picture, device
-        self._kept: dict[str, list[Any]] = {}
+        self._made: dict[str, list[Planes]] = {}
 
-    def under(self, rule: str) -> list[Any]:
+    def under(self, rule: str) -> list[Planes]:
         """The grey images to score under a colour rule; the metric's value is the mean over them."""
-        if rule not in self._kept:
+        if rule not in self._made:
             p = self.picture
             channels = [p[c : c + 1] for c in range(len(p))]
-            if rule == "gray":
+            if rule == "grey":
                 made = [self._planes(grey(p))]
             elif rule == "joined":
                 made = [self._planes(np.concatenate((channels * 3)[:3], axis=2))]
             else:
                 made = ([self._planes(c) for c in channels] * 3)[:3]
-            self._kept[rule] = made
-        return self._kept[rule]
+            self._made[rule] = made
+        return self._made[rule]
 
-    def _planes(self, array: np.ndarray) -> Any:
-        import torch
-
-        from fusionbench.metrics import Planes
-
+    def _planes(self, array: np.ndarray) -> Planes:
         return Planes(torch.from_numpy(np.ascontiguousarray(array)).to(self.device))
 
 
-def score(function: Callable[..., Any], metric: Metric, fused: Views, ir: Views, vis: Views) -> float:
+def score(function: Callable[..., Tensor], metric: Metric, fused: Views, ir: Views, vis: Views) -> float:
     """One metric of one picture under its colour rule; NaN where it is undefined."""
     triples = zip(fused.under(metric.colour), ir.under(metric.colour), vis.under(metric.colour), strict=True)
     values = [float(function(*triple, **metric.options)[0]) for triple in triples]
@@ -80,38 +104,31 @@ class Scorer:
         self.source, self.store, self.device = source, store, device
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
-    def __call__(
-        self, job: tuple[str, str, list[Todo]]
-    ) -> tuple[list[tuple[str, str, float]], dict[str, str], dict[str, str]]:
-        """Score one image.
+    def __call__(self, job: tuple[str, list[Picture]]) -> ImageScores:
+        """Score the pictures of one image, given its id.
 
-        Returns:
-            (picture hash, metric id, value) of everything asked; metric id to what it raised; entry key to what is
-            wrong with its picture.
+        Raises:
+            DataError: the pair cannot be read.
         """
-        import torch
-
-        ident, _, todo = job
+        ident, pictures = job
         pair = self.source.dataset.pair(self.source.split, ident)
         ir, vis = Views(pair.ir, self.device), Views(pair.vis, self.device)
-        values: dict[tuple[str, str], float] = {}
-        broken: dict[str, str] = {}
-        changed: dict[str, str] = {}
+        result = ImageScores()
         with torch.inference_mode():
-            for entry, image, path, metrics in todo:
+            for entry, saved, path, metrics in pictures:
                 try:
                     picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
-                    if digest(picture) != image:
+                    if digest(picture) != saved:
                         raise DataError(f"{self.store.folder / path}: changed since it was fused; run again")
                 except DataError as error:
-                    changed[entry.key] = reason_of(error)
+                    result.changed[entry.key] = reason_of(error)
                     continue
                 fused = Views(picture, self.device)
                 for m in metrics:
-                    if (image, m.id) not in values and m.id not in broken:
+                    if (saved, m.id) not in result.values and m.id not in result.broken:
                         try:
-                            values[image, m.id] = score(self.functions[m.id], m, fused, ir, vis)
+                            result.values[saved, m.id] = score(self.functions[m.id], m, fused, ir, vis)
                         except Exception as error:
                             # A metric that fails loses its column, not the others.
-                            broken[m.id] = f"{reason_of(error)} (on {ident}, {entry.id})"
-        return [(image, name, value) for (image, name), value in values.items()], broken, changed
+                            result.broken[m.id] = f"{reason_of(error)} (on {ident}, {entry.id})"
+        return result

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError
@@ -20,11 +21,13 @@ from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import task_code
 from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
-from fusionbench.plugins.registry import resolve
+from fusionbench.evaluation.runner import Progress
 from fusionbench.plugins.trainable import training
 from fusionbench.plugins.weights import sha256
+from fusionbench.results.records import TaskTest
 from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
+from fusionbench.tasks.task import Task, task
 from fusionbench.training.config import load_config, plain_config
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.trained import facts_of, portable, weights_file
@@ -72,7 +75,7 @@ class TaskRequest:
         """Whether networks of a task are trained here, as none is given."""
         return not any(facts_of(path).get("task") == task for path in self.frozen)
 
-    def draft(self, task: Any, dataset: Dataset, device: str, seed: int) -> TrainRequest:
+    def draft(self, task: Task, dataset: Dataset, device: str, seed: int) -> TrainRequest:
         """The training of one network, without a folder."""
         default = training(task.networks[0]).config_file(dataset.name)
         return TrainRequest(
@@ -98,7 +101,7 @@ class Job:
         lists: the user's own splits of it.
         split: the test split.
         device: where it is computed.
-        results: (entry key, facts of the result) of everything that is wanted.
+        tests: (entry key, test) of everything that is wanted.
         locations: folders of the process that planned it.
     """
 
@@ -111,7 +114,7 @@ class Job:
     lists: Mapping[str, Path]
     split: str
     device: str
-    results: tuple[tuple[str, dict[str, Any]], ...] = ()
+    tests: tuple[tuple[str, TaskTest], ...] = ()
     locations: Locations = field(default_factory=current)
 
 
@@ -121,87 +124,117 @@ def check(plan: Plan, request: TaskRequest) -> None:
     Raises:
         FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
     """
-    learnt = [name for name in request.tasks if request.trains(name)]
+    learnt = [task(name) for name in request.tasks if request.trains(name)]
     if "frozen" in request.protocols and learnt:
         one_entry(request.frozen_on)
     for source in plan.sources:
-        for name in learnt:
-            task = resolve("task", name)()
+        for learner in learnt:
             try:
-                task.classes(source.dataset)
+                learner.classes(source.dataset)
             except DataError:
-                continue  # said when the tasks run
-            request.draft(task, source.dataset, plan.device, 0).settings_text()
+                continue  # reported when the tasks run
+            request.draft(learner, source.dataset, plan.device, 0).settings_text()
 
 
-@dataclass(kw_only=True)
-class TaskPlanner:
-    """Collects the jobs of one task on one source; results that the store has are left out.
+@dataclass(frozen=True, kw_only=True)
+class TaskRun:
+    """A run of downstream tasks: what is asked, and where results go.
 
     Attributes:
-        train: entry key to its pictures of the training split.
-        test: likewise of the test split.
+        plan: entries and datasets.
+        request: what is asked of the tasks.
+        store: where results go.
+        command: kept with the results.
+        progress: called as work proceeds.
     """
 
     plan: Plan
     request: TaskRequest
     store: Store
-    source: Source
-    task: Any
-    command: str
-    train_split: str
-    test_split: str
-    train: Mapping[str, Pictures]
-    test: Mapping[str, Pictures]
+    command: str = ""
+    progress: Progress = lambda *_: None
 
-    def __post_init__(self) -> None:
-        self.code = task_code(self.task.name)
+
+@dataclass(frozen=True)
+class SplitPictures:
+    """A split and every entry's pictures of it, by entry key."""
+
+    split: str
+    entries: Mapping[str, Pictures]
+
+
+class TaskPlanner:
+    """Collects the jobs of one task on one source; results that the store has are left out.
+
+    Attributes:
+        jobs: weights of the network to what is to be done with it.
+    """
+
+    def __init__(self, run: TaskRun, source: Source, task: Task, train: SplitPictures, test: SplitPictures) -> None:
+        self.run, self.source, self.task, self.train, self.test = run, source, task, train, test
+        self.code = task_code(task.name)
         self.jobs: dict[Path, Job] = {}
 
     def retrained(self) -> None:
         """A network for each entry and seed."""
-        for seed in self.request.seeds:
-            for entry in self.plan.entries:
-                if entry.key in self.train and entry.key in self.test:
+        for seed in self.run.request.seeds:
+            for entry in self.run.plan.entries:
+                if entry.key in self.train.entries and entry.key in self.test.entries:
                     self._trained("retrained", entry, seed, [entry.key])
 
     def frozen(self, entry: Entry) -> None:
         """A network for each seed, trained on this entry's pictures, for all entries."""
-        for seed in self.request.seeds:
-            self._trained("frozen", entry, seed, list(self.test))
+        for seed in self.run.request.seeds:
+            self._trained("frozen", entry, seed, list(self.test.entries))
 
     def given(self) -> None:
         """The networks of this task that the user gave, for all entries."""
-        for number, path in enumerate(self.request.frozen):
+        for number, path in enumerate(self.run.request.frozen):
             facts = facts_of(path)
-            if facts.get("task") != self.task.name:
-                continue
-            about = {
-                "protocol": "frozen",
-                "seed": number,
-                "recipe": self.request.given,
-                "network": facts["name"],
-                "trained_on": facts["trained_on"],
-            }
-            self._add(self._job(path), about, sha256(weights_file(path)), list(self.test))
+            if facts.get("task") == self.task.name:
+                test = self._test(
+                    protocol="frozen",
+                    seed=number,
+                    recipe=self.run.request.given,
+                    network=facts["name"],
+                    trained_on=facts["trained_on"],
+                    pictures=sha256(weights_file(path)),
+                )
+                self._add(self._job(path), test, list(self.test.entries))
 
     def _trained(self, protocol: str, entry: Entry, seed: int, keys: list[str]) -> None:
-        pictures = self.train[entry.key]
-        draft = self.request.draft(self.task, self.source.dataset, self.plan.device, seed)
+        request, pictures = self.run.request, self.train.entries[entry.key]
+        draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
         settings = json.dumps(portable(plain_config(draft.config)), default=str)
         digest = hashlib.sha256((settings + pictures.digest + self.code).encode()).hexdigest()[:8]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
-        folder = self.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
-        other = protocol == "frozen" and self.request.frozen_on != TaskRequest.frozen_on
-        about = {
-            "protocol": protocol,
-            "seed": seed,
-            "recipe": f"{self.request.recipe}+on={entry.id}" if other else self.request.recipe,
-            "network": draft.name,
-            "trained_on": f"{entry.id} pictures of {self.source.label} {self.train_split}",
-        }
+        folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
+        other = protocol == "frozen" and request.frozen_on != TaskRequest.frozen_on
+        test = self._test(
+            protocol=protocol,
+            seed=seed,
+            recipe=f"{request.recipe}+on={entry.id}" if other else request.recipe,
+            network=draft.name,
+            trained_on=f"{entry.id} pictures of {self.source.label} {self.train.split}",
+            pictures=pictures.digest,
+        )
         job = replace(self._job(folder), request=replace(draft, folder=folder, entry=entry.id), train=pictures.files)
-        self._add(job, about, pictures.digest, keys)
+        self._add(job, test, keys)
+
+    def _test(self, *, protocol: str, seed: int, recipe: str, network: str, trained_on: str, pictures: str) -> TaskTest:
+        """A test whose ``pictures`` are, for now, only those that the network was trained on."""
+        return TaskTest(
+            task=self.task.name,
+            network=network,
+            protocol=protocol,
+            recipe=recipe,
+            seed=seed,
+            code=self.code,
+            pictures=pictures,
+            trained_on=trained_on,
+            test_split=self.test.split,
+            command=self.run.command,
+        )
 
     def _job(self, weights: Path) -> Job:
         dataset = self.source.dataset
@@ -213,23 +246,17 @@ class TaskPlanner:
             task=self.task.name,
             dataset=f"{dataset.name}={dataset.root}",
             lists=dataset.lists,
-            split=self.test_split,
-            device=self.plan.device,
+            split=self.test.split,
+            device=self.run.plan.device,
         )
 
-    def _add(self, job: Job, about: dict[str, Any], learnt_from: str, keys: list[str]) -> None:
+    def _add(self, job: Job, test: TaskTest, keys: list[str]) -> None:
         """Plan what is missing of one network; networks that two protocols share are trained once."""
-        facts = {
-            **about,
-            "task": self.task.name,
-            "code": self.code,
-            "test_split": self.test_split,
-            "command": self.command,
-        }
         for key in keys:
-            pictures = hashlib.sha256((learnt_from + self.test[key].digest).encode()).hexdigest()
-            result = {**facts, "pictures": pictures}
-            if not self.store.has_task(key, self.source.label, self.source.split, result):
+            pictures = self.test.entries[key]
+            digest = hashlib.sha256((test.pictures + pictures.digest).encode()).hexdigest()
+            wanted = msgspec.structs.replace(test, pictures=digest)
+            if not self.run.store.has_task(key, self.source.label, self.source.split, wanted.plain()):
                 job = self.jobs.get(job.weights, job)
-                scored = {**job.scored, key: self.test[key].files}
-                self.jobs[job.weights] = replace(job, scored=scored, results=(*job.results, (key, result)))
+                scored = {**job.scored, key: pictures.files}
+                self.jobs[job.weights] = replace(job, scored=scored, tests=(*job.tests, (key, wanted)))

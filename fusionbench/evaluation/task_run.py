@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from fusionbench.data import open_dataset
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import one_entry
-from fusionbench.evaluation.pictures import BrokenPair, fused_pictures, labelled
+from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
-from fusionbench.evaluation.runner import Progress
-from fusionbench.evaluation.task_plan import Job, TaskPlanner, TaskRequest
-from fusionbench.plugins.registry import resolve
+from fusionbench.evaluation.runner import Progress, one_thread
+from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun
 from fusionbench.results import provenance
+from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
 from fusionbench.runtime import locations
 from fusionbench.tasks.loading import load_network
+from fusionbench.tasks.recipe import evaluate, picture
+from fusionbench.tasks.task import Scores, Task, task
 from fusionbench.training.run import RunOptions, run
 from fusionbench.training.trained import weights_file
 
@@ -46,19 +50,20 @@ def run_tasks(
     Raises:
         FusionbenchError: a task, network or size that does not exist; results that cannot be written.
     """
+    context = TaskRun(plan=plan, request=request, store=store, command=command, progress=progress)
     problems = Problems()
     started, began, scored = provenance.now(), time.perf_counter(), 0
     for source in plan.sources:
         for name in request.tasks:
-            task = resolve("task", name)()
+            asked = task(name)
             try:
-                task.classes(source.dataset)
+                asked.classes(source.dataset)
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)
                 continue  # no column: these labels are not part of the dataset
             try:
-                planner = _planned(plan, request, store, source, task, command, progress, problems.failures)
-                scored += _run(planner, progress, problems.failures)
+                planner = _planned(context, source, asked, problems.failures)
+                scored += _done(planner, problems.failures)
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)
                 if isinstance(error, BrokenPair):
@@ -70,83 +75,65 @@ def run_tasks(
     return problems
 
 
-def _planned(
-    plan: Plan,
-    request: TaskRequest,
-    store: Store,
-    source: Source,
-    task: Any,
-    command: str,
-    progress: Progress,
-    failures: list[str],
-) -> TaskPlanner:
+def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> TaskPlanner:
     """The jobs of one task on one source, with every picture fused that they need."""
     train_split, test_split = source.dataset.task_splits(task.needs)
-    if "split" in "".join(source.protocol.changed):
+    if source.protocol.other_split:
         test_split = source.split
-    on_split = {s: labelled(source, s, task.needs) for s in dict.fromkeys((test_split, train_split)) if s}
-    if not on_split[test_split].ids:
+    trains = run.request.trains(task.name)
+    retrained = "retrained" in run.request.protocols and trains
+    frozen = one_entry(run.request.frozen_on) if trains and "frozen" in run.request.protocols else None
+    learners = [*(run.plan.entries if retrained else ()), *([frozen] if frozen else ())]
+    on_test = labelled(source, test_split, task.needs)
+    on_train = labelled(source, train_split, task.needs) if train_split else None
+    if not on_test.ids:
         raise DataError(
             f"{source.label} {test_split}: no pair here has {task.needs}; nothing to score {task.name} with"
         )
-    trains = request.trains(task.name)
-    retrained = "retrained" in request.protocols and trains
-    frozen_entry = one_entry(request.frozen_on) if trains and "frozen" in request.protocols else None
-    learners = [*(plan.entries if retrained else ()), *([frozen_entry] if frozen_entry else ())]
-    if learners and not on_split[train_split].ids:
+    if learners and not (on_train and on_train.ids):
         raise DataError(
             f"{source.label} {train_split}: no pair here has {task.needs}, so no network can be trained; "
-            "give trained ones with --frozen"
+            "give trained ones with frozen="
         )
-    test, why = fused_pictures(plan, plan.entries, store, on_split[test_split], task, progress)
-    train, why_not = (
-        fused_pictures(plan, learners, store, on_split[train_split], task, progress) if learners else ({}, {})
-    )
+    test, gaps = fused_pictures(run.plan, run.plan.entries, run.store, on_test, task, run.progress)
+    train: dict[str, Pictures] = {}
+    if learners and on_train:
+        train, train_gaps = fused_pictures(run.plan, learners, run.store, on_train, task, run.progress)
+        gaps = train_gaps | gaps
     what = f"{task.name} on {source.label}"
-    failures += [f"{what}, {ident}: no row, {reason}" for ident, reason in (why_not | why).items()]
-    planner = TaskPlanner(
-        plan=plan,
-        request=request,
-        store=store,
-        source=source,
-        task=task,
-        command=command,
-        train_split=train_split,
-        test_split=test_split,
-        train=train,
-        test=test,
-    )
+    failures += [f"{what}, {ident}: no row, {reason}" for ident, reason in gaps.items()]
+    planner = TaskPlanner(run, source, task, SplitPictures(train_split, train), SplitPictures(test_split, test))
     if retrained:
         planner.retrained()
-    if frozen_entry and frozen_entry.key in train:
-        planner.frozen(frozen_entry)
-    elif frozen_entry:
-        failures.append(f"{what}: no frozen network, {frozen_entry.id} has not every training picture")
+    if frozen and frozen.key in train:
+        planner.frozen(frozen)
+    elif frozen:
+        failures.append(f"{what}: no frozen network, {frozen.id} has not every training picture")
     planner.given()
     return planner
 
 
-def _run(planner: TaskPlanner, progress: Progress, failures: list[str]) -> int:
-    """Do the jobs and keep their results; how many are new."""
-    source, jobs, new = planner.source, list(planner.jobs.values()), 0
+def _done(planner: TaskPlanner, failures: list[str]) -> int:
+    """Do the jobs and store their results; how many are new."""
+    run, source, jobs, new = planner.run, planner.source, list(planner.jobs.values()), 0
     what = f"{planner.task.name} on {source.label}"
-    names = {entry.key: entry.id for entry in planner.plan.entries}
-    for done, (outcome, job) in enumerate(_outcomes(jobs, planner.plan.jobs, planner.plan.device), 1):
+    names = {entry.key: entry.id for entry in run.plan.entries}
+    for number, (outcome, job) in enumerate(_outcomes(jobs, run.plan.jobs, run.plan.device), 1):
         if isinstance(outcome, str):
-            who, facts = ", ".join(names[key] for key, _ in job.results), job.results[0][1]
-            failures.append(f"{what}, {facts['protocol']}, seed {facts['seed']}, {who}: {outcome}")
+            entries, test = ", ".join(names[key] for key, _ in job.tests), job.tests[0][1]
+            failures.append(f"{what}, {test.protocol}, seed {test.seed}, {entries}: {outcome}")
         else:
-            for key, result in job.results:
-                planner.store.put_task(key, source.label, source.split, result | outcome[key])
-            new += len(job.results)
-        progress(what, done, len(jobs))
+            for key, result in outcome:
+                run.store.put_task(key, source.label, source.split, result.plain())
+            new += len(outcome)
+        run.progress(what, number, len(jobs))
     return new
 
 
 # ---------------------------------------------------------------- the work, in processes of its own
 
 
-Outcome = dict[str, dict[str, Any]] | str  # entry key to scores, or the line that says why there are none
+Outcome = list[tuple[str, TaskResult]] | str  # (entry key, result), or the line that says why there are none
 
 
 def _outcomes(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[Outcome, Job]]:
@@ -156,8 +143,6 @@ def _outcomes(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[Outc
         for job in jobs:
             yield work(job), job
         return
-    import multiprocessing
-
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
         futures = {pool.submit(work, job): job for job in jobs}
         try:
@@ -169,51 +154,58 @@ def _outcomes(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[Outc
 
 def work(job: Job) -> Outcome:
     """Train unless that is done, then score; or the line that says why that failed."""
-    import torch
-
     locations.use(job.locations)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if job.request is not None and not weights_file(job.weights).is_file():
-            options = RunOptions(command="fusionbench eval --tasks", quiet=True)
-            run(replace(job.request, resume=True), options, job.train)
-        return {key: score(job, pictures) for key, pictures in job.scored.items()}
-    except FusionbenchError as error:
-        return str(error)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread():
+        try:
+            if job.request is not None and not weights_file(job.weights).is_file():
+                options = RunOptions(command="fusionbench eval --tasks", quiet=True)
+                run(replace(job.request, resume=True), options, job.train)
+            return [result for key in job.scored for result in score(job, key)]
+        except FusionbenchError as error:
+            return str(error)
 
 
-def score(job: Job, pictures: Mapping[str, Path]) -> dict[str, Any]:
-    """Scores of one network on one entry's pictures.
+def score(job: Job, key: str) -> list[tuple[str, TaskResult]]:
+    """Scores of one network on one entry's pictures, for every test that wants them.
+
+    Args:
+        job: the network and the pictures.
+        key: of the entry.
 
     Returns:
-        ``images``, and by condition (``all``, then ``day`` and ``night`` where the data tell) ``scores``,
-        ``per_class`` and ``facts``.
+        The key with each result; by condition: ``all``, then ``day`` and ``night`` where the data tell.
     """
-    from fusionbench.tasks.recipe import evaluate, picture
-
     network, facts = load_network(job.weights, job.device)
     name, _, folder = job.dataset.partition("=")
     dataset = open_dataset(name, folder, job.lists, exact=True)
-    task = resolve("task", job.task)()
-    classes, narrow = task.common(tuple(facts["classes"]), dataset)
+    scored = task(job.task)
+    classes, narrow = scored.common(tuple(facts["classes"]), dataset)
     size = facts["config"].get("resize")
-    tallies: dict[str, Any] = {}
+    tallies: dict[str, Scores] = {}
+    pictures: Mapping[str, Path] = job.scored[key]
     for ident, path in pictures.items():
         sample = dataset.read(job.split, ident)
         sample.vis = picture(path, sample.ir.shape[1:])
-        prediction, target = evaluate(network, task, sample, job.device, tuple(size) if size else None)
+        prediction, target = evaluate(network, scored, sample, job.device, tuple(size) if size else None)
         prediction, target = narrow(prediction, target)
         for condition in filter(None, ("all", dataset.condition(job.split, ident))):
             if condition not in tallies:
-                tallies[condition] = task.scores(classes, dataset.ignore_index)
+                tallies[condition] = scored.scores(classes, dataset.ignore_index)
             tallies[condition].update(prediction, target)
-    return {
-        "images": len(pictures),
-        "classes": list(classes),
-        "scores": {c: t.compute() for c, t in tallies.items()},
-        "per_class": {c: t.per_class() for c, t in tallies.items()},
-        "facts": {c: t.facts() for c, t in tallies.items()},
-    }
+    scores = {c: dict[str, float | None](t.compute()) for c, t in tallies.items()}
+    per_class = {c: dict[str, float | None](t.per_class()) for c, t in tallies.items()}
+    return [
+        (
+            key,
+            TaskResult(
+                **msgspec.structs.asdict(test),
+                images=len(pictures),
+                classes=tuple(classes),
+                scores=scores,
+                per_class=per_class,
+                facts={c: t.facts() for c, t in tallies.items()},
+            ),
+        )
+        for wanted, test in job.tests
+        if wanted == key
+    ]

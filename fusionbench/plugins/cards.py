@@ -1,7 +1,7 @@
 """Cards: the data beside every plugin's code, and where they are found.
 
-A plugin folder is a package named by an entry point of the group ``fusionbench.plugins``, or a directory given
-with ``--plugins`` (or in ``FUSIONBENCH_PLUGINS``, separated like ``PATH``). Reading cards imports no plugin code.
+A plugin folder is a package named by an entry point of the group ``fusionbench.plugins``, or a directory among
+:attr:`fusionbench.runtime.locations.Locations.plugins`. Reading cards imports no plugin code.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from msgspec import ValidationError
-
 from fusionbench.errors import PluginError
+from fusionbench.errors import did_you_mean as did_you_mean
+from fusionbench.plugins.records import COLOURS as COLOURS
 from fusionbench.plugins.records import (
+    FACTS,
     DatasetFacts,
     Facts,
     Kind,
     MethodFacts,
     MetricFacts,
     Option,
+    ProfileFacts,
     TaskFacts,
     Value,
-    complaint,
-    read_facts,
 )
 from fusionbench.runtime import locations
+from fusionbench.runtime.decoding import decode
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,13 +41,9 @@ else:
 
 KINDS = ("method", "metric", "dataset", "task")
 GROUP = "fusionbench.plugins"
-COLOURS = {
-    "gray": "BT.601 luma of the saved picture against luma of the visible image",
-    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
-    "joined": "the three RGB channels side by side as one picture, infrared three times",
-}
-
-
+IN_FOLDER = "card.toml"
+PROFILES = "profiles.toml"
+OUTSIDE = "fusionbench_plugins_"  # start of the package name of a plugin folder that is in no package
 F = TypeVar("F", bound=Facts, covariant=True)
 
 
@@ -53,19 +51,21 @@ F = TypeVar("F", bound=Facts, covariant=True)
 class Card(Generic[F]):
     """One plugin's metadata and where it lies.
 
+    A plugin in a file has its card beside it, a plugin in a folder inside.
+
     Attributes:
         facts: everything the file says, as the record of its kind.
         path: the card file.
         module: dotted name of the module that holds the code; outside a package, a name made from the folder.
         source: the ``.py`` file behind it (the package's ``__init__.py`` for a folder plugin).
-        data: the file as it was read.
+        data: the file as it was read, for those who print it.
     """
 
     facts: F
     path: Path
     module: str
     source: Path
-    data: dict[str, Any] = field(repr=False, compare=False)
+    data: Mapping[str, object] = field(repr=False, compare=False)
 
     @property
     def kind(self) -> Kind:
@@ -98,6 +98,11 @@ class Card(Generic[F]):
         return self.facts.options
 
     @property
+    def folder(self) -> Path:
+        """The plugin folder that holds it."""
+        return self.path.parent.parent if self.path.name == IN_FOLDER else self.path.parent
+
+    @property
     def defaults(self) -> dict[str, Value]:
         """Option name to default value."""
         return {name: option.default for name, option in self.options.items()}
@@ -119,27 +124,29 @@ def read(path: Path, package: str | None) -> Card[Facts]:
     Raises:
         PluginError: when the file is not TOML, lacks a key, or has no code beside it.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PluginError(f"{path}: not a readable TOML card: {error}") from None
-    if data.get("kind") not in KINDS:
-        raise PluginError(f"{path}: kind {data.get('kind')!r} is none of {', '.join(KINDS)}")
-    try:
-        facts = read_facts(data["kind"], data)
-    except ValidationError as error:
-        raise PluginError(f"{path}: {complaint(error)}") from None
+    data = _toml(path)
+    kind = data.get("kind")
+    if kind not in KINDS:
+        raise PluginError(f"{path}: kind {kind!r} is none of {', '.join(KINDS)}")
+    facts = decode(FACTS[kind], data, path, PluginError, "the card")
     folder = path.parent
-    if path.name == "card.toml":
+    if path.name == IN_FOLDER:
         stem, source = folder.name, folder / "__init__.py"
     else:
         stem = facts.module or path.stem
         source = folder / f"{stem}.py"
     if not source.is_file():
         raise PluginError(f"{path}: no code beside the card: {source} does not exist")
-    outer = folder.parent if path.name == "card.toml" else folder
-    prefix = package or "fusionbench_plugins_" + hashlib.sha256(str(outer.resolve()).encode()).hexdigest()[:12]
+    outer = folder.parent if path.name == IN_FOLDER else folder
+    prefix = package or OUTSIDE + hashlib.sha256(str(outer.resolve()).encode()).hexdigest()[:12]
     return Card(facts, path, f"{prefix}.{stem}", source, data)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PluginError(f"{path}: not a readable TOML card: {error}") from None
 
 
 def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
@@ -148,7 +155,7 @@ def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
     Raises:
         PluginError: for an entry point or directory that does not exist.
     """
-    found: list[tuple[Path, str | None]] = []
+    every: list[tuple[Path, str | None]] = []
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=lambda p: (not p.value.startswith("fusionbench."), p.value)):
         try:
@@ -157,12 +164,12 @@ def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:
             spec = None
         if spec is None or not spec.submodule_search_locations:
             raise PluginError(f"entry point {point.name} = {point.value}: no such package; reinstall or uninstall it")
-        found.append((Path(next(iter(spec.submodule_search_locations))), point.value))
+        every.append((Path(next(iter(spec.submodule_search_locations))), point.value))
     for path in further:
         if not path.is_dir():
-            raise PluginError(f"{path}: no such plugin folder (given with --plugins or FUSIONBENCH_PLUGINS)")
-        found.append((path, None))
-    return list(dict.fromkeys(found))
+            raise PluginError(f"{path}: no such plugin folder (given with plugins= or FUSIONBENCH_PLUGINS)")
+        every.append((path, None))
+    return list(dict.fromkeys(every))
 
 
 @lru_cache(maxsize=1)
@@ -170,7 +177,7 @@ def _all(further: tuple[Path, ...]) -> dict[tuple[str, str], Card[Facts]]:
     cards: dict[tuple[str, str], Card[Facts]] = {}
     for folder, package in folders(further):
         for path in sorted([*folder.glob("*.toml"), *folder.glob("*/card.toml")]):
-            if path.name != "profiles.toml":
+            if path.name != PROFILES:
                 card = read(path, package)
                 if other := cards.get((card.kind, card.name)):
                     raise PluginError(
@@ -218,34 +225,24 @@ def card(kind: str, name: str) -> Any:
     return known[name]
 
 
-def did_you_mean(name: str, known: Any) -> str:
-    """The nearest known names, or all of them when nothing is near."""
-    import difflib
+def profiles() -> dict[str, ProfileFacts]:
+    """Metric profiles by name, from every plugin folder's ``profiles.toml``.
 
-    near = difflib.get_close_matches(name, list(known), n=3)
-    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known)}"
-
-
-def profiles() -> dict[str, dict[str, Any]]:
-    """Metric profiles by name, from every plugin folder's ``profiles.toml``."""
+    Raises:
+        PluginError: a file that is not TOML, a name that is taken, a key that is missing or unknown.
+    """
     return _profiles(locations.current().plugins)
 
 
 @lru_cache(maxsize=1)
-def _profiles(further: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _profiles(further: tuple[Path, ...]) -> dict[str, ProfileFacts]:
+    every: dict[str, ProfileFacts] = {}
     for folder, _ in folders(further):
-        path = folder / "profiles.toml"
+        path = folder / PROFILES
         if not path.is_file():
             continue
-        try:
-            here = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise PluginError(f"{path}: not readable TOML: {error}") from None
-        for name, rules in here.items():
-            if name in found or name == "default":
+        for name, facts in decode(dict[str, ProfileFacts], _toml(path), path, PluginError, "the file").items():
+            if name in every or name == "default":
                 raise PluginError(f"{path}: the profile {name!r} exists already; rename it")
-            if not isinstance(rules, dict) or rules.get("colour", "gray") not in COLOURS:
-                raise PluginError(f"{path}: profile {name!r}: colour is one of {', '.join(COLOURS)}")
-            found[name] = rules
-    return found
+            every[name] = facts
+    return every

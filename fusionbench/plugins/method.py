@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from fusionbench.plugins.records import Value
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Method:
     :meth:`fuse` for every pair, under ``torch.inference_mode`` and possibly from several threads at once.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Value) -> None:
         self.options = options
         self.device = torch.device("cpu")
 
@@ -47,7 +48,7 @@ class Method:
         return state
 
     @classmethod
-    def rows(cls, weights: Path) -> list[dict[str, Any]]:
+    def rows(cls, weights: Path) -> list[dict[str, Value]]:
         """The options under which a checkpoint makes a row each, where the card says ``several_rows = true``."""
         return [{}]
 

@@ -5,27 +5,46 @@ The names are the keys of the TOML files. What a key means is said here, and now
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
+
+from fusionbench.errors import did_you_mean
 
 Kind = Literal["method", "metric", "dataset", "task"]
 Label = Literal["mask", "boxes", "saliency"]
 Value = bool | int | float | str  # of an option
+COLOURS = {
+    "grey": "BT.601 luma of the saved picture against luma of the visible image",
+    "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
+    "joined": "the three RGB channels side by side as one picture, infrared three times",
+}
+
+
+def colour_rule(name: str) -> str:
+    """The name of a colour rule; older files write ``gray``.
+
+    Raises:
+        ValueError: there is no such rule.
+    """
+    name = "grey" if name == "gray" else name
+    if name not in COLOURS:
+        raise ValueError(f"{name!r} is no colour rule; {did_you_mean(name, COLOURS)}")
+    return name
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all records: unknown keys and values of another type are refused."""
 
 
-class Option(Record, kw_only=True):
+class Option(Record, frozen=True, kw_only=True):
     """One option of a plugin: its default, whose type is the option's, and a line of help."""
 
     default: Value
     help: str
 
 
-class Training(Record, kw_only=True):
+class Training(Record, frozen=True, kw_only=True):
     """One recipe of a method, or of all networks of a task.
 
     Attributes:
@@ -43,7 +62,7 @@ class Training(Record, kw_only=True):
     together: bool = False
 
 
-class Facts(Record, kw_only=True):
+class Facts(Record, frozen=True, kw_only=True):
     """What every card says.
 
     Attributes:
@@ -79,7 +98,7 @@ class Facts(Record, kw_only=True):
     training: tuple[Training, ...] = ()
 
 
-class OutputFacts(Record, kw_only=True):
+class OutputFacts(Record, frozen=True, kw_only=True):
     """The released output rule of a method, see :class:`fusionbench.pixels.output_rule.OutputRule`."""
 
     stretch: Literal["none", "luma", "rgb", "luma+rgb"] = "none"
@@ -87,7 +106,7 @@ class OutputFacts(Record, kw_only=True):
     chroma: Literal["none", "opencv", "seafusion", "jpeg"] = "opencv"
 
 
-class WeightFacts(Record, kw_only=True):
+class WeightFacts(Record, frozen=True, kw_only=True):
     """A checkpoint that a card lists.
 
     Attributes:
@@ -107,7 +126,7 @@ class WeightFacts(Record, kw_only=True):
     packaged: str = ""
 
 
-class MethodFacts(Facts, kw_only=True):
+class MethodFacts(Facts, frozen=True, kw_only=True):
     """The card of a method.
 
     Attributes:
@@ -135,7 +154,7 @@ class MethodFacts(Facts, kw_only=True):
     path_options: tuple[str, ...] = ()
 
 
-class Oracle(Record, kw_only=True):
+class Oracle(Record, frozen=True, kw_only=True):
     """Whose value a variant reproduces, and how closely.
 
     Attributes:
@@ -155,7 +174,7 @@ class Oracle(Record, kw_only=True):
     joined: bool = False
 
 
-class Variant(Record, kw_only=True):
+class Variant(Record, frozen=True, kw_only=True):
     """One variant of a metric.
 
     Attributes:
@@ -177,7 +196,7 @@ class Variant(Record, kw_only=True):
     oracles: tuple[Oracle, ...] = ()
 
 
-class Fault(Record, kw_only=True):
+class Fault(Record, frozen=True, kw_only=True):
     """A fault of another program: where it shows in the reference values, and against which variant."""
 
     implementation: str
@@ -187,7 +206,7 @@ class Fault(Record, kw_only=True):
     against: str = ""
 
 
-class MetricFacts(Facts, kw_only=True):
+class MetricFacts(Facts, frozen=True, kw_only=True):
     """The card of a metric.
 
     Attributes:
@@ -217,7 +236,7 @@ class MetricFacts(Facts, kw_only=True):
         return self.variants[variant].range or self.range
 
 
-class SplitFacts(Record, kw_only=True):
+class SplitFacts(Record, frozen=True, kw_only=True):
     """A split that a card declares.
 
     Attributes:
@@ -237,7 +256,7 @@ class SplitFacts(Record, kw_only=True):
     source: str = ""
 
 
-class ClassFacts(Record, kw_only=True):
+class ClassFacts(Record, frozen=True, kw_only=True):
     """Class names by id: of masks (with the colour of each), and of boxes (with other spellings of a name)."""
 
     segmentation: tuple[str, ...] = ()
@@ -246,14 +265,14 @@ class ClassFacts(Record, kw_only=True):
     box_aliases: dict[str, str] = {}
 
 
-class TaskSplits(Record, kw_only=True):
+class TaskSplits(Record, frozen=True, kw_only=True):
     """The splits that a task is trained and tested on, where they are not the usual ones."""
 
     train: str = ""
     test: str = ""
 
 
-class ProtocolFacts(Record, kw_only=True):
+class ProtocolFacts(Record, frozen=True, kw_only=True):
     """A protocol of a dataset, see :class:`fusionbench.evaluation.protocol.Protocol`."""
 
     version: int
@@ -263,8 +282,11 @@ class ProtocolFacts(Record, kw_only=True):
     profile: str
     metrics: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "colour", colour_rule(self.colour))
 
-class DownloadFacts(Record, kw_only=True):
+
+class DownloadFacts(Record, frozen=True, kw_only=True):
     """A plain address of an archive, with its hash where it has a stable one."""
 
     url: str
@@ -272,7 +294,7 @@ class DownloadFacts(Record, kw_only=True):
     size: int | None = None
 
 
-class SceneFacts(Record, kw_only=True):
+class SceneFacts(Record, frozen=True, kw_only=True):
     """How generated scenes are written in a layout: the generator's preset, and its classes to the layout's."""
 
     preset: str
@@ -281,7 +303,7 @@ class SceneFacts(Record, kw_only=True):
     saliency: bool = False
 
 
-class DatasetFacts(Facts, kw_only=True):
+class DatasetFacts(Facts, frozen=True, kw_only=True):
     """The card of a dataset.
 
     Attributes:
@@ -321,7 +343,7 @@ class DatasetFacts(Facts, kw_only=True):
     generic: bool = False
 
 
-class TaskFacts(Facts, kw_only=True):
+class TaskFacts(Facts, frozen=True, kw_only=True):
     """The card of a downstream task.
 
     Attributes:
@@ -335,13 +357,16 @@ class TaskFacts(Facts, kw_only=True):
     columns: tuple[tuple[str, str], ...]
 
 
-class ProfileFacts(Record, kw_only=True):
+class ProfileFacts(Record, frozen=True, kw_only=True):
     """One metric profile of a ``profiles.toml``: an evaluator whose tables are in print."""
 
     title: str = ""
     colour: str = "grey"
     source: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "colour", colour_rule(self.colour))
 
 
 FACTS: dict[str, type[Facts]] = {
@@ -350,22 +375,3 @@ FACTS: dict[str, type[Facts]] = {
     "dataset": DatasetFacts,
     "task": TaskFacts,
 }
-
-
-def complaint(error: msgspec.ValidationError) -> str:
-    """What is wrong with a file and under which key, in the words of TOML."""
-    text, _, where = str(error).partition(" - at `")
-    key = where.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
-    words = {"Object": "the card" if not key else "the table", "`int`": "a whole number", "`str`": "text"}
-    for old, new in words.items():
-        text = text.replace(old, new)
-    return f"{key}: {text}" if key else text
-
-
-def read_facts(kind: str, data: dict[str, Any]) -> Facts:
-    """A card's data as its record.
-
-    Raises:
-        msgspec.ValidationError: a key that is missing, unknown, or of another type.
-    """
-    return msgspec.convert(data, FACTS[kind])

@@ -6,22 +6,27 @@ import importlib
 import importlib.util
 import sys
 import types
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fusionbench.errors import PluginError
-from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.cards import OUTSIDE, Card, card
 from fusionbench.plugins.records import Facts
 
-_objects: dict[tuple[str, str], Any] = {}  # (module, object) to what was imported
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionbench.plugins.method import Method
+
+_objects: dict[tuple[str, str], object] = {}  # (module, object) to what was imported
 
 
 def _import(entry: Card[Facts]) -> types.ModuleType:
     """Import the module behind a card; a folder outside any package becomes a package of its own name."""
     package = entry.module.rpartition(".")[0]
-    if package.startswith("fusionbench_plugins_") and package not in sys.modules:
+    if package.startswith(OUTSIDE) and package not in sys.modules:
         home = types.ModuleType(package)
-        home.__path__ = [str(_folder(entry))]
+        home.__path__ = [str(entry.folder)]
         sys.modules[package] = home
     try:
         return importlib.import_module(entry.module)
@@ -30,11 +35,13 @@ def _import(entry: Card[Facts]) -> types.ModuleType:
         raise PluginError(f"{entry.source}: importing it failed: {type(error).__name__}: {error}") from error
 
 
-def _folder(entry: Card[Facts]) -> Path:
-    return entry.path.parent.parent if entry.path.name == "card.toml" else entry.path.parent
-
-
-def resolve(kind: str, name: str) -> Any:
+@overload
+def resolve(kind: Literal["method"], name: str) -> type[Method]: ...
+@overload
+def resolve(kind: Literal["metric"], name: str) -> Callable[..., Tensor]: ...
+@overload
+def resolve(kind: str, name: str) -> Any: ...  # datasets and tasks: their classes lie in rooms above this one
+def resolve(kind: str, name: str) -> object:
     """The class or function behind a plugin.
 
     Args:
@@ -47,8 +54,9 @@ def resolve(kind: str, name: str) -> Any:
     entry = card(kind, name)
     key = (entry.module, entry.facts.object)  # not the name alone: another plugin folder may reuse it
     if key not in _objects:
-        found = getattr(_import(entry), entry.facts.object, None)
-        if found is None:
-            raise PluginError(f"{entry.source}: defines no {entry.facts.object!r}, which {entry.path.name} names")
-        _objects[key] = found
+        try:
+            _objects[key] = getattr(_import(entry), entry.facts.object)
+        except AttributeError:
+            text = f"{entry.source}: defines no {entry.facts.object!r}, which {entry.path.name} names"
+            raise PluginError(text) from None
     return _objects[key]

@@ -8,21 +8,26 @@ import os
 import re
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from fusionbench.errors import WeightsError
-from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.cards import MethodCard, card
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionbench.plugins.method import Method
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 _warned: set[Path] = set()
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One installed checkpoint.
 
     Attributes:
@@ -62,22 +67,30 @@ def installed(method: str, warn: bool = True) -> list[Weights]:
     Raises:
         WeightsError: when the cache folder is a file.
     """
-    found, bad = _records(method)
+    added, bad = _records(method)
     for record, why in bad.items():
         if warn and record not in _warned:
             _warned.add(record)
             print(f"warning: {record}: {why}", file=sys.stderr)
-    names = {w.name for w in found}
-    return sorted([*found, *(w for w in packaged(method) if w.name not in names)], key=lambda w: w.name)
+    names = {w.name for w in added}
+    return sorted([*added, *(w for w in packaged(method) if w.name not in names)], key=lambda w: w.name)
 
 
 def packaged(method: str) -> list[Weights]:
     """Checkpoints that come with the plugin: those that its card lists as files beside it."""
     entry = card("method", method)
     return [
-        Weights(method, w["name"], w["sha256"], w["sha256"], w["trained_on"], True, entry.path.parent / w["packaged"])
-        for w in entry.data.get("weights", [])
-        if "packaged" in w
+        Weights(
+            method=method,
+            name=w.name,
+            sha256=w.sha256,
+            stored_sha256=w.sha256,
+            trained_on=w.trained_on,
+            listed=True,
+            path=entry.path.parent / w.packaged,
+        )
+        for w in entry.facts.weights
+        if w.packaged
     ]
 
 
@@ -91,21 +104,19 @@ def _records(method: str) -> tuple[list[Weights], dict[Path, str]]:
     for above in (folder, *folder.parents):
         if above.is_file():
             raise WeightsError(f"{above}: a file, not a folder; move it away or set FUSIONBENCH_CACHE")
-    found: list[Weights] = []
+    good: list[Weights] = []
     bad: dict[Path, str] = {}
     for record in sorted(folder.glob("*.json")):
         try:
             facts = json.loads(record.read_text(encoding="utf-8"))
-            one = Weights(path=record.with_suffix(".safetensors"), **facts)
-            kinds = {f.name: bool if f.name == "listed" else str for f in fields(Weights) if f.name != "path"}
-            if (one.method, one.name) != (method, record.stem) or any(
-                type(facts[name]) is not kind for name, kind in kinds.items()
-            ):
+            facts = {**facts, "path": str(record.with_suffix(".safetensors"))}
+            weights = msgspec.convert(facts, Weights, dec_hook=lambda _, text: Path(text))
+            if (weights.method, weights.name) != (method, record.stem):
                 raise ValueError
-            found.append(one)
+            good.append(weights)
         except (OSError, ValueError, TypeError):
             bad[record] = f"damaged record of weights; delete it and add the checkpoint of {method} again"
-    return found, bad
+    return good, bad
 
 
 def verify(weights: Weights) -> Path:
@@ -139,7 +150,7 @@ def add(
         WeightsError: unreadable, pickled code, not this network's tensors, or a name that is taken.
     """
     entry = card("method", method)
-    if not entry.data.get("requires_weights") and not entry.data.get("weights"):
+    if not entry.facts.requires_weights and not entry.facts.weights:
         raise WeightsError(f"{method} takes no weights")
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
@@ -147,58 +158,85 @@ def add(
         digest = sha256(file)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
-    known: dict[str, Any] = next((w for w in entry.data.get("weights", []) if w["sha256"] == digest), {})
-    name = known.get("name") or file.stem.lower() if name is None else name
-    _check_name(entry, name, digest, file, replace)
+    known = next((w for w in entry.facts.weights if w.sha256 == digest), None)
+    if name is None:
+        name = known.name if known else file.stem.lower()
+    check_name(entry, name, digest, file, replace)
     network = resolve("method", method)()
     state = read_tensors(file)
     try:
         state = network.convert(state)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+    weights = Weights(
+        method=method,
+        name=name,
+        sha256=digest,
+        stored_sha256="",
+        trained_on=trained_on or (known.trained_on if known else "not stated"),
+        listed=known is not None,
+        path=locations.current().cache / "weights" / method / f"{name}.safetensors",
+    )
+    return _store(weights, network, state, file)
 
+
+def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Path) -> Weights:
+    """Write tensors and record, once the network has loaded what was written; the weights with the hash of that."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    folder = locations.current().cache / "weights" / method
-    target = folder / f"{name}.safetensors"
-    part = folder / f".{name}.{os.getpid()}.part"
+    folder = weights.path.parent
+    part = folder / f".{weights.name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in state.items()}, part)
         network.load(part)
-        weights = Weights(
-            method, name, digest, sha256(part), trained_on or known.get("trained_on", "not stated"), bool(known), target
-        )
-        record = {k: v for k, v in asdict(weights).items() if k != "path"}
-        os.replace(part, target)
+        weights = msgspec.structs.replace(weights, stored_sha256=sha256(part))
+        record = {k: v for k, v in msgspec.structs.asdict(weights).items() if k != "path"}
+        os.replace(part, weights.path)
         part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, folder / f"{name}.json")
+        os.replace(part, folder / f"{weights.name}.json")
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or _first_line(error)
         raise WeightsError(f"{folder}: cannot be written ({why}); set FUSIONBENCH_CACHE") from None
     except (RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+        raise WeightsError(f"{file}: not a checkpoint of {weights.method}: {_first_line(error)}") from None
     finally:
         with suppress(OSError):  # its folder may be a file
             part.unlink(missing_ok=True)
     return weights
 
 
-def _check_name(entry: Card, name: str, digest: str, file: Path, replace: bool = False) -> None:
+def check_name(entry: MethodCard, name: str, digest: str, file: Path, replace: bool = False) -> None:
+    """Refuse a name for a checkpoint that cannot be typed or is another file's.
+
+    Args:
+        entry: the method's card.
+        name: the short name.
+        digest: SHA-256 of the file.
+        file: the file, for the message.
+        replace: whether it may take the place of another file that the card does not list.
+
+    Raises:
+        WeightsError: it is refused.
+    """
     if not NAME.fullmatch(name):
-        raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with --name")
-    if any(w["name"] == name and w["sha256"] != digest for w in entry.data.get("weights", [])):
-        raise WeightsError(f"{file}: {name!r} is the card's name of another file; give this one another with --name")
+        raise WeightsError(f"{file}: name {name!r}: give one of letters, digits, dot, - and _ with name=")
+    if any(w.name == name and w.sha256 != digest for w in entry.facts.weights):
+        raise WeightsError(f"{file}: {name!r} is the card's name of another file; give this one another with name=")
     if not replace and any(w.name == name and w.sha256 != digest for w in installed(entry.name)):
         raise WeightsError(
             f"{file}: {entry.name}[{name}] is another file; "
-            f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another --name"
+            f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another name="
         )
 
 
 def read_tensors(file: Path) -> Any:
-    """Tensors of a checkpoint, without executing anything in it."""
+    """What a checkpoint holds, tensors nested as its author liked, without executing anything in it.
+
+    Raises:
+        WeightsError: damaged, no checkpoint, or pickled code in it.
+    """
     if file.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -233,9 +271,9 @@ def _first_line(error: Exception) -> str:
     return " ".join(lines[:2])[:300] if lines else type(error).__name__
 
 
-def hint(entry: Card) -> str:
+def hint(entry: MethodCard) -> str:
     """The command that would make a learned method runnable."""
-    listed = [w for w in entry.data.get("weights", []) if "url" in w]
-    if not listed:
+    listed = next((w for w in entry.facts.weights if w.url), None)
+    if listed is None:
         return f"fusionbench weights add {entry.name} FILE"
-    return f"fusionbench weights add {entry.name} {listed[0]['file']}  (from {listed[0]['url']})"
+    return f"fusionbench weights add {entry.name} {listed.file}  (from {listed.url})"

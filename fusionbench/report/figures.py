@@ -59,7 +59,7 @@ def _chosen(spec: str) -> tuple[list[Entry], str]:
     found, skipped = entries(method)
     if not found:
         raise FusionbenchError(str(skipped[0]))
-    views = found[0].card.data.get("views", {})
+    views = found[0].card.facts.views
     if view not in views:
         have = did_you_mean(view, views) if views else "it publishes none"
         raise PluginError(f"{found[0].card.name} has no view {view!r}; {have}")
@@ -71,17 +71,15 @@ def _maps(entry: Entry, view: str, ir: np.ndarray, vis: np.ndarray, context: Any
     import torch
 
     from fusionbench.evaluation.fusing import fuse_pair
-    from fusionbench.pixels.output_rule import OutputRule
 
     method = entry.build("cpu")
-    rule = OutputRule(**entry.card.data.get("output", {}))
-    found = {"fused": fuse_pair(method, rule, ir, vis, ident=context.ids[0])}
+    found = {"fused": fuse_pair(method, entry.output_rule(), ir, vis, context=context)}
     a, b = (torch.from_numpy(np.ascontiguousarray(x))[None].float() / 255 for x in (ir, vis))
     try:
         maps = method.views(a, b, context)
     except ValueError as error:
         raise FusionbenchError(f"{entry.id}: {error}") from None
-    for name in entry.card.data["views"][view]:
+    for name in entry.card.facts.views[view]:
         if name not in maps:
             raise PluginError(f"{entry.card.path}: view {view} lists {name!r}; views() gives {', '.join(maps)}")
         found[name] = maps[name].detach().cpu().numpy()

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.protocol import COLOURS, Metric, metric, metric_change
+from fusionbench.evaluation.protocol import Metric, metric, metric_change
+from fusionbench.plugins.records import COLOURS
 from fusionbench.report.task_tables import TaskColumn, task_columns
 from fusionbench.results.store import Store
 

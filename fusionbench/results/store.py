@@ -11,13 +11,14 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results.records import Case
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -158,7 +159,7 @@ class Store:
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
 
-    def set_failures(self, dataset: str, split: str, failures: dict[tuple[str, str], str], entries: set[str]) -> None:
+    def set_failures(self, dataset: str, split: str, failures: Mapping[Case, str], entries: set[str]) -> None:
         """Replace the failures of some entries on a split; ``("", id)`` is a failure of the source pair itself."""
         with self.transaction() as db:
             for entry in {*entries, ""}:

@@ -16,7 +16,7 @@ from PIL import Image
 import fusionbench as package
 from fusionbench.errors import DataError, FusionbenchError, WeightsError
 from fusionbench.pixels.images import image_size, read_image
-from fusionbench.plugins.weights import _check_name, broken, installed
+from fusionbench.plugins.weights import broken, check_name, installed
 from fusionbench.report.formats import _md, _tex, plain
 from fusionbench.results.merge import check_sources, merge
 from fusionbench.results.store import Score, Store
@@ -119,17 +119,17 @@ def test_names_of_checkpoints() -> None:
     from fusionbench.plugins.cards import card
 
     entry, file = card("method", "refusion"), Path("w.pth")
-    listed = entry.data["weights"][0]
-    _check_name(entry, listed["name"], listed["sha256"], file)
+    listed = entry.facts.weights[0]
+    check_name(entry, listed.name, listed.sha256, file)
     for name in ("", "a b", "../x", "a,b", "a[b]", "x=1"):
         with pytest.raises(WeightsError, match="letters, digits"):
-            _check_name(entry, name, "0", file)
+            check_name(entry, name, "0", file)
     with pytest.raises(WeightsError, match="the card's name of another file"):
-        _check_name(entry, listed["name"], "0", file)
+        check_name(entry, listed.name, "0", file)
     put_record("mine", sha256="a" * 64)
-    _check_name(entry, "mine", "a" * 64, file)
+    check_name(entry, "mine", "a" * 64, file)
     with pytest.raises(WeightsError, match="remove it first: fusionbench weights remove refusion mine"):
-        _check_name(entry, "mine", "b" * 64, file)
+        check_name(entry, "mine", "b" * 64, file)
 
 
 def test_a_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
