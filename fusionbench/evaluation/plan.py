@@ -208,9 +208,9 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     if request.limit and request.limit < len(ids):
         expected, ids = expected or len(ids), ids[: request.limit]
     if origin := dataset.origin:
-        rules = replace(rules, name=f"{origin['generator']}-{rules.name}")
-        expected = origin.get("counts", {}).get(rules.split, len(ids))
-    label = f"{origin['generator']}-{name}" if origin else name
+        rules = replace(rules, name=f"{origin.generator}-{rules.name}")
+        expected = origin.counts.get(rules.split, len(ids))
+    label = f"{origin.generator}-{name}" if origin else name
     if dataset.card.data.get("generic"):
         label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
-    return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)
+    return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin.as_dict() if origin else {})

@@ -304,7 +304,7 @@ class DatasetFacts(Facts, kw_only=True):
     """
 
     layout: dict[str, str | tuple[str, ...]]
-    protocols: dict[str, ProtocolFacts]
+    protocols: dict[str, ProtocolFacts] = {}
     folders: tuple[str, ...] = ()
     split_folders: dict[str, str | tuple[str, ...]] = {}
     splits: tuple[SplitFacts, ...] = ()
