@@ -39,6 +39,11 @@ def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) 
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(2304) * 29 % 256).view(1, 48, 48)
+        >>> mef_ssim(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.8595], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if f.smaller(44):

@@ -36,6 +36,11 @@ def qncie(
 
     Raises:
         ValueError: when the shapes differ, or for another `correlation`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> qncie(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.8803], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if correlation not in ("nonlinear", "linear"):

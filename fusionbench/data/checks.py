@@ -270,11 +270,12 @@ def signature(image: np.ndarray) -> np.ndarray:
 
     small = Image.fromarray(grey(image)[0]).resize((16, 16), Image.Resampling.BOX)
     grid = np.asarray(small, np.float64)
-    ringed = np.pad(grid, 1, "edge")
-    around = np.mean([ringed[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
+    padded = np.pad(grid, 1, "edge")
+    around = np.mean([padded[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
     local = grid - around
     local = (np.sign(local) * np.sqrt(np.abs(local))).ravel()  # the root keeps one lamp from deciding alone
-    return (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
+    unit: np.ndarray = (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
+    return unit
 
 
 def near_duplicates(
