@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from . import _filters
+from . import filters
 
 T = TypeVar("T")
 
@@ -145,16 +145,16 @@ class Planes:
 
         def compute() -> tuple[Tensor, Tensor]:
             if by_columns:
-                sx, sy = (s.mT.contiguous() for s in reversed(_filters.sobel(self.x.mT)))
+                sx, sy = (s.mT.contiguous() for s in reversed(filters.sobel(self.x.mT)))
             else:
-                sx, sy = _filters.sobel(self.x)
+                sx, sy = filters.sobel(self.x)
             return polar(sx, sy)
 
         return self.once(("edges", by_columns), compute)
 
     def sobel(self, border: str = "zero") -> tuple[Tensor, Tensor]:
-        """Horizontal and vertical Sobel responses, see :func:`_filters.sobel`."""
-        return self.once(("sobel", border), lambda: _filters.sobel(self.x, border))
+        """Horizontal and vertical Sobel responses, see :func:`filters.sobel`."""
+        return self.once(("sobel", border), lambda: filters.sobel(self.x, border))
 
     def window(self, kind: str, product: Planes | None = None) -> Tensor:
         """Windowed mean of these images (of their product with `product`'s), one value per window position.
@@ -166,9 +166,9 @@ class Planes:
         def compute() -> Tensor:
             x = self.x if product is None else self.x * product.x
             if kind == "uniform7":
-                return _filters.box(x, 7)
-            taps = _filters.gaussian(11, 1.5, x.dtype, x.device)
-            return _filters.separable(x, taps, "replicate" if kind == "gauss11-replicate" else "valid")
+                return filters.box(x, 7)
+            taps = filters.gaussian(11, 1.5, x.dtype, x.device)
+            return filters.separable(x, taps, "replicate" if kind == "gauss11-replicate" else "valid")
 
         if product is None or product is self:
             return self.once(("window", kind, product is None), compute)

@@ -59,12 +59,12 @@ def _feature(p: Planes, feature: str) -> Tensor:
         if feature == "gradient":
             along: Tensor = torch.gradient(x, dim=-1)[0]
             return along
-        return _dct(_dct(x).transpose(-2, -1)).transpose(-2, -1) if feature == "dct" else x
+        return dct(dct(x).transpose(-2, -1)).transpose(-2, -1) if feature == "dct" else x
 
     return p.once(("fmi", feature), compute)
 
 
-def _dct(x: Tensor) -> Tensor:
+def dct(x: Tensor) -> Tensor:
     """Orthonormal DCT-II along the last axis, from one FFT of its length."""
     n = x.shape[-1]
     k = torch.arange(n, dtype=x.dtype, device=x.device) * (-math.pi / (2 * n))

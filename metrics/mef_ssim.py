@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._filters import box
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import box
 from .ms_ssim import half
 
 WEIGHTS = tuple(w / 0.6305 for w in (0.0448, 0.2856, 0.3001))

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from ._filters import sobel
 from ._planes import Planes, aligned, polar
 from ._stateful import MeanOverImages
+from .filters import sobel
 
 PROGRAMS = ("kumar", "tang", "ivif_zoo", "topanxal")
 

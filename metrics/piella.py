@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._filters import box
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import box
 
 INDICES = {"ssim": 11, "uqi": 8}
 

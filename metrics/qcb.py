@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._filters import separable
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import separable
 
 
 def _sensitivity(x: Tensor, grid: str) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._filters import sobel
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import sobel
 
 BLOCK = 16
 

@@ -46,7 +46,7 @@ def qncie(
     if correlation not in ("nonlinear", "linear"):
         raise ValueError(f"correlation is nonlinear or linear, got {correlation!r}")
     x, y, z = ((_linear if correlation == "linear" else _nonlinear)(p, q) for p, q in ((b, a), (f, a), (f, b)))
-    share = _eigenvalues(x, y, z) / 3
+    share = eigenvalues(x, y, z) / 3
     if correlation == "linear":
         share = share.masked_fill(share < 1e-9, torch.nan)
     return (1 + torch.xlogy(share, share.clamp(min=1e-300)).sum(-1) / math.log(256)).to(f.x.dtype)
@@ -61,7 +61,7 @@ def _linear(p: Planes, q: Planes) -> Tensor:
     return (x * y).sum(-1, dtype=torch.float64) / (xx.double() * yy.double()).sqrt()
 
 
-def _eigenvalues(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+def eigenvalues(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Of ``[[1,x,y],[x,1,z],[y,z,1]]``, in closed form (a solver would wait for the device), ``[B,3]``."""
     p = ((x * x + y * y + z * z) / 3).sqrt()
     angle = torch.acos((x * y * z / p**3).clamp(-1, 1)) / 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._filters import gaussian, separable
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
 from ._uqi import SMALLEST, covariance, mix, quality
+from .filters import gaussian, separable
 
 
 def _ivif_zoo(p: Planes, q: Planes) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._filters import gaussian, separable
 from ._planes import Planes, aligned, combined
 from ._stateful import MeanOverImages
+from .filters import gaussian, separable
 
 NOISE = 2.0  # variance of the visual noise, for levels 0..255
 EPS = 1e-10
