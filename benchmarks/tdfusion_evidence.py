@@ -39,7 +39,8 @@ import torch
 from torch import Tensor
 
 from fusionbench.data import Dataset, open_dataset
-from fusionbench.data.synth import DARK, synth
+from fusionbench.data.dataset import DARK
+from fusionbench.data.synth import synth
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion import recipe
@@ -167,7 +168,7 @@ def score(layout: str, seeds: Sequence[int], out: Path, options: Sequence[str]) 
     trained = {(s, a): Trained(Run(layout, a, s), out, options) for s in seeds for a in KINDS}
     size = trained[seeds[0], LEARNED].size
     dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, 0), out, options)["network"])
-    dark = {i for i, condition in dataset.origin["conditions"]["test"].items() if condition in DARK}
+    dark = {i for i, condition in dataset.origin.conditions["test"].items() if condition in DARK}
     column = task.card.data["columns"][0][0]
 
     def tally() -> Any:
@@ -219,7 +220,7 @@ def weight_maps(seeds: Sequence[int], out: Path, options: Sequence[str]) -> list
     pairs = []
     for layout in LAYOUTS:
         dataset = tree(out, layout)
-        dark = dataset.origin["conditions"]["test"]
+        dark = dataset.origin.conditions["test"]
         for ident in dataset.ids("test"):
             pairs.append((dark[ident] in DARK, lumas([dataset.pair("test", ident)])))
     maps: dict[tuple[str, int], list[Tensor]] = {}

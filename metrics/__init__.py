@@ -4,6 +4,8 @@
 function's name in capitals without underscores). Importing the package reads nothing; listing it reads the cards.
 
 For metrics of your own: ``aligned`` wraps the three images of a metric in ``Planes``, ``planes`` a single batch.
+The examples in the docstrings take ``torch`` and the metric for imported. ``__init__.pyi`` beside this file tells type
+checkers the names.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,11 +37,12 @@ def _modules() -> dict[str, str]:
     return names
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     module = _HELPERS.get(name) or (None if name.startswith("_") else _modules().get(name))
     if module is None:
         raise AttributeError(f"fusionbench.metrics has no {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    return value
 
 
 def __dir__() -> list[str]:
@@ -50,7 +52,7 @@ def __dir__() -> list[str]:
 class _Package(ModuleType):
     """Keeps a function in place when the import system puts the submodule of the same name here."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         function = getattr(value, name, None) if isinstance(value, ModuleType) else None
         super().__setattr__(name, function if callable(function) else value)
 

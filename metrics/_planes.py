@@ -1,14 +1,14 @@
-"""What metrics share: grey images of one role with everything derived from them kept."""
+"""What metrics share: a batch of grey images, with every quantity derived from it computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from . import _filters
+from . import filters
 
 T = TypeVar("T")
 
@@ -36,18 +36,18 @@ class Planes:
         if x.dtype not in (torch.float32, torch.float64):
             x = x.to(torch.float32 if x.is_floating_point() else torch.float64)
         self.x = x
-        self._kept: dict[Hashable, object] = {}
+        self._cache: dict[Hashable, object] = {}
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return what `compute` gave the first time `key` was asked for."""
-        if key not in self._kept:
-            self._kept[key] = compute()
-        return self._kept[key]  # type: ignore[return-value]
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return cast(T, self._cache[key])  # one key stands for one quantity, and so for one type
 
     def with_source(self, source: Planes, key: Hashable, compute: Callable[[], T]) -> T:
         """Like :meth:`once`, for a quantity of this (fused) batch and one source."""
-        kept = self.once(("with", key, id(source)), lambda: (source, compute()))  # held, so that the id stays its own
-        return kept[1]
+        # the source goes with the value, so that its id is not used again
+        return self.once(("with", key, id(source)), lambda: (source, compute()))[1]
 
     def undefined(self) -> Tensor:
         """NaN for every image, ``[B]``."""
@@ -81,7 +81,12 @@ class Planes:
 
     def spectrum(self) -> Tensor:
         """Half spectrum of :meth:`stretched`, ``[B,H,W//2+1]``."""
-        return self.once("spectrum", lambda: torch.fft.rfft2(self.stretched()))
+
+        def compute() -> Tensor:
+            spectrum: Tensor = torch.fft.rfft2(self.stretched())
+            return spectrum
+
+        return self.once("spectrum", compute)
 
     def levels(self, kind: str = "raw") -> Tensor:
         """Grey levels as integers ``[B,H*W]``, 0..255.
@@ -103,7 +108,7 @@ class Planes:
 
     def entropy(self, kind: str = "raw") -> Tensor:
         """Entropy of the grey levels in nats, ``[B]`` in float64."""
-        return self.once(("entropy", kind), lambda: torch.special.entr(self.histogram(kind)).sum(-1))
+        return self.once(("entropy", kind), lambda: entropy(self.histogram(kind)))
 
     def mutual_information(self, source: Planes, kind: str = "raw", top: int = 255) -> Tensor:
         """I(source; this) of the 256 x 256 joint histogram in nats, ``[B]`` in float64.
@@ -114,7 +119,7 @@ class Planes:
         def compute() -> Tensor:
             x, y = (p.levels(kind) if top == 255 else p.levels(kind).clamp(max=top) for p in (source, self))
             joint = _shares(torch.add(y, x, alpha=256), 65536)
-            return source.entropy(kind) + self.entropy(kind) - torch.special.entr(joint).sum(-1)
+            return source.entropy(kind) + self.entropy(kind) - entropy(joint)
 
         return self.with_source(source, ("mutual information", kind, top), compute)
 
@@ -140,16 +145,16 @@ class Planes:
 
         def compute() -> tuple[Tensor, Tensor]:
             if by_columns:
-                sx, sy = (s.mT.contiguous() for s in reversed(_filters.sobel(self.x.mT)))
+                sx, sy = (s.mT.contiguous() for s in reversed(filters.sobel(self.x.mT)))
             else:
-                sx, sy = _filters.sobel(self.x)
+                sx, sy = filters.sobel(self.x)
             return polar(sx, sy)
 
         return self.once(("edges", by_columns), compute)
 
     def sobel(self, border: str = "zero") -> tuple[Tensor, Tensor]:
-        """Horizontal and vertical Sobel responses, see :func:`_filters.sobel`."""
-        return self.once(("sobel", border), lambda: _filters.sobel(self.x, border))
+        """Horizontal and vertical Sobel responses, see :func:`filters.sobel`."""
+        return self.once(("sobel", border), lambda: filters.sobel(self.x, border))
 
     def window(self, kind: str, product: Planes | None = None) -> Tensor:
         """Windowed mean of these images (of their product with `product`'s), one value per window position.
@@ -161,9 +166,9 @@ class Planes:
         def compute() -> Tensor:
             x = self.x if product is None else self.x * product.x
             if kind == "uniform7":
-                return _filters.box(x, 7)
-            taps = _filters.gaussian(11, 1.5, x.dtype, x.device)
-            return _filters.separable(x, taps, "replicate" if kind == "gauss11-replicate" else "valid")
+                return filters.box(x, 7)
+            taps = filters.gaussian(11, 1.5, x.dtype, x.device)
+            return filters.separable(x, taps, "replicate" if kind == "gauss11-replicate" else "valid")
 
         if product is None or product is self:
             return self.once(("window", kind, product is None), compute)
@@ -174,6 +179,12 @@ def polar(sx: Tensor, sy: Tensor) -> tuple[Tensor, Tensor]:
     """Strength and direction of Sobel responses, see :meth:`Planes.edges`."""
     strength = (sx.square() + sy.square()).sqrt_()  # equal for equal responses, which hypot need not be
     return strength, torch.atan(sy / -sx).masked_fill_(sx == 0, torch.pi / 2)
+
+
+def entropy(shares: Tensor, dim: int = -1) -> Tensor:
+    """Entropy in nats of the distributions along one dimension."""
+    terms: Tensor = torch.special.entr(shares)
+    return terms.sum(dim)
 
 
 def _shares(codes: Tensor, bins: int) -> Tensor:

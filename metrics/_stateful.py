@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class MeanOverImages:
 
     function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: bool | int | float | str) -> None:
         self.options = options
         self._batches: list[Tensor] = []
 

@@ -26,6 +26,11 @@ def ag(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, div
 
     Raises:
         ValueError: when the shapes differ, or for another `divisor`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> ag(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([64.2839], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
     if divisor not in ("intervals", "pixels"):

@@ -25,6 +25,11 @@ def cc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
 
     Raises:
         ValueError: when the shapes differ, or for another `aggregate`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> cc(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5884], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     return combined(_correlation(f, a), _correlation(f, b), aggregate)

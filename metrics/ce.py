@@ -26,6 +26,11 @@ def ce(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
 
     Raises:
         ValueError: when the shapes differ, or for another `aggregate`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> ce(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([-0.4375], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     return combined(_divergence(a, f), _divergence(b, f), aggregate).to(f.x.dtype)

@@ -25,6 +25,11 @@ def ei(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, bor
 
     Raises:
         ValueError: when the shapes differ, or for another `border`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> ei(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([282.7694], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
     if border not in ("replicate", "zero"):

@@ -26,6 +26,11 @@ def en(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Ten
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> en(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([5.1250], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
     return (f.entropy() / math.log(2)).to(f.x.dtype)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, entropy
 from ._stateful import MeanOverImages
 
 FEATURES = ("pixel", "gradient", "dct")
@@ -38,6 +38,11 @@ def fmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, fe
 
     Raises:
         ValueError: when the shapes differ, or for another `feature`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> fmi(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.2714], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if feature not in FEATURES:
@@ -52,17 +57,18 @@ def _feature(p: Planes, feature: str) -> Tensor:
     def compute() -> Tensor:
         x = p.x.double()
         if feature == "gradient":
-            return torch.gradient(x, dim=-1)[0]
-        return _dct(_dct(x).transpose(-2, -1)).transpose(-2, -1) if feature == "dct" else x
+            along: Tensor = torch.gradient(x, dim=-1)[0]
+            return along
+        return dct(dct(x).transpose(-2, -1)).transpose(-2, -1) if feature == "dct" else x
 
     return p.once(("fmi", feature), compute)
 
 
-def _dct(x: Tensor) -> Tensor:
+def dct(x: Tensor) -> Tensor:
     """Orthonormal DCT-II along the last axis, from one FFT of its length."""
     n = x.shape[-1]
     k = torch.arange(n, dtype=x.dtype, device=x.device) * (-math.pi / (2 * n))
-    spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
+    spectrum: Tensor = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
     out = (spectrum.real * k.cos() - spectrum.imag * k.sin()) * math.sqrt(2 / n)
     out[..., 0] /= math.sqrt(2)
     return out
@@ -75,7 +81,7 @@ def _shared(x: Tensor, y: Tensor) -> Tensor:
     images = max(1, tile // ((h - 2) * (w - 2)))
     rows = max(1, tile // (images * (w - 2)))
     totals = []
-    for u, v in zip(x.split(images), y.split(images), strict=True):
+    for u, v in zip(torch.split(x, images), torch.split(y, images), strict=True):
         tiles = [_windows(*(_cells(t[:, r : r + rows + 2]) for t in (u, v))) for r in range(0, h - 2, rows)]
         totals.append(torch.cat(tiles, -1).mean(-1))
     return torch.cat(totals)
@@ -109,12 +115,8 @@ def _windows(x: Tensor, y: Tensor) -> Tensor:
     joint = (joint[:, 1:] - joint[:, :-1]).mul_(phi)
     joint.add_(((1 - phi) * p)[:, None] * q)
     logs = torch.addcmul(edge + TINY, joint, joint).log_()
-    h, h_joint = _entropy(p) + _entropy(q), logs.mul_(joint).sum((0, 1)) / -2
+    h, h_joint = entropy(p, 0) + entropy(q, 0), logs.mul_(joint).sum((0, 1)) / -2
     return torch.where(same, 1, torch.where(h == 0, 0, 2 * (h - h_joint) / h))
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum(0)
 
 
 def _distribution(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,11 @@ def mi(
 
     Raises:
         ValueError: when the shapes differ, or for another `units`, `levels` or `aggregate`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> mi(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([10.2500], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if units not in ("bits", "nats"):

@@ -45,6 +45,11 @@ def ms_ssim(
 
     Raises:
         ValueError: when the shapes differ, or for another `border` or `aggregate`.
+
+    Example:
+        >>> ir = (torch.arange(36864) * 29 % 256).view(1, 192, 192)
+        >>> ms_ssim(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.7376], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if border not in ("symmetric", "zero"):

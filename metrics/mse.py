@@ -25,6 +25,11 @@ def mse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, un
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> mse(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([6603.2500], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     return (f.squared_error(a) + f.squared_error(b)) / (2 * 255**2 if unit else 2)

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from ._filters import sobel
 from ._planes import Planes, aligned, polar
 from ._stateful import MeanOverImages
+from .filters import sobel
 
 PROGRAMS = ("kumar", "tang", "ivif_zoo", "topanxal")
 
@@ -38,6 +38,11 @@ def nabf(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, p
 
     Raises:
         ValueError: when the shapes differ, or for another `program`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> nabf(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.0189], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if program not in PROGRAMS:

@@ -24,6 +24,11 @@ def nmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> nmi(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([1.7083], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     shared = f.mutual_information(a) + f.mutual_information(b)

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._filters import box
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import box
 
 INDICES = {"ssim": 11, "uqi": 8}
 
@@ -31,6 +31,11 @@ def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
 
     Raises:
         ValueError: when the shapes differ, or for another `index`.
+
+    Example:
+        >>> ir = (torch.arange(256) * 29 % 256).view(1, 16, 16)
+        >>> qs(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.4741], dtype=torch.float64)
     """
     (f, a, b), dtype = _ready(fused, ir, vis, index)
     if f.smaller(INDICES[index]):
@@ -42,6 +47,11 @@ def qw(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
     """Weighted fusion quality index: the windows of :func:`qs` weighted with ``max(var(ir), var(vis))``.
 
     -1 to 1, NaN where both sources are flat all over; higher is better. Arguments and errors as for :func:`qs`.
+
+    Example:
+        >>> ir = (torch.arange(256) * 29 % 256).view(1, 16, 16)
+        >>> qw(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.4736], dtype=torch.float64)
     """
     images, dtype = _ready(fused, ir, vis, index)
     return _weighted(index, *images).to(dtype)
@@ -54,6 +64,11 @@ def qe(
 
     The edge images are Prewitt magnitudes, zeros beyond the border. -1 to 1; higher is better. Arguments and errors
     as for :func:`qs`.
+
+    Example:
+        >>> ir = (torch.arange(256) * 29 % 256).view(1, 16, 16)
+        >>> qe(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.0475], dtype=torch.float64)
     """
     images, dtype = _ready(fused, ir, vis, index)
     return (_weighted(index, *images) * _weighted(index, *map(_edges, images)) ** alpha).to(dtype)
@@ -103,7 +118,7 @@ def _moments(p: Planes, index: str) -> tuple[Tensor, Tensor]:
     def compute() -> tuple[Tensor, Tensor]:
         mean = _mean(p, index)
         variance = torch.addcmul(_mean(p, index, p), mean, mean, value=-1)
-        return mean, nnf.threshold_(variance, 1e-8, 0)  # type: ignore[attr-defined]
+        return mean, torch.threshold_(variance, 1e-8, 0)
 
     return p.once(("piella", index), compute)
 
@@ -127,9 +142,11 @@ def _local(f: Planes, a: Planes, b: Planes, index: str) -> tuple[Tensor, Tensor]
         return (sa / (sa + sb)).nan_to_num_(0.5), torch.maximum(sa, sb)
 
     share, weight = b.with_source(a, ("piella", index), compute)
-    # of three images: b is held with the value, so that its id stays its own
-    key, mixed = ("piella", index, id(b)), lambda: torch.lerp(_quality(f, b, index), _quality(f, a, index), share)
-    return f.with_source(a, key, lambda: (mixed(), b))[0], weight
+
+    def mixed() -> tuple[Tensor, Planes]:  # b goes with the value, so that its id is not used again
+        return torch.lerp(_quality(f, b, index), _quality(f, a, index), share), b
+
+    return f.with_source(a, ("piella", index, id(b)), mixed)[0], weight
 
 
 class QS(MeanOverImages):

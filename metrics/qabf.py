@@ -49,6 +49,11 @@ def qabf(
 
     Raises:
         ValueError: when the shapes differ, or for another `equal`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> qabf(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5367], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if equal not in ("released", "paper"):

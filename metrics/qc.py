@@ -31,6 +31,11 @@ def qc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, cli
 
     Source: N. Cvejic, A. Loza, D. Bull, N. Canagarajah, "A similarity metric for assessment of image fusion
     algorithms", Int. J. Signal Processing 2 (3), 2005, 178-182.
+
+    Example:
+        >>> ir = (torch.arange(256) * 29 % 256).view(1, 16, 16)
+        >>> qc(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5447], dtype=torch.float64)
     """
     if clip not in ("released", "paper"):
         raise ValueError(f"clip is released or paper, got {clip!r}")

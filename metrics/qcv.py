@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._filters import sobel
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
+from .filters import sobel
 
 BLOCK = 16
 
@@ -34,6 +34,11 @@ def qcv(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> qcv(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([72.8118], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     csf = a.once("qcv csf", lambda: _sensitivity(a.x))
@@ -59,21 +64,27 @@ def _blocks(x: Tensor) -> Tensor:
     """Sums over 16 x 16 blocks, ``[B, ceil(H/16), ceil(W/16)]``."""
     h, w = x.shape[-2:]
     x = F.pad(x, (0, -w % BLOCK, 0, -h % BLOCK))
-    return x.unflatten(1, (-1, BLOCK)).sum(2).unflatten(2, (-1, BLOCK)).sum(-1)  # rows first: that runs along memory
+    rows = torch.unflatten(x, 1, (-1, BLOCK)).sum(2)  # rows first: that runs along memory
+    return torch.unflatten(rows, 2, (-1, BLOCK)).sum(-1)
 
 
 def _sensitivity(x: Tensor) -> Tensor:
     """Contrast sensitivity over the half spectrum of the images, ``[H,W//2+1]``."""
     h, w = x.shape[-2:]
-    v = torch.fft.fftfreq(h, 1 / h, dtype=x.dtype, device=x.device) / 4
-    u = torch.fft.rfftfreq(w, 1 / w, dtype=x.dtype, device=x.device) / 4
-    r = 0.144 * torch.hypot(v[:, None], u[None])
+    v: Tensor = torch.fft.fftfreq(h, 1 / h, dtype=x.dtype, device=x.device) / 4
+    u: Tensor = torch.fft.rfftfreq(w, 1 / w, dtype=x.dtype, device=x.device) / 4
+    r: Tensor = 0.144 * torch.hypot(v[:, None], u[None])
     return 2.6 * (0.0192 + r) * torch.exp(-(r**1.1))
 
 
 def _perceived(p: Planes, csf: Tensor) -> Tensor:
     """The rescaled image through the contrast sensitivity; linear, so differences may be taken afterwards."""
-    return p.once("qcv perceived", lambda: torch.fft.irfft2(p.spectrum() * csf, s=p.x.shape[-2:]))
+
+    def compute() -> Tensor:
+        filtered: Tensor = torch.fft.irfft2(p.spectrum() * csf, s=p.x.shape[-2:])
+        return filtered
+
+    return p.once("qcv perceived", compute)
 
 
 class QCV(MeanOverImages):

@@ -25,6 +25,11 @@ def qmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> qmi(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([1.8427], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     return (2 * (_shared(f, a) + _shared(f, b))).to(f.x.dtype)

@@ -36,12 +36,17 @@ def qncie(
 
     Raises:
         ValueError: when the shapes differ, or for another `correlation`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> qncie(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.8803], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if correlation not in ("nonlinear", "linear"):
         raise ValueError(f"correlation is nonlinear or linear, got {correlation!r}")
     x, y, z = ((_linear if correlation == "linear" else _nonlinear)(p, q) for p, q in ((b, a), (f, a), (f, b)))
-    share = _eigenvalues(x, y, z) / 3
+    share = eigenvalues(x, y, z) / 3
     if correlation == "linear":
         share = share.masked_fill(share < 1e-9, torch.nan)
     return (1 + torch.xlogy(share, share.clamp(min=1e-300)).sum(-1) / math.log(256)).to(f.x.dtype)
@@ -56,7 +61,7 @@ def _linear(p: Planes, q: Planes) -> Tensor:
     return (x * y).sum(-1, dtype=torch.float64) / (xx.double() * yy.double()).sqrt()
 
 
-def _eigenvalues(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+def eigenvalues(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Of ``[[1,x,y],[x,1,z],[y,z,1]]``, in closed form (a solver would wait for the device), ``[B,3]``."""
     p = ((x * x + y * y + z * z) / 3).sqrt()
     angle = torch.acos((x * y * z / p**3).clamp(-1, 1)) / 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._filters import gaussian, separable
 from ._planes import Planes, aligned
 from ._stateful import MeanOverImages
 from ._uqi import SMALLEST, covariance, mix, quality
+from .filters import gaussian, separable
 
 
 def _ivif_zoo(p: Planes, q: Planes) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,6 +42,11 @@ def qy(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, win
 
     Source: C. Yang, J.-Q. Zhang, X.-R. Wang, X. Liu, "A novel similarity based quality metric for image fusion",
     Information Fusion 9 (2), 2008, 156-160.
+
+    Example:
+        >>> ir = (torch.arange(256) * 29 % 256).view(1, 16, 16)
+        >>> qy(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5748], dtype=torch.float64)
     """
     if window not in ("gaussian", "ivif_zoo"):
         raise ValueError(f"window is gaussian or ivif_zoo, got {window!r}")

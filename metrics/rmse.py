@@ -28,6 +28,11 @@ def rmse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, f
 
     Raises:
         ValueError: when the shapes differ, or for another `form`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> rmse(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([81.2604], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     ea, eb = f.squared_error(a), f.squared_error(b)

@@ -24,6 +24,11 @@ def scd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> scd(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([1.6422], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     return _correlation(f, b, a) + _correlation(f, a, b)

@@ -26,6 +26,11 @@ def sd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, for
 
     Raises:
         ValueError: when the shapes differ, or for another `form`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> sd(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([72.1894], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
     if form == "uint8":

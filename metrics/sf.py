@@ -33,6 +33,11 @@ def sf(
 
     Raises:
         ValueError: when the shapes differ, or for another `divisor`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> sf(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([152.0473], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
     if divisor not in ("differences", "pixels"):

@@ -42,6 +42,11 @@ def ssim(
 
     Raises:
         ValueError: when the shapes differ, or for another `window` or `aggregate`.
+
+    Example:
+        >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
+        >>> ssim(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5512], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if window not in WINDOWS:

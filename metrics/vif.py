@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._filters import gaussian, separable
 from ._planes import Planes, aligned, combined
 from ._stateful import MeanOverImages
+from .filters import gaussian, separable
 
 NOISE = 2.0  # variance of the visual noise, for levels 0..255
 EPS = 1e-10
@@ -50,6 +49,11 @@ def vif(
 
     Raises:
         ValueError: when the shapes differ, or for another `aggregate` or `kernel`.
+
+    Example:
+        >>> ir = (torch.arange(2304) * 29 % 256).view(1, 48, 48)
+        >>> vif(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.0682], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
     if kernel not in ("centred", "ivif_zoo"):
@@ -105,7 +109,7 @@ def _scales(p: Planes, form: tuple[bool, str]) -> list[tuple[Tensor, Tensor, Ten
                 square.clamp_(max=255)
             mean = _smooth(x, n, kernel)
             variance = torch.addcmul(_smooth(square, n, kernel), mean, mean, value=-1)
-            out.append((x, mean, nnf.threshold_(variance, EPS, 0)))  # type: ignore[attr-defined]
+            out.append((x, mean, torch.threshold_(variance, EPS, 0)))
         return out
 
     return p.once(("vif scales", form), compute)

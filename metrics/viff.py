@@ -36,6 +36,11 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
 
     Raises:
         ValueError: when the shapes differ.
+
+    Example:
+        >>> ir = (torch.arange(2304) * 29 % 256).view(1, 48, 48)
+        >>> viff(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
+        tensor([0.5005], dtype=torch.float64)
     """
     given = aligned(fused, ir, vis)
     kind = given[0].x.dtype

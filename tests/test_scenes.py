@@ -96,26 +96,26 @@ def test_salient_objects():
         assert marked <= {"person", "car", "motorcycle", "bicycle", "color_cone", "sign"}
 
 
-MAPPED = {n: c.data["scenes"] for n, c in cards("dataset").items() if "scenes" in c.data}
+MAPPED = {n: c.facts.scenes for n, c in cards("dataset").items() if c.facts.scenes}
 
 
 def test_layouts_map_known_classes_only():
     assert set(MAPPED) == {"msrs", "fmb", "m3fd", "llvip", "vt5000"}
     for name, rules in MAPPED.items():
-        assert rules["preset"] in PRESETS
-        classes = card("dataset", name).data.get("classes", {})
-        for key, kind in (("masks", "segmentation"), ("boxes", "boxes")):
-            assert set(rules.get(key, {})) <= set(CLASSES)
-            assert set(rules.get(key, {}).values()) <= set(classes.get(kind, []))
+        assert rules.preset in PRESETS
+        classes = card("dataset", name).facts.classes
+        for mapped, known in ((rules.masks, classes.segmentation), (rules.boxes, classes.boxes)):
+            assert set(mapped) <= set(CLASSES)
+            assert set(mapped.values()) <= set(known)
 
 
 @pytest.mark.parametrize("layout", ["msrs", "fmb"])
 def test_every_mask_class_is_produced(layout):
-    names = MAPPED[layout]["masks"]
-    wanted = set(card("dataset", layout).data["classes"]["segmentation"]) - {"Background", "unlabelled"}
+    names = MAPPED[layout].masks
+    wanted = set(card("dataset", layout).facts.classes.segmentation) - {"Background", "unlabelled"}
     made = set()
     for k in range(60):
-        pair = scene(k, (64, 80), "day", MAPPED[layout]["preset"])
+        pair = scene(k, (64, 80), "day", MAPPED[layout].preset)
         made |= {names.get(CLASSES[c]) for c in np.unique(pair.classes)}
         if made >= wanted:
             break
@@ -123,7 +123,7 @@ def test_every_mask_class_is_produced(layout):
 
 
 def test_every_box_class_is_produced():
-    names, made = MAPPED["m3fd"]["boxes"], set()
+    names, made = MAPPED["m3fd"].boxes, set()
     for k in range(40):
         made |= {names.get(i.cls) for i in scene(k, (128, 160), "day", "m3fd").instances}
         if made >= set(names.values()):

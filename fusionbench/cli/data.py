@@ -79,7 +79,7 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
 @data_root
 def download(name: str, url: str | None, sha256: str | None, data_root: Path | None) -> None:
     """Download and unpack a dataset that has a plain address; for the others, print what to do."""
-    from fusionbench.data.download import fetch
+    from fusionbench.data.acquire import fetch
     from fusionbench.data.opening import data_root as resolved
 
     with Bar() as bar:

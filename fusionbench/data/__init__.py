@@ -2,17 +2,23 @@
 
 dataset.py      Dataset: where the files of a split lie, reading and writing them
 opening.py      from a name and a folder to a Dataset
+sample.py       Sample: one aligned pair with its labels
 layout.py       folders and suffixes of each role (ir, vis, mask, boxes, saliency)
 labels.py       masks, boxes and saliency maps on disk
 splits.py       named sets of ids, and list files
+origin.py       what a generated tree records of itself
 checks.py       is a dataset sound?
-download.py     fetching and unpacking archives
+acquire.py      getting a dataset: instructions, or its archive fetched and unpacked
+download.py     downloading one file
+archives.py     unpacking one archive
 synth.py        generated scenes in a dataset's layout
 """
 
-from fusionbench.data.dataset import ORIGIN, Dataset, Files, Sample
+from fusionbench.data.dataset import Dataset
 from fusionbench.data.labels import Boxes
 from fusionbench.data.opening import find_root, open_dataset, open_spec
+from fusionbench.data.origin import ORIGIN, Origin
+from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, read_list
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "Boxes",
     "Dataset",
     "Files",
+    "Origin",
     "Sample",
     "Split",
     "find_root",

@@ -7,28 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from fusionbench.data import Dataset, Sample
-from fusionbench.data.download import instructions
+from fusionbench.data.acquire import instructions
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import grey
 
 # Cosine from which two visible images count as one scene. Measured: consecutive frames of M3FD 0.62, one LLVIP camera
 # 0.66 to 0.85; among the 64,980 pairs of MSRS test images fewer than 10 exceed 0.4.
 ALIKE = 0.5
+Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found.
+    """One line of a report.
 
     Attributes:
         level: ``damage`` (cannot be used as it is), ``missing`` (not there) or ``note`` (worth knowing).
         text: one line.
-        split: the split it was found in.
+        split: the split it concerns.
         id: the image, or "".
     """
 
@@ -38,15 +39,32 @@ class Finding:
     id: str = ""
 
 
+class SplitCount(TypedDict):
+    """Images of a split: on disk, and how many there should be."""
+
+    present: int
+    expected: int | None
+
+
+class ReportDict(TypedDict):
+    """A report as plain data."""
+
+    dataset: str
+    root: str
+    splits: dict[str, SplitCount]
+    findings: list[dict[str, str]]
+    exit_code: int
+
+
 @dataclass
 class Report:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes:
         name: the dataset's name.
         root: its folder.
         counts: split to (images there, images expected or None).
-        findings: everything found, damage first.
+        findings: damage first, then what is missing, then notes.
         instructions: how to get what is missing: source, licence, the tree to build.
         complete: whether missing parts count as a failure.
     """
@@ -62,7 +80,7 @@ class Report:
         """Findings of one level."""
         return [f for f in self.findings if f.level == level]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ReportDict:
         """As plain data."""
         return {
             "dataset": self.name,
@@ -104,36 +122,35 @@ def check(
     """
     names = list(splits) if splits is not None else dataset.splits()
     report = Report(dataset.name, dataset.root, complete=complete)
-    todo: dict[tuple[str, str], tuple[str, str]] = {}  # folder and id to where it was first named
-    places: dict[tuple[str, str], tuple[str, str]] = {}
+    todo: dict[Key, tuple[str, str]] = {}  # a pair of files to the split and id that first named it
+    keys: dict[tuple[str, str], Key] = {}  # split and id to their pair of files
     for name in names:
         spec, ids = dataset.split(name), dataset.ids(name)
         report.counts[name] = (len(ids), spec.count)
         for ident in ids:
-            place = _place(dataset, name, ident)
-            places[name, ident] = place
-            todo.setdefault(place, (name, ident))
+            key = keys[name, ident] = _key(dataset, name, ident)
+            todo.setdefault(key, (name, ident))
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     if dataset.origin:
-        made = f"{dataset.origin['generator']}, seed {dataset.origin.get('seed')}"
-        report.findings.append(Finding("note", f"generated images ({made}), not the real {dataset.card.title}", ""))
-    signatures: dict[tuple[str, str], np.ndarray] = {}
+        text = f"generated images ({dataset.origin.source}), not the real {dataset.card.title}"
+        report.findings.append(Finding("note", text, ""))
+    signatures: dict[Key, np.ndarray] = {}
     with ThreadPoolExecutor(jobs) as pool:
-        done = pool.map(_inspect, repeat(dataset), todo.values())
-        for number, (place, (found, code)) in enumerate(zip(todo, done, strict=True), 1):
-            report.findings += found
+        results = pool.map(_inspect, repeat(dataset), todo.values())
+        for number, (key, (findings, code)) in enumerate(zip(todo, results, strict=True), 1):
+            report.findings += findings
             if code is not None:
-                signatures[place] = code
+                signatures[key] = code
             if progress:
                 progress(f"checking {dataset.name}", number, len(todo))
     for name in names:
         report.findings += _unlabelled(dataset, name)
         if (other := name.replace("train", "test")) != name and other in names:
-            coded = [
-                {i: signatures[places[s, i]] for i in dataset.ids(s) if places[s, i] in signatures}
-                for s in (name, other)
+            codes = [
+                {i: signatures[keys[split, i]] for i in dataset.ids(split) if keys[split, i] in signatures}
+                for split in (name, other)
             ]
-            report.findings += _leaks(dataset, name, other, *coded)
+            report.findings += _leaks(dataset, name, other, *codes)
     order = ("damage", "missing", "note")
     report.findings.sort(key=lambda f: order.index(f.level))
     if report.of("missing") or report.of("damage"):
@@ -141,7 +158,8 @@ def check(
     return report
 
 
-def _place(dataset: Dataset, split: str, ident: str) -> tuple[str, str]:
+def _key(dataset: Dataset, split: str, ident: str) -> Key:
+    """What tells a pair from others, so that one that is in several splits is read once."""
     try:
         files = dataset.files(split, ident)
     except DataError:
@@ -150,49 +168,50 @@ def _place(dataset: Dataset, split: str, ident: str) -> tuple[str, str]:
 
 
 def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
-    spec, found = dataset.split(name), []
     if dataset.origin:
-        made = dataset.origin.get("counts", {}).get(name, here)
-        lost = Finding("damage", f"{name}: {here} of the {made} images that were generated", name)
-        return [lost] if here < made else []
-    of_tasks = {split for splits in dataset.card.data.get("tasks", {}).values() for split in splits.values()}
-    if name in of_tasks:
-        return []  # parts of another split, which says what is missing
+        generated = dataset.origin.counts.get(name, here)
+        lost = Finding("damage", f"{name}: {here} of the {generated} images that were generated", name)
+        return [lost] if here < generated else []
+    if any(name in (splits.train, splits.test) for splits in dataset.card.facts.tasks.values()):
+        return []  # part of another split, whose count names what is missing
+    spec, findings = dataset.split(name), []
     if spec.count is not None and here < spec.count:
         absent = dataset.missing(name)
         first = f" (first: {', '.join(absent[:3])})" if absent and here else ""
-        found.append(Finding("missing", f"{name}: {here} of {spec.count} images{first}", name))
+        findings.append(Finding("missing", f"{name}: {here} of {spec.count} images{first}", name))
     elif spec.count is None and not here:
-        found.append(Finding("missing", f"{name}: no images", name))
+        findings.append(Finding("missing", f"{name}: no images", name))
     if spec.count is not None and here > spec.count:
-        found.append(Finding("note", f"{name}: {here} images where {spec.count} are known; copies or additions?", name))
+        findings.append(
+            Finding("note", f"{name}: {here} images where {spec.count} are known; copies or additions?", name)
+        )
     if name in dataset.listed_on_card:
         every = {i for f in spec.folders for role in ("ir", "vis") for i in dataset.layout.index(role, f)}
         declared = {i for n in dataset.splits() for i in dataset.split(n).ids or ()}
         if extra := sorted(every - declared):
             text = f"{name}: {len(extra)} images in the folder are in no list and ignored (first: {extra[0]})"
-            found.append(Finding("note", text, name))
-    return found
+            findings.append(Finding("note", text, name))
+    return findings
 
 
 def _content(dataset: Dataset, name: str) -> list[Finding]:
     """Whether a complete split holds the released files, where the card knows their hash."""
-    released = next((s.get("content_sha256") for s in dataset.card.data.get("splits", []) if s["name"] == name), None)
+    released = next((split.content_sha256 for split in dataset.card.facts.splits if split.name == name), "")
     if not released or len(dataset.ids(name)) != dataset.split(name).count:
         return []
     try:
-        found = dataset.content_hash(name)
+        content = dataset.content_hash(name)
     except DataError:
         return []  # an unreadable pair is reported already
-    if found == released:
-        return [Finding("note", f"{name}: byte for byte the released images (content hash {found[:12]})", name)]
-    text = f"{name}: not byte for byte the released images (content hash {found[:12]}, released {released[:12]})"
+    if content == released:
+        return [Finding("note", f"{name}: byte for byte the released images (content hash {content[:12]})", name)]
+    text = f"{name}: not byte for byte the released images (content hash {content[:12]}, released {released[:12]})"
     return [Finding("note", text, name)]
 
 
 def _unlabelled(dataset: Dataset, name: str) -> list[Finding]:
-    found = []
-    ids = [i for i in dataset.ids(name) if _place(dataset, name, i) != (name, i)]
+    findings = []
+    ids = [i for i in dataset.ids(name) if _key(dataset, name, i) != (name, i)]
     for role in ("mask", "boxes", "saliency"):
         if not ids or not dataset.layout.has(role):
             continue
@@ -201,23 +220,23 @@ def _unlabelled(dataset: Dataset, name: str) -> list[Finding]:
             folder = dataset.layout.official(role, dataset.split(name).folders[0])
             word = {"boxes": "box file", "saliency": "ground truth"}.get(role, role)
             text = f"{name}: {len(without)} of {len(ids)} images have no {word} in {folder} (first: {without[0]})"
-            found.append(Finding("missing", text, name))
-    return found
+            findings.append(Finding("missing", text, name))
+    return findings
 
 
-def _inspect(dataset: Dataset, where: tuple[str, str]) -> tuple[list[Finding], np.ndarray | None]:
+def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Finding], np.ndarray | None]:
     """Findings of one sample and the signature of its visible image."""
-    split, ident = where
+    split, ident = split_and_id
     try:
         sample = dataset.pair(split, ident)
     except DataError as error:
         return [Finding("damage", str(error), split, ident)], None
-    code, found = signature(sample.vis), _oddities(dataset, sample)
+    code, findings = signature(sample.vis), _oddities(dataset, sample)
     try:
-        found += _stray_boxes(dataset, dataset.read_labels(sample))
+        findings += _stray_boxes(dataset, dataset.read_labels(sample))
     except DataError as error:
-        found.append(Finding("damage", str(error), split, ident))
-    return found, code
+        findings.append(Finding("damage", str(error), split, ident))
+    return findings, code
 
 
 def _oddities(dataset: Dataset, sample: Sample) -> list[Finding]:
@@ -251,11 +270,12 @@ def signature(image: np.ndarray) -> np.ndarray:
 
     small = Image.fromarray(grey(image)[0]).resize((16, 16), Image.Resampling.BOX)
     grid = np.asarray(small, np.float64)
-    ringed = np.pad(grid, 1, "edge")
-    around = np.mean([ringed[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
+    padded = np.pad(grid, 1, "edge")
+    around = np.mean([padded[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
     local = grid - around
     local = (np.sign(local) * np.sqrt(np.abs(local))).ravel()  # the root keeps one lamp from deciding alone
-    return (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
+    unit: np.ndarray = (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
+    return unit
 
 
 def near_duplicates(
@@ -268,30 +288,32 @@ def near_duplicates(
     """
     if not first or not second:
         return []
-    ours, found = np.stack(first), []
+    known, near = np.stack(first), []
     for start in range(0, len(second), 256):
-        cosines = np.stack(second[start : start + 256]) @ ours.T
+        cosines = np.stack(second[start : start + 256]) @ known.T
         best = cosines.argmax(1)
-        found += [(int(b), start + i, float(cosines[i, b])) for i, b in enumerate(best) if cosines[i, b] >= alike]
-    return found
+        near += [(int(b), start + i, float(cosines[i, b])) for i, b in enumerate(best) if cosines[i, b] >= alike]
+    return near
 
 
 def _leaks(
     dataset: Dataset, train: str, test: str, train_codes: dict[str, np.ndarray], test_codes: dict[str, np.ndarray]
 ) -> list[Finding]:
-    found = []
+    findings = []
     both = dataset.split(train).ids and dataset.split(test).ids
     shared = [i for i in dataset.split(test).ids or () if i in set(dataset.split(train).ids or ())] if both else []
     if shared and dataset.split(train).folders == dataset.split(test).folders:
-        found.append(Finding("note", f"{len(shared)} images are in {train} and in {test} (first: {shared[0]})", test))
+        findings.append(
+            Finding("note", f"{len(shared)} images are in {train} and in {test} (first: {shared[0]})", test)
+        )
     near = near_duplicates(list(train_codes.values()), list(test_codes.values()))
     if near:
-        old, new = list(train_codes), list(test_codes)
+        train_ids, test_ids = list(train_codes), list(test_codes)
         near.sort(key=lambda n: -n[2])
-        shown = ", ".join(f"{new[t]} and {old[s]}" for s, t, _ in near[:3])
+        shown = ", ".join(f"{test_ids[t]} and {train_ids[s]}" for s, t, _ in near[:3])
         text = (
-            f"{len(near)} of {len(new)} {test} images look like a {train} image ({shown}): "
+            f"{len(near)} of {len(test_ids)} {test} images look like a {train} image ({shown}): "
             f"frames of one scene; scores on {test} flatter what was trained on {train}"
         )
-        found.append(Finding("note", text, test))
-    return found
+        findings.append(Finding("note", text, test))
+    return findings

@@ -6,12 +6,9 @@ An adapter is a card and, where the card cannot say it, a subclass of :class:`Da
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,46 +23,14 @@ from fusionbench.data.labels import (
     write_yolo,
 )
 from fusionbench.data.layout import ROLES, Layout
-from fusionbench.data.splits import Split, listed, read_list
+from fusionbench.data.origin import Origin, read_origin
+from fusionbench.data.sample import Files, Sample
+from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import grey, read_image, write_image
-from fusionbench.plugins.cards import Card, did_you_mean
+from fusionbench.plugins.cards import DatasetCard
 
-ORIGIN = "fusionbench-origin.json"
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where the parts of one sample lie; None for what is not there."""
-
-    ir: Path | None
-    vis: Path | None
-    mask: Path | None = None
-    boxes: Path | None = None
-    saliency: Path | None = None
-
-
-@dataclass
-class Sample:
-    """One aligned pair and its labels.
-
-    Attributes:
-        id: the file stem.
-        split: the split it was read from.
-        ir: uint8 ``[1,H,W]``.
-        vis: uint8 ``[3,H,W]``.
-        mask: uint8 ``[H,W]`` class ids, or None.
-        boxes: objects, or None when there is no annotation file (no objects is an empty :class:`Boxes`).
-        saliency: uint8 ``[H,W]``, 0 or 255, or None.
-    """
-
-    id: str
-    split: str
-    ir: np.ndarray
-    vis: np.ndarray
-    mask: np.ndarray | None = None
-    boxes: Boxes | None = None
-    saliency: np.ndarray | None = None
+DARK = ("dusk", "night")  # conditions of a generated tree that count as night
 
 
 class Dataset:
@@ -77,101 +42,86 @@ class Dataset:
         lists: more splits, name to list file.
     """
 
-    def __init__(self, root: str | Path, card: Card, lists: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, root: str | Path, card: DatasetCard, lists: Mapping[str, Path] | None = None) -> None:
         self.root = Path(root)
         self.card = card
-        self.lists = {name: Path(path) for name, path in (lists or {}).items()}
-        self._splits: dict[str, Split] = {}
         self.layout = Layout(self.root, card)
+        self._splits = Splits(card, lists)
 
     # ------------------------------------------------------------ what the card says
 
     @cached_property
-    def origin(self) -> dict[str, Any]:
-        """What a generated tree says of itself (generator, seed, counts), so that it never passes for the real set."""
-        path = self.root / ORIGIN
-        if not path.is_file():
-            return {}
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            return {**facts, "generator": facts["generator"]}
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{path}: damaged; the tree is generated, make it again: fusionbench data synth") from None
+    def origin(self) -> Origin | None:
+        """Where a generated tree comes from; None for real images."""
+        return read_origin(self.root)
 
     @property
     def name(self) -> str:
         """The dataset's name."""
         return self.card.name
 
-    @cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
         """Segmentation classes by id, or ()."""
-        return tuple(self.card.data.get("classes", {}).get("segmentation", ()))
+        return self.card.facts.classes.segmentation
 
-    @cached_property
+    @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """Colour of each segmentation class, or ()."""
-        return tuple(tuple(c) for c in self.card.data.get("classes", {}).get("palette", ()))
+        return self.card.facts.classes.palette
 
-    @cached_property
+    @property
     def box_classes(self) -> tuple[str, ...]:
         """Detection classes by index, or ()."""
-        return tuple(self.card.data.get("classes", {}).get("boxes", ()))
+        return self.card.facts.classes.boxes
 
     @property
     def ignore_index(self) -> int | None:
         """Mask id that is not scored, or None."""
-        return self.card.data.get("ignore_index")
+        return self.card.facts.ignore_index
 
     @property
     def task_classes(self) -> dict[str, tuple[str, ...]]:
         """Classes of the tasks this dataset has labels for: ``seg``, ``det``, ``sod``."""
-        every = {"seg": self.classes, "det": self.box_classes}
-        if "saliency" in self.card.data["layout"]:
-            every["sod"] = ("background", "salient")
-        return {task: names for task, names in every.items() if names}
+        classes = {"seg": self.classes, "det": self.box_classes}
+        if self.layout.has("saliency"):
+            classes["sod"] = ("background", "salient")
+        return {task: names for task, names in classes.items() if names}
 
     def task_splits(self, label: str) -> tuple[str, str]:
         """Names of the splits to train and to test on with a label (``mask``, ``boxes``, ``saliency``)."""
-        own = {} if self.origin else self.card.data.get("tasks", {}).get(label, {})
-        protocols = self.card.data.get("protocols", {})
-        test = next((p["split"] for p in protocols.values()), "test")
-        return own.get("train", "train"), own.get("test", test)
+        test = next((protocol.split for protocol in self.card.facts.protocols.values()), "test")
+        if self.origin is None and label in self.card.facts.tasks:
+            own = self.card.facts.tasks[label]
+            return own.train or "train", own.test or test
+        return "train", test
 
     def condition(self, split: str, id: str) -> str:
         """When a pair was taken, ``day`` or ``night`` (a generated tree's dusk is night, its fog day); else ""."""
-        if self.origin:
-            found = self.origin.get("conditions", {}).get(split, {}).get(id, "")
-            return found and ("night" if found in ("dusk", "night") else "day")
-        return self.card.data.get("conditions", {}).get(id[-1:], "")
+        if self.origin is None:
+            return self.card.facts.conditions.get(id[-1:], "")
+        drawn = self.origin.conditions.get(split, {}).get(id, "")
+        return drawn and ("night" if drawn in DARK else "day")
 
     # ------------------------------------------------------------ splits
 
-    def add_list(self, given: str) -> str:
-        """A split name for what a user gave: a split's name, or the path of a list file.
+    @property
+    def lists(self) -> dict[str, Path]:
+        """List files of the user by split name."""
+        return self._splits.lists
 
-        A list gets a name of its stem and its ids' hash, so that no path of a machine stands in results.
-        """
-        if given in self.splits() or not ("/" in given or given.endswith(".txt")):
-            return given
-        spec = listed(Path(given).stem, read_list(Path(given)), "", ())
-        name = f"{spec.name}-{spec.sha256[:8]}"
-        self.lists[name] = Path(given)
-        return name
+    def add_list(self, given: str) -> str:
+        """A split name for what a user gave: a split's name, or the path of a list file."""
+        return self._splits.add(given)
 
     def splits(self) -> list[str]:
         """Names of the declared splits, then of the lists given by the user."""
-        return [*self._declared, *self.lists]
-
-    @cached_property
-    def _declared(self) -> dict[str, dict[str, Any]]:
-        return {entry["name"]: entry for entry in self.card.data.get("splits", ())}
+        return self._splits.names
 
     @property
     def listed_on_card(self) -> list[str]:
         """Declared splits whose folder is described by lists alone."""
-        free = {e.get("folder", n) for n, e in self._declared.items() if "file" not in e}
-        return [n for n, e in self._declared.items() if "file" in e and e.get("folder", n) not in free]
+        return self._splits.listed_on_card
 
     def split(self, name: str) -> Split:
         """A split by name, or by the path of a list file.
@@ -179,24 +129,7 @@ class Dataset:
         Raises:
             DataError: unknown name or unusable list.
         """
-        if name not in self._splits:
-            self._splits[name] = self._make_split(name)
-        return self._splits[name]
-
-    def _make_split(self, name: str) -> Split:
-        folders = tuple(dict.fromkeys(e.get("folder", n) for n, e in self._declared.items())) or (name,)
-        if name in self.lists or (name not in self._declared and ("/" in name or name.endswith(".txt"))):
-            path = self.lists.get(name, Path(name))
-            return listed(name, read_list(path), f"list file {path.name}", folders)
-        if name not in self._declared:
-            raise DataError(
-                f"{self.name} has no split {name!r}; {did_you_mean(name, self.splits())}, or give a list file"
-            )
-        entry = self._declared[name]
-        source, folders = entry.get("source", ""), (entry.get("folder", name),)
-        if "file" in entry:
-            return listed(name, read_list(self.card.path.parent / "splits" / entry["file"]), source, folders)
-        return Split(name, None, entry.get("count"), "", source, folders)
+        return self._splits.get(name)
 
     def ids(self, split: str) -> list[str]:
         """Ids on disk, in the list's order, else sorted. One file of the pair is enough to be counted."""
@@ -213,8 +146,7 @@ class Dataset:
 
     def present(self) -> bool:
         """Whether there is at least one infrared and one visible folder with images in it."""
-        folders = dict.fromkeys(e.get("folder", n) for n, e in self._declared.items())
-        return any(self.layout.index("ir", f) and self.layout.index("vis", f) for f in folders)
+        return any(self.layout.index("ir", f) and self.layout.index("vis", f) for f in self._splits.folders)
 
     def files(self, split: str, id: str) -> Files:
         """Where the parts of a sample lie.
@@ -304,7 +236,7 @@ class Dataset:
     def read_boxes(self, path: Path, size: tuple[int, int]) -> Boxes:
         """Objects from one annotation file of an image of this (width, height)."""
         if self.layout.voc:
-            return read_voc(path, self.box_classes, self.card.data["classes"].get("box_aliases"))
+            return read_voc(path, self.box_classes, self.card.facts.classes.box_aliases)
         return read_yolo(path, size, self.box_classes)
 
     # ------------------------------------------------------------ writing

@@ -65,6 +65,7 @@ def read_mask(path: Path, count: int, palette: Sequence[Sequence[int]] = (), ign
         DataError: an unreadable file, an id outside the class list, or a colour outside the palette.
     """
     image = open_image(path)
+    array: np.ndarray
     if image.mode == "P":
         array = _indices(image, palette)
     elif image.mode in ("L", "1", "LA"):
@@ -93,9 +94,9 @@ def _indices(image: Image.Image, palette: Sequence[Sequence[int]]) -> np.ndarray
     ids = {tuple(colour): i for i, colour in enumerate(palette)}
     used = np.unique(array).tolist()
     if ids and all(i < len(own) and own[i] in ids for i in used):
-        table = np.zeros(256, np.uint8)
-        table[used] = [ids[own[i]] for i in used]
-        return table[array]
+        id_of = np.zeros(256, np.uint8)
+        id_of[used] = [ids[own[i]] for i in used]
+        array = id_of[array]
     return array
 
 
@@ -105,8 +106,8 @@ def _from_colours(path: Path, rgb: np.ndarray, palette: Sequence[Sequence[int]])
     packed = (rgb.astype(np.int32) << np.array([16, 8, 0], np.int32)).sum(-1, dtype=np.int32)
     colours = np.array([(r << 16) | (g << 8) | b for r, g, b in palette], np.int32)
     order = np.argsort(colours)
-    place = np.minimum(np.searchsorted(colours[order], packed), len(order) - 1)
-    ids = order[place].astype(np.uint8)
+    nearest = np.minimum(np.searchsorted(colours[order], packed), len(order) - 1)
+    ids: np.ndarray = order[nearest].astype(np.uint8)
     wrong = colours[ids] != packed
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
@@ -151,7 +152,9 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Boxe
         except ValueError:
             raise DataError(f"{where} is not 'class cx cy w h': {line.strip()!r}") from None
         if not 0 <= label < len(classes) or label != int(label):
-            raise DataError(f"{where}: label id {fields[0]} is outside the class list; allowed are {_listed(classes)}")
+            raise DataError(
+                f"{where}: label id {fields[0]} is outside the class list; allowed are {_numbered(classes)}"
+            )
         x, y = cx * size[0], cy * size[1]
         w, h = w * size[0], h * size[1]
         rows.append(_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), where))
@@ -200,7 +203,7 @@ def read_voc(path: Path, classes: Sequence[str], aliases: Mapping[str, str] | No
         where = f"{path}: object {number}"
         name = (item.findtext("name") or "").strip()
         if name.lower() not in index:
-            raise DataError(f"{where}: label {name!r} is outside the class list; allowed are {_listed(classes)}")
+            raise DataError(f"{where}: label {name!r} is outside the class list; allowed are {_numbered(classes)}")
         box = item.find("bndbox")
         try:
             corners = [float((box.findtext(k) if box is not None else None) or "") for k in _CORNERS]
@@ -246,7 +249,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not a text file") from None
 
 
-def _listed(classes: Sequence[str]) -> str:
+def _numbered(classes: Sequence[str]) -> str:
     return ", ".join(f"{i} {name}" for i, name in enumerate(classes))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fusionbench.errors import PluginError
 from fusionbench.pixels.images import SUFFIXES
-from fusionbench.plugins.cards import Card
+from fusionbench.plugins.cards import DatasetCard
 
 ROLES = ("ir", "vis", "mask", "boxes", "saliency")
 _LABELS = ("label", "labels", "gt", "annotation", "annotations")
@@ -34,14 +34,15 @@ class Layout:
             ``voc``) and ``skip`` (stems that are no samples).
     """
 
-    def __init__(self, root: Path, card: Card) -> None:
-        if not {"ir", "vis"} <= set(card.data.get("layout", ())):
+    def __init__(self, root: Path, card: DatasetCard) -> None:
+        facts = card.facts
+        if not {"ir", "vis"} <= set(facts.layout):
             raise PluginError(f"{card.path}: a dataset card needs [layout] with ir and vis")
         self.root = root
-        self._templates = {k: (v,) if isinstance(v, str) else tuple(v) for k, v in card.data["layout"].items()}
-        self._split_folders = card.data.get("split_folders", {})
-        self._skip = frozenset(card.data.get("skip", ()))
-        self.voc = card.data.get("box_format") == "voc"
+        self.voc = facts.box_format == "voc"
+        self._templates = {role: _several(templates) for role, templates in facts.layout.items()}
+        self._split_folders = {split: _several(names) for split, names in facts.split_folders.items()}
+        self._skip = frozenset(facts.skip)
         self._indices: dict[tuple[str, str], dict[str, Path]] = {}
 
     def has(self, role: str) -> bool:
@@ -52,9 +53,8 @@ class Layout:
         """File suffixes of a role."""
         return ((".xml",) if self.voc else (".txt",)) if role == "boxes" else SUFFIXES
 
-    def _names(self, folder: str) -> list[str]:
-        names = self._split_folders.get(folder, folder)
-        return [names] if isinstance(names, str) else list(names)
+    def _names(self, folder: str) -> tuple[str, ...]:
+        return self._split_folders.get(folder, (folder,))
 
     def official(self, role: str, folder: str) -> Path:
         """Where the official layout puts a role's files."""
@@ -63,15 +63,15 @@ class Layout:
     def folders(self, role: str, folder: str) -> Iterator[Path]:
         """Existing folders that may hold a role's files, the official spelling first."""
         for template in self._templates.get(role, ()):
-            found = [self.root]
+            level = [self.root]
             for part in template.split("/"):
-                wanted = [part]
+                names = [part]
                 if part == "{split}":
-                    wanted = [*self._names(folder), folder]
+                    names = [*self._names(folder), folder]
                 elif part.lower() in SPELLINGS[role]:
-                    wanted += SPELLINGS[role]
-                found = list(dict.fromkeys(p for f in found for name in wanted for p in children(f, name)))
-            yield from found
+                    names += SPELLINGS[role]
+                level = list(dict.fromkeys(p for above in level for name in names for p in children(above, name)))
+            yield from level
 
     def index(self, role: str, folder: str) -> dict[str, Path]:
         """Files of a role by id, from the first folder that has any.
@@ -80,12 +80,12 @@ class Layout:
         """
         key = (role, folder)
         if key not in self._indices:
-            found = self._scan(role, folder)
+            files = self._scan(role, folder)
             if role != "vis":
                 names = self.index("vis", folder)
-                spelt = {name.lower(): name for name in names if name not in found}
-                found = {stem if stem in names else spelt.get(stem.lower(), stem): p for stem, p in found.items()}
-            self._indices[key] = found
+                by_lower = {name.lower(): name for name in names if name not in files}
+                files = {stem if stem in names else by_lower.get(stem.lower(), stem): p for stem, p in files.items()}
+            self._indices[key] = files
         return self._indices[key]
 
     def _scan(self, role: str, folder: str) -> dict[str, Path]:
@@ -99,12 +99,16 @@ class Layout:
         return {}
 
 
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
 def children(folder: Path, name: str) -> list[Path]:
     """The sub-folder of this name, the exact spelling before other cases; the folder itself for ``""``."""
     if not name:
         return [folder]
     try:
-        found = [p for p in folder.iterdir() if p.name.lower() == name.lower() and p.is_dir()]
+        folders = [p for p in folder.iterdir() if p.name.lower() == name.lower() and p.is_dir()]
     except OSError:
         return []
-    return sorted(found, key=lambda p: (p.name != name, p.name))
+    return sorted(folders, key=lambda p: (p.name != name, p.name))

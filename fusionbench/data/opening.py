@@ -8,12 +8,12 @@ from pathlib import Path
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import children
 from fusionbench.errors import DataError
-from fusionbench.plugins.cards import Card, card
+from fusionbench.plugins.cards import DatasetCard, card
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
 
 
-def find_root(base: str | Path, entry: Card) -> Path | None:
+def find_root(base: str | Path, entry: DatasetCard) -> Path | None:
     """A dataset's own folder under a data root.
 
     Args:
@@ -25,7 +25,7 @@ def find_root(base: str | Path, entry: Card) -> Path | None:
         has it, else None.
     """
     base = Path(base)
-    named = [path for name in entry.data.get("folders", []) for path in children(base, name)]
+    named = [path for name in entry.facts.folders for path in children(base, name)]
     return next((path for path in [*named, base] if Dataset(path, entry).present()), None)
 
 
@@ -38,12 +38,13 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
     """
     entry = card("dataset", name)
     root = find_root(base, entry)
-    names = {n.lower() for n in entry.data.get("folders", [])}
-    if root == Path(base) and not exact and not entry.data.get("generic") and root.resolve().name.lower() not in names:
+    names = {n.lower() for n in entry.facts.folders}
+    if root == Path(base) and not exact and not entry.facts.generic and root.resolve().name.lower() not in names:
         root = None  # a data root that holds ir/ and vi/ itself fits every flat layout
     if root is not None:
-        return resolve("dataset", name)(root, entry, lists)
-    expected = Dataset(Path(base, *entry.data.get("folders", [])[:1]), entry)
+        dataset: Dataset = resolve("dataset", name)(root, entry, lists)
+        return dataset
+    expected = Dataset(Path(base, *entry.facts.folders[:1]), entry)
     folder = expected.split(expected.splits()[-1]).folders[0]
     wanted = " and ".join(str(expected.layout.official(role, folder)) for role in ("ir", "vis"))
     raise DataError(f"{name}: not found under {base}: looked for {wanted}")

@@ -6,23 +6,23 @@ the generator's classes to the names of the layout.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fusionbench.data import ORIGIN, Boxes, Dataset, Sample
+from fusionbench.data import Boxes, Dataset, Origin, Sample
+from fusionbench.data.dataset import DARK
+from fusionbench.data.origin import write_origin
 from fusionbench.errors import FusionbenchError
-from fusionbench.plugins.cards import card, cards
+from fusionbench.plugins.cards import DatasetCard, card, cards
+from fusionbench.plugins.records import SceneFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import storage_error
 from fusionbench.scenes import CLASSES, CONDITIONS, Scene, scene
 
 SPLITS = ("train", "test")
 STRIDE = 1_000_003  # between the seeds of the two splits, so that they share no scene
-DARK = ("dusk", "night")
 
 
 def synth(
@@ -33,7 +33,7 @@ def synth(
     size: tuple[int, int],
     seed: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> dict[str, Any]:
+) -> Origin:
     """Write a generated dataset.
 
     Args:
@@ -45,52 +45,50 @@ def synth(
         progress: called as (what, done, total).
 
     Returns:
-        What lies in the tree's origin file: generator, seed, size, counts, and the condition of every image.
+        What the tree records of itself.
 
     Raises:
         FusionbenchError: when the dataset has no mapping, the folder is in use, or too many pairs are asked.
     """
     entry = card("dataset", like)
-    rules = entry.data.get("scenes")
-    if not rules:
-        able = [n for n, c in cards("dataset").items() if "scenes" in c.data]
-        raise FusionbenchError(f"--like {like}: scenes have no such layout; there are: {', '.join(able)}")
+    rules = _rules(entry)
     if train + test < 1:
-        raise FusionbenchError("--train 0 --test 0: nothing to draw; ask for at least one pair")
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            why = "not empty" if out.is_dir() else "a file, not a folder"
-            raise FusionbenchError(f"{out}: {why}; name a new folder, nothing is overwritten")
-    except OSError as error:
-        raise storage_error(out, error) from None
+        raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")
     dataset: Dataset = resolve("dataset", like)(out, entry)
     counts = {"train": train, "test": test}
-    conditions: dict[str, dict[str, str]] = {}
-    done = 0
+    conditions: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     try:
+        _check_new(out)
+        ids = {split: names(dataset, split, counts[split]) for split in SPLITS}
+        done = 0
         for number, split in enumerate(SPLITS):
-            ids = names(dataset, split, counts[split])
-            conditions[split] = {}
-            for index, ident in enumerate(ids):
-                picture = scene(
-                    seed * 2 * STRIDE + number * STRIDE + index, size, _condition(ident, index), rules["preset"]
-                )
+            first = (2 * seed + number) * STRIDE
+            for index, ident in enumerate(ids[split]):
+                picture = scene(first + index, size, _condition(ident, index), rules.preset)
                 dataset.write(sample(picture, ident, split, dataset, rules), split)
                 conditions[split][ident] = picture.condition
                 done += 1
                 progress(f"drawing scenes like {entry.title}", done, train + test)
-        origin = {
-            "generator": "scenes",
-            "like": like,
-            "seed": seed,
-            "size": list(size),
-            "counts": counts,
-            "conditions": conditions,
-        }
-        (out / ORIGIN).write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
+        origin = Origin(generator="scenes", like=like, seed=seed, size=size, counts=counts, conditions=conditions)
+        write_origin(out, origin)
     except OSError as error:
         raise storage_error(out, error) from None
     return origin
+
+
+def _rules(entry: DatasetCard) -> SceneFacts:
+    if entry.facts.scenes is None:
+        able = [name for name, other in cards("dataset").items() if other.facts.scenes]
+        raise FusionbenchError(
+            f"scenes are not drawn in the layout of {entry.name}; choose another like=; there are: {', '.join(able)}"
+        )
+    return entry.facts.scenes
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        why = "not empty" if out.is_dir() else "a file, not a folder"
+        raise FusionbenchError(f"{out}: {why}; name a new folder, nothing is overwritten")
 
 
 def names(dataset: Dataset, split: str, count: int) -> list[str]:
@@ -115,18 +113,19 @@ def _condition(ident: str, index: int) -> str:
     return CONDITIONS[index % len(CONDITIONS)]
 
 
-def sample(picture: Scene, ident: str, split: str, dataset: Dataset, rules: dict[str, Any]) -> Sample:
+def sample(picture: Scene, ident: str, split: str, dataset: Dataset, rules: SceneFacts) -> Sample:
     """A scene with the labels of the target layout, in its class names."""
-    found = Sample(ident, split, picture.ir[None], np.ascontiguousarray(picture.vis.transpose(2, 0, 1)))
-    if masks := rules.get("masks"):
-        table = np.zeros(len(CLASSES), np.uint8)
+    pair = Sample(ident, split, picture.ir[None], np.ascontiguousarray(picture.vis.transpose(2, 0, 1)))
+    if rules.masks:
+        class_of = np.zeros(len(CLASSES), np.uint8)
         for index, name in enumerate(CLASSES):
-            if name in masks:
-                table[index] = dataset.classes.index(masks[name])
-        found.mask = table[picture.classes]
-    if boxes := rules.get("boxes"):
-        seen = [i for i in picture.instances if i.cls in boxes]
-        found.boxes = Boxes.of([i.box for i in seen], [dataset.box_classes.index(boxes[i.cls]) for i in seen])
-    if rules.get("saliency"):
-        found.saliency = picture.saliency
-    return found
+            if name in rules.masks:
+                class_of[index] = dataset.classes.index(rules.masks[name])
+        pair.mask = class_of[picture.classes]
+    if rules.boxes:
+        objects = [i for i in picture.instances if i.cls in rules.boxes]
+        labels = [dataset.box_classes.index(rules.boxes[i.cls]) for i in objects]
+        pair.boxes = Boxes.of([i.box for i in objects], labels)
+    if rules.saliency:
+        pair.saliency = picture.saliency
+    return pair

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset, open_spec
-from fusionbench.data.dataset import ORIGIN
 from fusionbench.data.opening import data_root
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, runnable
@@ -27,7 +26,6 @@ from fusionbench.evaluation.protocol import (
 )
 from fusionbench.plugins.cards import cards
 from fusionbench.results.records import Board, Origin, PlanInfo, PlannedBoard
-from fusionbench.runtime.decoding import decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +222,7 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     expected = len(split.ids) if split.ids is not None else split.count
     if request.limit and request.limit < len(ids):
         expected, ids = expected or len(ids), ids[: request.limit]
-    label, origin = name, decode(Origin, dataset.origin, dataset.root / ORIGIN)
+    label, origin = name, dataset.origin or Origin()
     if origin.generator:
         label = f"{origin.generator}-{name}"
         rules = replace(rules, name=f"{origin.generator}-{rules.name}")

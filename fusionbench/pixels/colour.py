@@ -32,7 +32,7 @@ def _known(variant: str) -> None:
 
 def luma(rgb: Tensor) -> Tensor:
     """BT.601 luma of floating-point colours, unrounded and in their own unit: ``[...,3,H,W]`` to ``[...,1,H,W]``."""
-    red, green, blue = rgb.split(1, dim=-3)
+    red, green, blue = rgb.chunk(3, dim=-3)
     return RED * red + GREEN * green + BLUE * blue
 
 
@@ -53,7 +53,7 @@ def luma_u8(rgb: Tensor) -> Tensor:
         raise ValueError(f"luma_u8 takes 8-bit levels, not {rgb.dtype}; use luma for floating-point colours")
     # OpenCV takes green, then adds blue and red with fused multiply-add. A float32 weight times a byte is exact in
     # float64, so rounding there to float32 after each step gives the same bits.
-    red, green, blue = rgb.double().split(1, dim=-3)
+    red, green, blue = rgb.double().chunk(3, dim=-3)
     r, g, b = (float(w) for w in torch.tensor([RED, GREEN, BLUE]))
     y = (g * green).float()
     y = (b * blue + y.double()).float()
@@ -77,7 +77,7 @@ def to_ycbcr(rgb: Tensor, variant: str) -> tuple[Tensor, Tensor]:
     """
     _known(variant)
     y = luma(rgb)
-    red, green, blue = rgb.split(1, dim=-3)
+    red, green, blue = rgb.chunk(3, dim=-3)
     if variant == "jpeg":
         cb = -0.1687 * red - 0.3313 * green + 0.5 * blue + 128 / 255
         cr = 0.5 * red - 0.4187 * green - 0.0813 * blue + 128 / 255
@@ -95,7 +95,7 @@ def to_rgb(y: Tensor, chroma: Tensor, variant: str) -> Tensor:
     """
     _known(variant)
     cr_red, cr_green, cb_green, cb_blue, offset = _INVERSE[variant]
-    cb, cr = (chroma - offset).split(1, dim=-3)
+    cb, cr = (chroma - offset).chunk(2, dim=-3)
     return torch.cat((y + cr_red * cr, y - cr_green * cr - cb_green * cb, y + cb_blue * cb), dim=-3)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from fusionbench.errors import DataError
 
@@ -42,7 +42,7 @@ def open_image(path: Path) -> Image.Image:
             image.load()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         empty = path.stat().st_size == 0
         raise DataError(f"{path}: {'the file is empty' if empty else 'not an image'}; fetch it again") from None
     except _BROKEN as error:
@@ -159,6 +159,7 @@ def grey(array: np.ndarray) -> np.ndarray:
     red, green, blue = array
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return array[:1]
-    luma = (_BLUE[blue] + _GREEN[green]).astype(np.float32)
+    luma: np.ndarray = (_BLUE[blue] + _GREEN[green]).astype(np.float32)
     luma = (_RED[red] + luma).astype(np.float32)
-    return np.rint(luma, out=luma).astype(np.uint8)[None]
+    levels: np.ndarray = np.rint(luma, out=luma).astype(np.uint8)
+    return levels[None]

@@ -326,7 +326,7 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
     """
 
     layout: dict[str, str | tuple[str, ...]]
-    protocols: dict[str, ProtocolFacts]
+    protocols: dict[str, ProtocolFacts] = {}
     folders: tuple[str, ...] = ()
     split_folders: dict[str, str | tuple[str, ...]] = {}
     splits: tuple[SplitFacts, ...] = ()

@@ -91,6 +91,11 @@ class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
     counts: dict[str, int] = {}
     conditions: dict[str, dict[str, str]] = {}
 
+    @property
+    def source(self) -> str:
+        """Generator and seed, as they stand in notes."""
+        return f"{self.generator}, seed {self.seed}"
+
 
 class Board(Record, frozen=True, kw_only=True):
     """A dataset split that is scored under a protocol.

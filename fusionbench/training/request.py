@@ -124,8 +124,7 @@ class TrainRequest:
         """What the weights were trained on, in a clause."""
         where = []
         for name, dataset in self.opened.items():
-            made = dataset.origin
-            where.append(f"generated {name} ({made['generator']}, seed {made.get('seed')})" if made else name)
+            where.append(f"generated {name} ({dataset.origin.source})" if dataset.origin else name)
         seed = self.config.get("train", {}).get("seed", 0)
         size = f", size {self.size}" if self.size else ""
         on = f", {self.entry} pictures" if self.entry else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fusionbench.data import Boxes, Dataset, Sample
-from fusionbench.plugins.cards import card
+from fusionbench.plugins.cards import Card, DatasetCard, card
+from fusionbench.plugins.records import DatasetFacts
 from fusionbench.plugins.registry import resolve
 
 HEIGHT, WIDTH = 24, 40
@@ -15,6 +17,13 @@ HEIGHT, WIDTH = 24, 40
 
 def opened(name: str, root: Path, **options) -> Dataset:
     return resolve("dataset", name)(root, card("dataset", name), **options)
+
+
+def card_of(folder: Path, **facts) -> DatasetCard:
+    """The card of a dataset "mine", checked like one that is read from a file."""
+    data = {"kind": "dataset", "name": "mine", "title": "Mine", "summary": "s", "object": "Mine", "version": "1"}
+    data |= {"splits": [{"name": "test"}], **facts}
+    return Card(msgspec.convert(data, DatasetFacts), folder / "mine.toml", "mine", folder / "mine.py", data)
 
 
 def first_ids(dataset: Dataset, split: str, count: int = 3) -> list[str]:

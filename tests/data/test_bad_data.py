@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from _data_samples import opened
+from _data_samples import card_of, opened
 from PIL import Image
 
+from fusionbench.data import Dataset
 from fusionbench.data.labels import Boxes, read_mask, read_saliency, read_voc, read_yolo, write_voc, write_yolo
 from fusionbench.errors import DataError, PluginError
-from fusionbench.plugins.cards import Card
 
 
 def message(function, *args):
@@ -286,8 +286,5 @@ def test_partial_copy_keeps_the_order_of_the_list(make):
 
 
 def test_card_without_layout(tmp_path):
-    entry = Card("dataset", "x", tmp_path / "x.toml", "x", tmp_path / "x.py", {"layout": {"ir": "ir"}})
-    from fusionbench.data import Dataset
-
-    with pytest.raises(PluginError, match=r"x\.toml: a dataset card needs \[layout\] with ir and vis"):
-        Dataset(tmp_path, entry)
+    with pytest.raises(PluginError, match=r"mine\.toml: a dataset card needs \[layout\] with ir and vis"):
+        Dataset(tmp_path, card_of(tmp_path, layout={"ir": "ir"}))

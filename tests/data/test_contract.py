@@ -21,7 +21,7 @@ from fusionbench.plugins.cards import card, cards
 from fusionbench.plugins.registry import resolve
 
 NAMES = list(cards("dataset"))
-KEYS = ("folders", "licence", "get", "tree", "layout", "splits", "protocols")
+KEYS = ("licence", "get", "tree", "layout", "splits", "protocols")
 
 
 def test_our_datasets_are_there():
@@ -30,12 +30,13 @@ def test_our_datasets_are_there():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_card_is_complete(name):
-    data = card("dataset", name).data
-    assert not [key for key in KEYS if key not in data]
+    facts = card("dataset", name).facts
+    assert not [key for key in KEYS if not getattr(facts, key)]
+    assert facts.folders or facts.generic
     dataset = opened(name, "nowhere")
     assert len(dataset.palette) in (0, len(dataset.classes))
     assert len(set(dataset.palette)) == len(dataset.palette)
-    aliases = data.get("classes", {}).get("box_aliases", {})
+    aliases = facts.classes.box_aliases
     assert set(aliases.values()) <= set(dataset.box_classes)
     for split in dataset.splits():
         spec = dataset.split(split)
@@ -43,8 +44,8 @@ def test_card_is_complete(name):
         if spec.ids is not None:
             assert spec.count == len(spec.ids) == len(set(spec.ids)) > 0
             assert spec.sha256 == hashlib.sha256(("\n".join(spec.ids) + "\n").encode()).hexdigest()
-    for protocol in data["protocols"].values():
-        assert protocol["split"] in dataset.splits()
+    for protocol in facts.protocols.values():
+        assert protocol.split in dataset.splits()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,7 +71,7 @@ def test_write_read_same(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_three_channel_infrared_and_grey_visible(name, make):
-    split = next(iter(card("dataset", name).data["protocols"].values()))["split"]
+    split = next(iter(card("dataset", name).facts.protocols.values())).split
     dataset = make(name, split)
     first, second = dataset.ids(split)
     want = dataset.read(split, first)
@@ -84,7 +85,7 @@ def test_three_channel_infrared_and_grey_visible(name, make):
 
 def _spellings():
     for name in NAMES:
-        layout = card("dataset", name).data["layout"]
+        layout = card("dataset", name).facts.layout
         for role, template in layout.items():
             official = template if isinstance(template, str) else template[0]
             part = next(p for p in official.split("/") if p.lower() in SPELLINGS[role])
@@ -96,7 +97,7 @@ def _spellings():
 
 @pytest.mark.parametrize(("name", "role", "part", "spelt"), list(_spellings()))
 def test_spellings(name, role, part, spelt, make):
-    split = next(iter(card("dataset", name).data["protocols"].values()))["split"]
+    split = next(iter(card("dataset", name).facts.protocols.values())).split
     dataset = make(name, split, 1)
     ident = dataset.ids(split)[0]
     want = dataset.read(split, ident)
@@ -214,6 +215,7 @@ def test_plugin_dataset(tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text(
         'kind = "dataset"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "Mine"\nversion = "1"\n'
         '[layout]\nir = "thermal"\nvis = "rgb"\n[[splits]]\nname = "test"\n'
+        "[protocols]\n"
     )
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path))
     environment.apply()

@@ -8,11 +8,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from _data_samples import card_of
 
 from fusionbench.data import download as module
-from fusionbench.data.download import download, fetch
+from fusionbench.data.acquire import fetch
+from fusionbench.data.download import download
 from fusionbench.errors import DataError
-from fusionbench.plugins.cards import Card
 
 BODY = bytes(range(256)) * 4000
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -201,10 +202,8 @@ def test_full_disk(server, tmp_path, monkeypatch):
 
 
 def entry(tmp_path, **data):
-    layout = {"ir": "{split}/ir", "vis": "{split}/vi"}
-    splits = [{"name": "test"}]
-    data = {"title": "Mine", "summary": "s", "folders": ["Mine"], "layout": layout, "splits": splits, **data}
-    return Card("dataset", "mine", tmp_path / "x.toml", "x", tmp_path / "x.py", data)
+    """A dataset's card as it is read from a file."""
+    return card_of(tmp_path, folders=["Mine"], layout={"ir": "{split}/ir", "vis": "{split}/vi"}, **data)
 
 
 def bundle(tmp_path, prefix):
@@ -219,7 +218,7 @@ def bundle(tmp_path, prefix):
 
 @pytest.mark.parametrize("prefix", ["", "Mine-main/"])
 def test_fetch(server, tmp_path, prefix):
-    """From the card or from --url, unpacked to the dataset's folder whatever the archive calls it."""
+    """From the card or from another address, unpacked to the dataset's folder whatever the archive calls it."""
     server.body = bundle(tmp_path, prefix)
     sha, seen = hashlib.sha256(server.body).hexdigest(), []
     address = {"url": f"{server.url}/good.zip", "sha256": sha, "size": len(server.body)}
@@ -267,7 +266,7 @@ def test_the_same_file_name_at_two_addresses(server, tmp_path):
 
 def test_the_data_root_is_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match="file: a file, not a folder; name a folder with --data-root"):
+    with pytest.raises(DataError, match="file: a file, not a folder; name a folder with data_root="):
         fetch(entry(tmp_path), tmp_path / "file", "http://127.0.0.1:9/a.zip")
 
 
@@ -279,9 +278,7 @@ def test_fetch_something_else(server, tmp_path):
 
 
 def test_fetch_without_an_address(tmp_path):
-    with pytest.raises(
-        DataError, match=r"mine: no direct address is known; give one with --url, or:\nMine: s\nLicence"
-    ):
+    with pytest.raises(DataError, match=r"mine: no direct address is known; give one with url=, or:\nMine: s\nLicence"):
         fetch(entry(tmp_path), tmp_path)
 
 

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from fusionbench.data.download import extract
+from fusionbench.data.archives import extract
 from fusionbench.errors import DataError
 
 FILES = {"a/b.txt": b"hello", "c.txt": b"", "a/d/e.bin": bytes(5000)}

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fusionbench.metrics._planes import Planes
+from fusionbench.metrics import Planes
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fusionbench.metrics._filters import box, gaussian, separable
+from fusionbench.metrics.filters import box, gaussian, separable
 
 
 def image(*shape: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from _images import noise
 
 from fusionbench.metrics import fmi
-from fusionbench.metrics.fmi import _dct
+from fusionbench.metrics.fmi import dct
 
 
 def by_loops(x: list[float], y: list[float]) -> float:
@@ -67,7 +67,7 @@ def test_features():
     impulse = torch.eye(10, dtype=torch.float64)[:, None, :]  # the DCT of impulses is the basis, to a scale per row
     scale = torch.full((10,), math.sqrt(1 / 5), dtype=torch.float64)
     scale[0] = math.sqrt(1 / 10)
-    torch.testing.assert_close(_dct(impulse)[:, 0], (basis * scale[:, None]).T)
+    torch.testing.assert_close(dct(impulse)[:, 0], (basis * scale[:, None]).T)
     with pytest.raises(ValueError, match="feature"):
         fmi(*images, feature="edge")
 

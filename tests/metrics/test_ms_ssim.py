@@ -4,8 +4,7 @@ import pytest
 import torch
 from _images import noise
 
-from fusionbench.metrics import ms_ssim, ssim
-from fusionbench.metrics._planes import Planes
+from fusionbench.metrics import Planes, ms_ssim, ssim
 from fusionbench.metrics.ms_ssim import half
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from fusionbench import metrics
-from fusionbench.metrics._planes import Planes, aligned, combined
+from fusionbench.metrics import Planes, aligned
 
 
 def test_names_are_functions_and_classes_however_they_were_imported():
@@ -26,10 +27,15 @@ from fusionbench.metrics.ssim import SSIM
 assert VIF.function is m.vif and SSIM.function is ssim is m.ssim
 assert not hasattr(m, "nothing") and not hasattr(m, "_nothing")
 from fusionbench.metrics import Planes, aligned, planes
-from fusionbench.metrics._planes import aligned as same
-assert aligned is same and isinstance(planes(sys.modules["torch"].zeros(1, 2, 2)), Planes)
+assert callable(aligned) and isinstance(planes(sys.modules["torch"].zeros(1, 2, 2)), Planes)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_for_type_checkers_exist():
+    stub = ast.parse((Path(__file__).parents[2] / "metrics" / "__init__.pyi").read_text())
+    names = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert {"vif", "VIF", "MeanOverImages", "Planes", "aligned", "planes"} <= names <= set(dir(metrics))
 
 
 def test_mean_over_images_leaves_out_undefined_values():
@@ -85,12 +91,16 @@ def test_options_are_checked():
     with pytest.raises(ValueError, match="units"):
         metrics.mi(x, x, x, units="other")
     assert len(aligned(x, x, x)) == 3
-    assert combined(x, x + 2, "mean").unique() == 1
+
+
+def test_two_sources_are_averaged_or_added():
+    f, a, b = (torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255).split(1)
+    parts = metrics.mse(f, a, a), metrics.mse(f, b, b)
+    torch.testing.assert_close(metrics.mse(f, a, b), sum(parts) / 2)
+    torch.testing.assert_close(metrics.cc(f, a, b, aggregate="sum"), 2 * metrics.cc(f, a, b))
 
 
 def test_no_metric_file_imports_the_harness():
-    import ast
-
     allowed = {"torch", "math", "sys", "functools", "importlib", "pathlib", "types", "typing", "collections"}
     allowed |= {"tomllib", "tomli", "__future__"}
     home = Path(__file__).parents[2] / "metrics"

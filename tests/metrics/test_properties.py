@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import _oracles
 import pytest
 import torch
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fusionbench import metrics
 from fusionbench.evaluation.protocol import COLOURS
 
 SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (11, 13), (16, 33), (45, 41), (64, 50)]
 CARDS = _oracles.cards()
+NUMBERS = [f"{name}@{variant}" for name, card in CARDS.items() for variant in card["variants"]]
 quick = settings(max_examples=8, deadline=None, derandomize=True)
 
 
@@ -23,6 +27,14 @@ def triples(size: tuple[int, int], seed: int, batch: int = 3) -> tuple[Tensor, .
     ir = (ir + ir.roll(1, -1) + ir.roll(1, -2)) / 3
     share = torch.rand(batch, 1, 1, 1, generator=g).double()
     return tuple(x.round().to(torch.uint8) for x in (share * ir + (1 - share) * vis, ir, vis))
+
+
+def variant_of(number: str):
+    """Function and options of ``metric@variant``, and a batch of two images that are large enough for it."""
+    name, _, variant = number.partition("@")
+    card = CARDS[name]
+    size = (max(64, card["min_size"]), max(80, card["min_size"] + 3))
+    return _oracles.function(card), card["variants"][variant].get("options", {}), triples(size, 5, batch=2)
 
 
 def same(a: Tensor, b: Tensor) -> None:
@@ -73,16 +85,40 @@ def test_too_small_images_have_no_value(name):
         assert not _oracles.function(card)(*triples((n, n + 3), 1), **options).isnan().any()
 
 
-@pytest.mark.parametrize("name", sorted(CARDS))
-def test_float32_stays_float32(name):
-    card, images = CARDS[name], triples((64, 80), 5)
-    for variant in card["variants"].values():
-        options = variant.get("options", {})
-        single = _oracles.function(card)(*(x.float() for x in images), **options)
-        assert single.dtype == torch.float32
-        torch.testing.assert_close(
-            single.double(), _oracles.function(card)(*images, **options), rtol=2e-3, atol=2e-3, equal_nan=True
-        )
+@pytest.mark.parametrize("number", NUMBERS)
+def test_types(number):
+    """uint8 and float64 give one value, in float64; float32 stays float32 and is near, in a batch and alone."""
+    function, options, images = variant_of(number)
+    exact = function(*images, **options)
+    same(exact, function(*(x.double() for x in images), **options))
+    single = function(*(x.float() for x in images), **options)
+    assert (exact.dtype, single.dtype) == (torch.float64, torch.float32)
+    near = {"rtol": 2e-3, "atol": 2e-3, "equal_nan": True}
+    torch.testing.assert_close(single.double(), exact, **near)
+    alone = [function(*(x[i].float() for x in images), **options) for i in range(2)]
+    torch.testing.assert_close(torch.cat(alone).double(), exact, **near)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch.cuda.is_available() is False")
+@pytest.mark.parametrize("number", NUMBERS)
+def test_gpu(number):
+    """The CPU's values, from images that are on the GPU, on the GPU."""
+    function, options, images = variant_of(number)
+    value = function(*(x.cuda() for x in images), **options)
+    assert value.is_cuda
+    same(value.cpu(), function(*images, **options))
+
+
+@pytest.mark.parametrize("name", [*sorted(CARDS), "MeanOverImages"])
+def test_example(name):
+    """The example in the docstring runs and prints what it says."""
+    documented = _oracles.function(CARDS[name]) if name in CARDS else metrics.MeanOverImages
+    scope = {"torch": torch, documented.__name__: documented}
+    (test,) = doctest.DocTestFinder(recurse=False).find(documented, name, module=False, globs=scope)
+    assert test.examples
+    lines: list[str] = []
+    doctest.DocTestRunner(verbose=False).run(test, out=lines.append)
+    assert not lines, "".join(lines)
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))

@@ -6,18 +6,15 @@ import pytest
 import torch
 from _images import noise
 
-from fusionbench.metrics import qncie
-from fusionbench.metrics._planes import Planes
-from fusionbench.metrics.qncie import _eigenvalues
+from fusionbench.metrics import Planes, qncie
+from fusionbench.metrics.qncie import eigenvalues
 
 
 def test_eigenvalues():
     x, y, z = torch.tensor([[0.3, 0.5, -0.2], [0, 0, 0], [1, 1, 1], [0.7, 0, 0]], dtype=torch.float64).T
     one = torch.ones_like(x)
     matrix = torch.stack([one, x, y, x, one, z, y, z, one], -1).view(-1, 3, 3)
-    torch.testing.assert_close(
-        _eigenvalues(x, y, z).sort().values, torch.linalg.eigvalsh(matrix), rtol=1e-12, atol=1e-7
-    )
+    torch.testing.assert_close(eigenvalues(x, y, z).sort().values, torch.linalg.eigvalsh(matrix), rtol=1e-12, atol=1e-7)
 
 
 def test_bounds_and_mutual_information():

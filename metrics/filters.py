@@ -36,7 +36,7 @@ def _rows(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     if full:
         band = _band(kernel, _BLOCK, stride).T
         pieces = flat.unfold(1, band.shape[0], _BLOCK * stride)[:, :full].unbind(1)
-        for piece, into in zip(pieces, out[:, : n - rest].unflatten(1, (full, _BLOCK)).unbind(1), strict=True):
+        for piece, into in zip(pieces, torch.unflatten(out[:, : n - rest], 1, (full, _BLOCK)).unbind(1), strict=True):
             torch.mm(piece, band, out=into)
     if rest:
         band = _band(kernel, rest, stride).T
@@ -53,7 +53,7 @@ def _columns(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     if full:
         band = _band(kernel, _BLOCK, stride)
         pieces = x.unfold(1, band.shape[1], _BLOCK * stride)[:, :full].mT  # [b,full,taps,w], nothing is copied
-        into = out[:, : n - rest].unflatten(1, (full, _BLOCK))
+        into = torch.unflatten(out[:, : n - rest], 1, (full, _BLOCK))
         for piece, part in zip(pieces.unbind(), into.unbind(), strict=True):
             torch.bmm(band.expand(full, -1, -1), piece, out=part)
     if rest:
