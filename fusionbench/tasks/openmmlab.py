@@ -121,11 +121,13 @@ def load(package: str) -> ModuleType:
     return importlib.import_module(package)
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The ``model`` of a config file in OpenMMLab's format.
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """A config file in OpenMMLab's format (``.py``, ``.json``, ``.yaml``; with ``_base_``) as plain dicts and lists.
+
+    A ``.py`` file is Python that is run: never pass a path that came out of somebody else's file.
 
     Raises:
-        FusionbenchError: no such file, or no model in it.
+        FusionbenchError: no such file, or anything going wrong in it.
     """
     from mmengine.config import Config
 
@@ -133,13 +135,23 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FusionbenchError(f"{path}: no such config file")
     try:
-        config = Config.fromfile(str(path))
+        return Config.fromfile(str(path)).to_dict()
     except Exception as error:
         # A config is a program of the user's, so anything can go wrong in it.
         raise FusionbenchError(f"{path}: cannot be read as a config: {type(error).__name__}: {error}") from None
-    if "model" not in config:
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The ``model`` of a config file, see :func:`read_settings`.
+
+    Raises:
+        FusionbenchError: as there, or no model in it.
+    """
+    settings = read_settings(path)
+    if "model" not in settings:
         raise FusionbenchError(f"{path}: has no `model`")
-    return config.model.to_dict()
+    model: dict[str, Any] = settings["model"]
+    return model
 
 
 def build(registry: Any, config: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
