@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+from fusionbench.tasks.openmmlab.coco import precision_curves
+
+Array = NDArray[np.float64]
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 
@@ -222,39 +224,25 @@ def _array(values: Any, dtype: Any) -> np.ndarray:
     return np.array(values, dtype)
 
 
-def _coco(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
+def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
     """AP ``[classes, thresholds]`` by pycocotools."""
     if not images:
         return np.full((classes, len(rule.ious)), np.nan)
-    from pycocotools.cocoeval import COCOeval
-
-    truths: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    founds: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    number = 0
-    for image, (boxes, scores, labels, true_boxes, true_labels, _) in enumerate(images):
-        for into, rows, ids, values in ((truths, true_boxes, true_labels, None), (founds, boxes, labels, scores)):
-            for i, ((x1, y1, x2, y2), c) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
-                number += 1  # ids from 1: 0 is "no match" there
-                entry = {"id": number, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-                more = {"iscrowd": 0, "ignore": 0} if values is None else {"score": float(values[i])}
-                into[image, c].append(entry | more)
-
-    class Evaluation(COCOeval):
-        def _prepare(self) -> None:
-            self._gts, self._dts = truths, founds
-            self.evalImgs: Any = defaultdict(list)
-            self.eval: Any = {}
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        evaluation = Evaluation(iouType="bbox")
-        settings = evaluation.params
-        settings.imgIds, settings.catIds = list(range(len(images))), list(range(classes))
-        settings.maxDets, settings.iouThrs = [rule.per_class], np.array(rule.ious)
-        settings.areaRng, settings.areaRngLbl = [[0, float("inf")]], ["all"]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # [thresholds, recalls, classes], -1 for no objects
-    return np.where(precision[:, 0] < 0, np.nan, precision.mean(1)).T
+    truths = [
+        (number, label, box)
+        for number, image in enumerate(images)
+        for label, box in zip(image.true_labels.tolist(), image.true_boxes.tolist(), strict=True)
+    ]
+    detections = [
+        (number, label, box, score)
+        for number, image in enumerate(images)
+        for label, box, score in zip(image.labels.tolist(), image.boxes.tolist(), image.scores.tolist(), strict=True)
+    ]
+    curves = precision_curves(
+        truths, detections, images=len(images), classes=classes, ious=rule.ious, per_class=rule.per_class
+    )
+    ap: Array = np.where(curves[:, 0] < 0, np.nan, curves.mean(1)).T
+    return ap
 
 
 def _voc(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
