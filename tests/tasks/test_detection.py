@@ -12,8 +12,7 @@ from torch import Tensor
 
 from fusionbench.data import Boxes, Sample
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks import detection
-from fusionbench.tasks import openmmlab
+from fusionbench.tasks import detection, openmmlab
 from fusionbench.tasks.network import Target
 
 EMPTY = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))

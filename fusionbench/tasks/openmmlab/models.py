@@ -76,5 +76,5 @@ def normalise(preprocess: Mapping[str, Any], channels: int = 3) -> Normalise:
 def total(losses: Mapping[str, Tensor | Sequence[Tensor]]) -> Tensor:
     """The sum of a model's named losses; what is not called a loss (accuracies) is left out."""
     parts = [value for name, value in losses.items() if "loss" in name]
-    terms = [term for value in parts for term in (value if isinstance(value, (list, tuple)) else [value])]
+    terms = [term for value in parts for term in ([value] if isinstance(value, Tensor) else value)]
     return torch.stack([term.mean() for term in terms]).sum()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
@@ -96,7 +97,8 @@ class SegmentationNetwork(TaskNetwork):
             loss = total(self.model.loss(x, samples))
         if world() == 1:
             return loss
-        counted = sum((s.gt_sem_seg.data != self.ignore_index).sum() for s in samples).to(loss)
+        masks = [sample.gt_sem_seg.data for sample in samples]
+        counted = torch.stack([(mask != self.ignore_index).sum() for mask in masks]).sum().to(loss)
         return loss * counted / all_mean([counted])[0].clamp(min=1)
 
     def logits(self, images: Tensor) -> Tensor:

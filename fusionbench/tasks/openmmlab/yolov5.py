@@ -126,7 +126,7 @@ class YOLOv5Head(BaseDenseHead):
         with_nms: bool = True,
     ) -> list[InstanceData]:
         """Boxes whose objectness times class score is above the threshold, after non-maximum suppression."""
-        cfg = cfg or self.test_cfg
+        rules: ConfigDict = cfg or self.test_cfg
         boxes, scores = [], []
         for level, stride, anchors in zip(maps, self.strides, self.anchors, strict=True):
             height, width = level.shape[2:4]
@@ -138,7 +138,7 @@ class YOLOv5Head(BaseDenseHead):
             scores.append((level[..., 4:5].sigmoid() * level[..., 5:].sigmoid()).flatten(1, 3))
         results = []
         for box, table, meta in zip(torch.cat(boxes, 1), torch.cat(scores, 1), batch_img_metas, strict=True):
-            score, label, index, _ = filter_scores_and_topk(table, cfg.score_thr, cfg.nms_pre)
+            score, label, index, _ = filter_scores_and_topk(table, rules.score_thr, rules.nms_pre)
             instances = InstanceData(bboxes=box[index], scores=score, labels=label)
-            results.append(self._bbox_post_process(instances, cfg, rescale, with_nms, meta))
+            results.append(self._bbox_post_process(instances, rules, rescale, with_nms, meta))
         return results

@@ -143,11 +143,11 @@ class YOLOv8Head(BaseDenseHead):
         with_nms: bool = True,
     ) -> list[InstanceData]:
         """Boxes above the threshold, every class for itself, after non-maximum suppression."""
-        cfg = cfg or self.test_cfg
+        rules: ConfigDict = cfg or self.test_cfg
         logits, _, boxes, _ = self._flat(scores, sides)
         results = []
         for table, box, meta in zip(logits.sigmoid(), boxes, batch_img_metas, strict=True):
-            score, label, index, _ = filter_scores_and_topk(table, cfg.score_thr, cfg.nms_pre)
+            score, label, index, _ = filter_scores_and_topk(table, rules.score_thr, rules.nms_pre)
             instances = InstanceData(bboxes=box[index], scores=score, labels=label)
-            results.append(self._bbox_post_process(instances, cfg, rescale, with_nms, meta))
+            results.append(self._bbox_post_process(instances, rules, rescale, with_nms, meta))
         return results
