@@ -38,11 +38,11 @@ def shared() -> Path:
 def mm() -> None:
     """The libraries of the extra `tasks`, loaded."""
     from fusionbench.errors import FusionbenchError
-    from fusionbench.tasks import openmmlab as _mm
+    from fusionbench.tasks import openmmlab
 
     for package in ("mmseg", "mmdet"):
         try:
-            _mm.load(package)
+            openmmlab.load(package)
         except FusionbenchError as error:
             _absent("tasks", str(error))
 

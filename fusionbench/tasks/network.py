@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.plugins.weights import read_tensors
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, of 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 LAYOUTS = ("openmmlab", "torchvision", "timm")
-
-Labels = TypeVar("Labels", "Target", "Prediction")
 
 
 @dataclass
@@ -40,14 +42,14 @@ class Target:
     saliency: Tensor | None = None
     difficult: Tensor | None = None
 
-    def to(self, where: torch.device | str) -> Target:
+    def to(self, device: torch.device | str) -> Target:
         """The same on another device."""
-        return _moved(self, where)
+        return Target(**_moved(self, device))
 
 
 @dataclass
 class Prediction:
-    """What a network says of one image.
+    """What a network predicts of one image.
 
     Attributes:
         mask: int64 ``[H,W]`` class ids.
@@ -63,18 +65,18 @@ class Prediction:
     labels: Tensor | None = None
     saliency: Tensor | None = None
 
-    def to(self, where: torch.device | str) -> Prediction:
+    def to(self, device: torch.device | str) -> Prediction:
         """The same on another device."""
-        return _moved(self, where)
+        return Prediction(**_moved(self, device))
 
 
-def _moved(labels: Labels, where: torch.device | str) -> Labels:
-    held = {field.name: getattr(labels, field.name) for field in fields(labels)}
-    return replace(labels, **{name: value.to(where) for name, value in held.items() if value is not None})
+def _moved(labels: Target | Prediction, device: torch.device | str) -> dict[str, Tensor]:
+    values = {field.name: getattr(labels, field.name) for field in fields(labels)}
+    return {name: value.to(device) for name, value in values.items() if value is not None}
 
 
 class TaskNetwork(nn.Module):
-    """A network that says how useful an image is for a task.
+    """A network whose loss and predictions tell how useful an image is for a task.
 
     Images are float ``[B,C,H,W]`` in [0,1], C = 1 or 3 (RGB) as built, of any height and width: networks normalise
     and pad (bottom and right) inside. ``loss`` and ``features`` are differentiable in the images and run in the mode
@@ -191,11 +193,11 @@ class _FirstOrder(torch.autograd.Function):
     """The identity, which refuses to be differentiated twice."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
         if torch.is_grad_enabled():  # create_graph=True
             raise FusionbenchError(TWO_STAGE.format(purpose="second derivatives"))
         return gradient
@@ -203,13 +205,14 @@ class _FirstOrder(torch.autograd.Function):
 
 TWO_STAGE = (
     "a two-stage detector cannot be used for {purpose}: its region features (RoIAlign) have no second derivative, "
-    "which would be dropped without a word; take a one-stage detector or DETR"
+    "which would be dropped silently; take a one-stage detector or DETR"
 )
 
 
 def first_order(x: Tensor) -> Tensor:
     """The same tensor; asking for a second derivative through it is a :class:`FusionbenchError`."""
-    return _FirstOrder.apply(x)
+    y: Tensor = _FirstOrder.apply(x)  # type: ignore[no-untyped-call]  # PyTorch does not type it
+    return y
 
 
 def refuse_two_stage(network: TaskNetwork, purpose: str = "closed-loop or second-order training") -> None:
@@ -262,8 +265,6 @@ def load_backbone(module: nn.Module, file: str | Path, layout: str = "openmmlab"
     Raises:
         WeightsError: unreadable, or another network's tensors.
     """
-    from fusionbench.plugins.weights import read_tensors
-
     if layout not in LAYOUTS:
         raise FusionbenchError(f"unknown key layout {layout!r}; known are {', '.join(LAYOUTS)}")
     file = Path(file)
@@ -274,25 +275,33 @@ def load_backbone(module: nn.Module, file: str | Path, layout: str = "openmmlab"
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
     if not isinstance(state, dict):
         raise WeightsError(f"{file}: holds no dict of tensors")
-    state = {re.sub(r"^module\.", "", k): v for k, v in state.items() if isinstance(v, Tensor)}
-    if any(k.startswith("backbone.") for k in state):
-        state = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
-    if layout != "openmmlab" and "patch_embed1.proj.weight" in state:
-        state = _from_mit(state)
-    dropped = re.compile(r"(^|\.)(fc|head|classifier|last_linear)\.(weight|bias)$|num_batches_tracked$")
-    state = {k: v for k, v in state.items() if not dropped.search(k)}
-    wanted = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
-    where = f"{file}: not a backbone file of this network in {layout} layout"
-    if missing := sorted(wanted.keys() - state.keys()):
-        raise WeightsError(f"{where}: {len(missing)} of {len(wanted)} tensors are missing, first {missing[0]}")
-    if extra := sorted(state.keys() - wanted.keys()):
-        raise WeightsError(f"{where}: {len(extra)} tensors are not of this network, first {extra[0]}")
-    for name, value in wanted.items():
+    _fill(module, _backbone_tensors(state, layout), f"{file}: not a backbone file of this network in {layout} layout")
+
+
+def _backbone_tensors(state: Mapping[str, object], layout: str) -> dict[str, Tensor]:
+    """The backbone's tensors of a checkpoint, under the names of our backbones."""
+    tensors = {re.sub(r"^module\.", "", k): v for k, v in state.items() if isinstance(v, Tensor)}
+    if any(k.startswith("backbone.") for k in tensors):
+        tensors = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
+    if layout != "openmmlab" and "patch_embed1.proj.weight" in tensors:
+        tensors = _from_mit(tensors)
+    other = re.compile(r"(^|\.)(fc|head|classifier|last_linear)\.(weight|bias)$|num_batches_tracked$")
+    return {k: v for k, v in tensors.items() if not other.search(k)}
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], refusal: str) -> None:
+    """Copy tensors into a backbone; every one but batch counters must be there and fit."""
+    own = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    if missing := sorted(own.keys() - state.keys()):
+        raise WeightsError(f"{refusal}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}")
+    if extra := sorted(state.keys() - own.keys()):
+        raise WeightsError(f"{refusal}: {len(extra)} tensors are not of this network, first {extra[0]}")
+    for name, value in own.items():
         given = state[name]
         if given.ndim == 4 and given.shape[1] == 3 * value.shape[1] and given.shape[0] == value.shape[0]:
             given = _grey(given)
         if given.shape != value.shape:
-            raise WeightsError(f"{where}: {name} has shape {list(given.shape)}, needed is {list(value.shape)}")
+            raise WeightsError(f"{refusal}: {name} has shape {list(given.shape)}, needed is {list(value.shape)}")
         value.copy_(given)
 
 
@@ -319,6 +328,6 @@ def _from_mit(state: dict[str, Tensor]) -> dict[str, Tensor]:
             value = value[:, :, None, None]
         for old, new in renamed:
             name = re.sub(old, new, name)
-        name = re.sub(r"^layers\.(\d)", lambda found: f"layers.{int(found[1]) - 1}", name)
+        name = re.sub(r"^layers\.(\d)", lambda match: f"layers.{int(match[1]) - 1}", name)
         result[name] = value
     return result

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.plugins.cards import Card, card, cards, did_you_mean
+from fusionbench.plugins.cards import TaskCard, card, cards, did_you_mean
+from fusionbench.plugins.records import Label
 from fusionbench.plugins.registry import resolve
 
 if TYPE_CHECKING:
     from fusionbench.data import Dataset, Sample
     from fusionbench.tasks.network import Prediction, Target, TaskNetwork
 
-LABELS = {"mask": "segmentation masks", "boxes": "boxes", "saliency": "saliency masks"}
+LABELS: dict[Label, str] = {"mask": "segmentation masks", "boxes": "boxes", "saliency": "saliency masks"}
 
-
-Narrow = Callable[["Prediction", "Target"], tuple["Prediction", "Target"]]
+Narrow = Callable[["Prediction", "Target"], tuple["Prediction", "Target"]]  # to classes that two sides share
 
 
 class Scores(Protocol):
@@ -35,7 +35,7 @@ class Scores(Protocol):
         """The main score of each class by its name, NaN where a class has none; empty where there are no classes."""
         ...
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         """What the scores can be computed from again, where that is small (a confusion matrix), as plain data."""
         ...
 
@@ -49,17 +49,17 @@ class Task:
     """
 
     name: str
-    needs: str
+    needs: Label
 
     @property
-    def card(self) -> Card:
+    def card(self) -> TaskCard:
         """The task's card."""
         return card("task", self.name)
 
     @property
     def networks(self) -> tuple[str, ...]:
         """Networks that go by name, as the card lists them."""
-        return tuple(self.card.data["networks"])
+        return self.card.facts.networks
 
     def classes(self, dataset: Dataset) -> tuple[str, ...]:
         """Names of the classes by id.
@@ -67,16 +67,17 @@ class Task:
         Raises:
             DataError: the dataset has no such labels.
         """
-        found = {"mask": dataset.classes, "boxes": dataset.box_classes}.get(self.needs)
-        if found is None:
-            found = ("salient",) if dataset.layout.has(self.needs) else ()
-        if not found:
-            able = [n for n, c in cards("dataset").items() if self.needs in c.data["layout"]]
+        if self.needs == "saliency":
+            names: tuple[str, ...] = ("salient",) if dataset.layout.has(self.needs) else ()
+        else:
+            names = tuple(dataset.classes if self.needs == "mask" else dataset.box_classes)
+        if not names:
+            able = [name for name, entry in cards("dataset").items() if self.needs in entry.facts.layout]
             raise DataError(
                 f"{dataset.name} has no {LABELS[self.needs]}, which {self.name} needs; "
                 f"datasets that have: {', '.join(able)}"
             )
-        return tuple(found)
+        return names
 
     def build(
         self,
@@ -130,13 +131,13 @@ class Task:
         Raises:
             DataError: they do not go together.
         """
-        have = self.classes(dataset)
-        if trained != have:
+        own = self.classes(dataset)
+        if trained != own:
             raise DataError(
                 f"the network tells {len(trained)} classes ({', '.join(trained[:4])}...), {dataset.name} has "
-                f"{len(have)} ({', '.join(have[:4])}...): its {self.name} cannot be scored here"
+                f"{len(own)} ({', '.join(own[:4])}...): its {self.name} cannot be scored here"
             )
-        return have, lambda prediction, target: (prediction, target)
+        return own, lambda prediction, target: (prediction, target)
 
     def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> Scores:
         """An empty tally for these classes."""
@@ -149,7 +150,8 @@ def task(name: str) -> Task:
     Raises:
         PluginError: there is none.
     """
-    return resolve("task", name)()
+    found: Task = resolve("task", name)()
+    return found
 
 
 def task_of(network: str) -> Task:
@@ -158,7 +160,7 @@ def task_of(network: str) -> Task:
     Raises:
         FusionbenchError: no card does.
     """
-    listed = {n: name for name, c in cards("task").items() for n in c.data["networks"]}
+    listed = {name: task for task, entry in cards("task").items() for name in entry.facts.networks}
     if network not in listed:
         raise FusionbenchError(f"no task network {network!r}; {did_you_mean(network, listed)}")
     return task(listed[network])

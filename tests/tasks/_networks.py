@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks import openmmlab
 from fusionbench.tasks.network import Target, TaskNetwork
 from fusionbench.training.functional import second_order
 from tests.conftest import _absent
@@ -19,7 +19,7 @@ from tests.conftest import _absent
 def need(package: str) -> None:
     """Skip (or fail, where the extra is required) without mmseg or mmdet."""
     try:
-        _mm.load(package)
+        openmmlab.load(package)
     except FusionbenchError as error:
         _absent("tasks", str(error))
 

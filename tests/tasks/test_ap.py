@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.tasks.scores.average_precision import PROTOCOLS, AveragePrecision, iou, kept, suppressed
+from fusionbench.tasks.scores.average_precision import PROTOCOLS, AveragePrecision, iou, selected, suppressed
 
 NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
 
@@ -82,7 +82,7 @@ def by_files(classes, images, rule):
             truths.append(truth | {"area": box[2] * box[3]})
         found = boxes.copy()
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2])
-        for (x1, y1, x2, y2), s, c in zip(*(v.tolist() for v in kept(found, scores, labels, rule)), strict=True):
+        for (x1, y1, x2, y2), s, c in zip(*(v.tolist() for v in selected(found, scores, labels, rule)), strict=True):
             founds.append({"image_id": i, "category_id": c, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": s})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -128,7 +128,7 @@ def devkit(images, c, rule, interpolation, difficult=None):
         hard = np.zeros(len(true_labels), bool) if difficult is None else difficult[i]
         total += int((~hard[true_labels == c]).sum())
         boxes = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:], boxes[:, :2])], 1)
-        for box, s, k in zip(*kept(boxes, scores, labels, rule), strict=True):
+        for box, s, k in zip(*selected(boxes, scores, labels, rule), strict=True):
             if k == c:
                 walk.append((s, i, box))
     walk.sort(key=lambda w: -w[0])  # stable
@@ -261,12 +261,12 @@ def test_limits_keep_the_best():
     rng = np.random.default_rng(0)
     boxes, scores = random_boxes(rng, 500), rng.random(500)
     labels = rng.integers(0, 3, 500)
-    found = kept(boxes, scores, labels, PROTOCOLS["tdfusion"])
+    found = selected(boxes, scores, labels, PROTOCOLS["tdfusion"])
     assert len(found[1]) <= 100
     assert (np.diff(found[1]) <= 0).all()
-    assert kept(boxes, scores, labels, PROTOCOLS["coco"])[1].size == 500
+    assert selected(boxes, scores, labels, PROTOCOLS["coco"])[1].size == 500
     crowd = np.repeat(boxes[:1], 500, 0)
-    assert kept(crowd, scores, np.zeros(500, int), PROTOCOLS["yolov5"])[1].tolist() == [scores.max()]
+    assert selected(crowd, scores, np.zeros(500, int), PROTOCOLS["yolov5"])[1].tolist() == [scores.max()]
 
 
 @pytest.mark.parametrize(

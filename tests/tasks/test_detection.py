@@ -12,8 +12,7 @@ from torch import Tensor
 
 from fusionbench.data import Boxes, Sample
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.tasks import detection
-from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks import detection, openmmlab
 from fusionbench.tasks.network import Target
 
 EMPTY = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
@@ -150,7 +149,7 @@ def test_task_alignment_as_in_mmdetection():
     from mmdet.models.task_modules.assigners import TaskAlignedAssigner
     from mmengine.structures import InstanceData
 
-    from fusionbench.tasks.detection.assign import task_aligned
+    from fusionbench.tasks.openmmlab.assign import task_aligned
 
     points = torch.rand(40, 2) * 60 + 2
     boxes = torch.cat((points - torch.rand(40, 2) * 30, points + torch.rand(40, 2) * 30), 1)
@@ -169,7 +168,7 @@ def test_task_alignment_as_in_mmdetection():
 
 
 def test_task_alignment_of_a_contested_point():
-    from fusionbench.tasks.detection.assign import task_aligned
+    from fusionbench.tasks.openmmlab.assign import task_aligned
 
     points = torch.tensor([[5.0, 5], [15, 5], [50, 50]])
     boxes = torch.tensor([[0.0, 0, 10, 10], [9, 0, 21, 10], [40, 40, 60, 60]])
@@ -180,7 +179,7 @@ def test_task_alignment_of_a_contested_point():
 
 
 def test_assignment_by_anchor_shape():
-    from fusionbench.tasks.detection.assign import by_anchor_shape
+    from fusionbench.tasks.openmmlab.assign import by_anchor_shape
 
     anchors = torch.tensor([[10.0, 10], [100, 100]])
     gt = torch.tensor([[8.0, 16, 20, 28]])  # 12x12, centre (14, 22): cell (1, 2) of stride 8, at 0.75 and 0.75
@@ -217,7 +216,7 @@ def test_config_by_path(monkeypatch: pytest.MonkeyPatch):
 
 def test_two_stage_is_refused():
     path = zoo("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py")
-    if _mm.compiled():
+    if openmmlab.compiled():
         with pytest.raises(FusionbenchError, match="cannot be used for closed-loop"):
             detection.build(path, 3).features(torch.rand(1, 3, 64, 64))
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +16,7 @@ from _networks import need
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.tasks import openmmlab as _mm
+from fusionbench.tasks import openmmlab
 from fusionbench.tasks.network import (
     Normalise,
     Prediction,
@@ -28,6 +30,7 @@ from fusionbench.tasks.network import (
     refuse_two_stage,
     smooth,
 )
+from fusionbench.tasks.openmmlab import models, packages
 from fusionbench.training.functional import second_order
 
 # ---------------------------------------------------------------- the stand-in
@@ -55,13 +58,13 @@ def test_nms_is_greedy(count: int, spread: float):
     corner = torch.rand(count, 2, dtype=torch.float64) * spread
     boxes = torch.cat((corner, corner + 5 + torch.rand(count, 2, dtype=torch.float64) * 20), 1)
     scores = (torch.rand(count) * 50).round() / 50  # many ties
-    assert _mm.nms(boxes, scores, 0.5).tolist() == greedy(boxes, scores, 0.5)
+    assert packages.nms(boxes, scores, 0.5).tolist() == greedy(boxes, scores, 0.5)
 
 
 def test_nms_chain():
     """b is suppressed by a, so c, which only b overlaps, stays."""
     boxes = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
-    assert _mm.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.4).tolist() == [0, 2]
+    assert packages.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.4).tolist() == [0, 2]
 
 
 def test_nms_goes_through_mmcv():
@@ -75,7 +78,7 @@ def test_nms_goes_through_mmcv():
 
 def test_other_operations_say_what_is_missing():
     need("mmdet")
-    if _mm.compiled():
+    if openmmlab.compiled():
         pytest.skip("a compiled mmcv is here")
     from mmcv.ops import roi_align
 
@@ -84,41 +87,95 @@ def test_other_operations_say_what_is_missing():
 
 
 def test_stand_in_steps_aside(monkeypatch: pytest.MonkeyPatch):
-    compiled = ModuleType(_mm.EXT)
-    monkeypatch.setitem(sys.modules, _mm.EXT, compiled)
-    _mm.stand_in()
-    assert sys.modules[_mm.EXT] is compiled
-    assert _mm.compiled()
+    compiled = ModuleType(packages.EXT)
+    monkeypatch.setitem(sys.modules, packages.EXT, compiled)
+    with packages.stand_in():
+        assert sys.modules[packages.EXT] is compiled
+    assert sys.modules[packages.EXT] is compiled
+    assert openmmlab.compiled()
 
 
 def test_nothing_is_imported_before_it_is_needed():
     code = (
-        "import sys; from fusionbench.tasks import detection, segmentation, _base, _mm;"
+        "import sys; from fusionbench.tasks import detection, segmentation, network, openmmlab;"
         "print(sorted({'mmcv', 'mmdet', 'mmseg', 'mmengine'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
+def test_the_process_is_as_it_was_before():
+    """Neither loading nor using a network leaves warning filters or the stand-in behind, and no remark comes out."""
+    need("mmdet")
+    code = (
+        "import sys, warnings\n"
+        "import torch\n"
+        "from fusionbench.tasks import detection, network, segmentation\n"
+        "filters = list(warnings.filters)\n"
+        "for made in (segmentation.build('segformer-tiny', 3), detection.build('yolov8-tiny', 3)):\n"
+        "    made.predict(torch.rand(1, 3, 32, 64))\n"
+        "    made.features(torch.rand(1, 3, 32, 64)).sum().backward()\n"
+        "assert warnings.filters == filters\n"
+        "from fusionbench.tasks.openmmlab import compiled\n"
+        "print(compiled() or 'mmcv._ext' not in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
+
+
+def test_muted_in_several_threads():
+    """Filters are put back when the last of overlapping users is done."""
+    before = list(warnings.filters)
+    first, second = packages.muted(), packages.muted(packages.EVERYTHING)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.warn("When align_corners=True, ...", UserWarning, stacklevel=1)
+    assert not seen
+    second.__exit__(None, None, None)
+    assert list(warnings.filters) == before
+
+
+def test_a_users_module_is_found(tmp_path: Path):
+    """What a user registers with mmdet's registry goes by its name in a config."""
+    need("mmdet")
+    from mmdet.models.necks import FPN
+    from mmdet.registry import MODELS
+
+    from fusionbench.tasks import detection
+    from fusionbench.tasks.detection.models import model_config
+
+    @MODELS.register_module(force=True)
+    class OwnNeck(FPN):
+        pass
+
+    model = model_config("retinanet-r18")
+    model["neck"]["type"] = "OwnNeck"
+    (tmp_path / "own.py").write_text(f"model = {model!r}\n")
+    assert type(detection.build(tmp_path / "own.py", 3).model.neck) is OwnNeck
+
+
 def test_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch):
     def absent(name: str) -> ModuleType:
         raise ModuleNotFoundError("No module named 'ftfy'", name="ftfy")
 
-    monkeypatch.setattr(_mm, "stand_in", lambda: None)
+    monkeypatch.delitem(sys.modules, "mmseg.models", raising=False)
+    monkeypatch.setattr(packages, "stand_in", nullcontext)
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(FusionbenchError, match=r"ftfy is missing: pip install 'ivif-fusionbench\[tasks\]'"):
-        _mm.load("mmseg")
+        openmmlab.load("mmseg")
 
 
 def test_config_files_that_cannot_be_used(tmp_path: Path):
     with pytest.raises(FusionbenchError, match="no such config"):
-        _mm.read_config(tmp_path / "a.py")
+        openmmlab.read_config(tmp_path / "a.py")
     (tmp_path / "b.py").write_text("x = 1\n")
     with pytest.raises(FusionbenchError, match="no `model`"):
-        _mm.read_config(tmp_path / "b.py")
+        openmmlab.read_config(tmp_path / "b.py")
     (tmp_path / "c.py").write_text("x = (\n")
     with pytest.raises(FusionbenchError, match="cannot be read"):
-        _mm.read_config(tmp_path / "c.py")
+        openmmlab.read_config(tmp_path / "c.py")
 
 
 # ---------------------------------------------------------------- images
@@ -141,8 +198,9 @@ def test_normalisation():
 
 def test_openmmlab_preprocessors_are_written_in_the_order_the_network_sees():
     given = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]}
-    assert _mm.normalisation({**given, "bgr_to_rgb": True}) == {**given, "bgr": False}
-    assert _mm.normalisation(given) == {"mean": (3.0, 2.0, 1.0), "std": (6.0, 5.0, 4.0), "bgr": True}
+    rgb, bgr = models.normalise({**given, "bgr_to_rgb": True}), models.normalise(given)
+    assert (rgb.mean.flatten().tolist(), rgb.std.flatten().tolist(), rgb.bgr) == ([1, 2, 3], [4, 5, 6], False)
+    assert (bgr.mean.flatten().tolist(), bgr.std.flatten().tolist(), bgr.bgr) == ([3, 2, 1], [6, 5, 4], True)
 
 
 @pytest.mark.parametrize(("size", "padded"), [((64, 96), (64, 96)), ((65, 1), (96, 32))])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plugins.cards import did_you_mean
-from fusionbench.tasks.network import Labels, Prediction, Target
+from fusionbench.tasks.detection.models import model_config
+from fusionbench.tasks.network import Prediction, Target
+from fusionbench.tasks.openmmlab import load
 from fusionbench.tasks.scores.average_precision import AveragePrecision
-from fusionbench.tasks.task import Task
+from fusionbench.tasks.task import Narrow, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fusionbench.data import Sample
-
-    from .networks import DetectionNetwork
+    from fusionbench.data import Dataset, Sample
+    from fusionbench.tasks.openmmlab.detector import DetectionNetwork
 
 __all__ = ["NETWORKS", "Detection", "build", "target"]
 
@@ -39,34 +40,46 @@ class Detection(Task):
 
     name, needs = "detection", "boxes"
 
-    def make(self, network, classes, channels=3, backbone=None, layout="openmmlab", ignore_index=None):
-        """See :func:`build`."""
+    def make(
+        self,
+        network: str | Path,
+        classes: tuple[str, ...],
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "openmmlab",
+        ignore_index: int | None = None,
+    ) -> DetectionNetwork:
+        """See :func:`build`; every box counts, so there is nothing to ignore."""
         return build(network, len(classes), channels, backbone, layout)
 
     def target(self, sample: Sample) -> Target:
         """See :func:`target`."""
         return target(sample)
 
-    def common(self, trained, dataset) -> tuple[tuple[str, ...], Any]:
+    def common(self, trained: tuple[str, ...], dataset: Dataset) -> tuple[tuple[str, ...], Narrow]:
         """Classes of one name in either (a dataset's other names count); boxes of other classes are left out.
 
         Raises:
             DataError: no class is shared.
         """
         names = dataset.box_classes
-        known = {n.lower(): i for i, n in enumerate(names)}
-        aliases = dataset.card.data.get("classes", {}).get("box_aliases", {})
-        known |= {a.lower(): names.index(n) for a, n in aliases.items() if a.lower() not in known}
-        theirs = [known.get(n.lower(), -1) for n in trained]
-        shared = sorted(set(theirs) - {-1})
+        known = {name.lower(): i for i, name in enumerate(names)}
+        aliases = dataset.card.facts.classes.box_aliases
+        known |= {alias.lower(): names.index(name) for alias, name in aliases.items() if alias.lower() not in known}
+        of_trained = [known.get(name.lower(), -1) for name in trained]  # the dataset's id of each trained class
+        shared = sorted(set(of_trained) - {-1})
         if not shared:
             raise DataError(f"the network's classes ({', '.join(trained)}) are none of {dataset.name}'s")
-        place = {old: new for new, old in enumerate(shared)}
-        predicted = torch.tensor([place.get(i, -1) for i in theirs])
-        true = torch.tensor([place.get(i, -1) for i in range(len(names))])
-        return tuple(names[i] for i in shared), lambda p, t: (_only(p, predicted), _only(t, true))
+        number = {old: new for new, old in enumerate(shared)}
+        predicted = torch.tensor([number.get(i, -1) for i in of_trained])
+        true = torch.tensor([number.get(i, -1) for i in range(len(names))])
 
-    def scores(self, classes, ignore_index=None) -> DetectionScores:
+        def narrow(prediction: Prediction, target: Target) -> tuple[Prediction, Target]:
+            return _of_prediction(prediction, predicted), _of_target(target, true)
+
+        return tuple(names[i] for i in shared), narrow
+
+    def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> DetectionScores:
         """Average precision of these classes."""
         return DetectionScores(classes)
 
@@ -95,20 +108,29 @@ class DetectionScores:
         """AP50 of each class by COCO's protocol; NaN for a class without objects."""
         return dict(zip(self.classes, self.ap.per_class("coco")[:, 0].tolist(), strict=True))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Number of objects of each class."""
         labels = [int(label) for image in self.ap.images for label in image.true_labels]
         return {"objects": {name: labels.count(i) for i, name in enumerate(self.classes)}}
 
 
-def _only(found: Labels, to: torch.Tensor) -> Labels:
+def _of_prediction(prediction: Prediction, to: torch.Tensor) -> Prediction:
     """Boxes with labels renumbered by ``to``; those that become -1 are left out."""
-    assert found.labels is not None
-    labels = to.to(found.labels.device)[found.labels]
-    kept = labels >= 0
-    held = {f.name: getattr(found, f.name) for f in fields(found)}
-    rows = {n: v[kept] for n, v in held.items() if v is not None and n in ("boxes", "scores", "difficult")}
-    return replace(found, labels=labels[kept], **rows)
+    assert prediction.boxes is not None
+    assert prediction.scores is not None
+    assert prediction.labels is not None
+    labels = to.to(prediction.labels.device)[prediction.labels]
+    shared = labels >= 0
+    return replace(prediction, boxes=prediction.boxes[shared], scores=prediction.scores[shared], labels=labels[shared])
+
+
+def _of_target(target: Target, to: torch.Tensor) -> Target:
+    assert target.boxes is not None
+    assert target.labels is not None
+    labels = to.to(target.labels.device)[target.labels]
+    shared = labels >= 0
+    difficult = None if target.difficult is None else target.difficult[shared]
+    return replace(target, boxes=target.boxes[shared], labels=labels[shared], difficult=difficult)
 
 
 def build(
@@ -135,10 +157,10 @@ def build(
             f"no detector {str(network)!r}; {did_you_mean(str(network), NETWORKS)}, "
             "or give the path of an mmdetection config (*.py)"
         )
-    from .models import model_config
-    from .networks import DetectionNetwork
-
     config = model_config(str(network), frozen=backbone is not None)
+    load("mmdet")
+    from fusionbench.tasks.openmmlab.detector import DetectionNetwork
+
     return DetectionNetwork(config, classes, channels, backbone, layout)
 
 

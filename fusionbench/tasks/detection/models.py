@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fusionbench.tasks import openmmlab as _mm
 from fusionbench.tasks.network import IMAGENET_MEAN, IMAGENET_STD
+from fusionbench.tasks.openmmlab import read_config
 
 IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True}
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0), "bgr_to_rgb": True}
@@ -34,7 +34,7 @@ def model_config(network: str, frozen: bool = False) -> dict[str, Any]:
         return _retinanet(frozen)
     if network == "detr-r50":
         return _detr(frozen)
-    return _mm.read_config(network)
+    return read_config(network)
 
 
 def _yolo(family: str, width: float) -> dict[str, Any]:

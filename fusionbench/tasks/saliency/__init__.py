@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plugins.cards import did_you_mean
 from fusionbench.tasks.network import Prediction, Target
+from fusionbench.tasks.saliency.ctdnet import CTDNet18
 from fusionbench.tasks.scores.saliency import SaliencyScores
 from fusionbench.tasks.task import Task
-
-from .ctdnet import CTDNet18
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +28,23 @@ class Saliency(Task):
 
     name, needs = "saliency", "saliency"
 
-    def make(self, network, classes, channels=3, backbone=None, layout="openmmlab", ignore_index=None):
-        """See :func:`build`."""
+    def make(
+        self,
+        network: str | Path,
+        classes: tuple[str, ...],
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "openmmlab",
+        ignore_index: int | None = None,
+    ) -> CTDNet18:
+        """See :func:`build`; there are no classes, and nothing to ignore."""
         return build(network, channels, backbone, layout)
 
     def target(self, sample: Sample) -> Target:
         """See :func:`target`."""
         return target(sample)
 
-    def scores(self, classes, ignore_index=None) -> SaliencyTally:
+    def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> SaliencyTally:
         """An empty tally."""
         return SaliencyTally()
 
@@ -62,7 +69,7 @@ class SaliencyTally:
         """No classes here."""
         return {}
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Number of images."""
         return {"images": len(self.scores)}
 

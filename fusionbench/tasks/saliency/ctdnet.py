@@ -103,14 +103,15 @@ class CTDNet18(TaskNetwork):
         """Saliency maps ``[1,H,W]`` in [0,1] at the size of the images; evaluation mode, no gradients."""
         with evaluating(self):
             maps = _resize(self.heads["final"](F.relu(self(images).final)), images).sigmoid()
-        return [Prediction(saliency=each) for each in maps]
+        return [Prediction(saliency=saliency) for saliency in maps]
 
     def features(self, images: Tensor) -> Tensor:
         """Output of the last batch normalisation of the boundary refinement, before its ReLU: ``[B,64,H/4,W/4]``.
 
         This is the layer CLDyN listens to.
         """
-        return self(images).final
+        maps: Maps = self(images)
+        return maps.final
 
 
 class Maps(NamedTuple):
@@ -184,7 +185,8 @@ def _as_one(layer: nn.Sequential, x: Tensor) -> Tensor:
     """
     norm = layer[1]
     if not (isinstance(norm, nn.BatchNorm2d) and norm.training and len(x) == 1):
-        return layer(x)
+        y: Tensor = layer(x)
+        return y
     return F.batch_norm(layer[0](x), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
@@ -206,7 +208,8 @@ class Fusion(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Same shape."""
-        return self.blocks(a * b)
+        y: Tensor = self.blocks(a * b)
+        return y
 
 
 class CrossAggregation(nn.Module):
@@ -223,7 +226,8 @@ class CrossAggregation(nn.Module):
         """The shape of `low`."""
         fine = self.fine(low * _resize(high, low))
         coarse = self.coarse(self.down(low) * high)
-        return self.fuse(fine, _resize(coarse, low))
+        y: Tensor = self.fuse(fine, _resize(coarse, low))
+        return y
 
 
 class SpatialAttention(nn.Module):
@@ -237,7 +241,8 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B,into,h,w]`` to ``[B,out,h,w]``."""
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
-        return self.block(x * self.attend(summary).sigmoid())
+        y: Tensor = self.block(x * self.attend(summary).sigmoid())
+        return y
 
 
 class BoundaryRefinement(nn.Module):
@@ -253,7 +258,8 @@ class BoundaryRefinement(nn.Module):
         """Same shape; the callers apply the ReLU."""
         x = a + b
         gate = self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
-        return self.last(self.block(x * gate + x))
+        y: Tensor = self.last(self.block(x * gate + x))
+        return y
 
 
 class ResNet18(nn.Module):

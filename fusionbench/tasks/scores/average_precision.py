@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from fusionbench.tasks.openmmlab.coco import precision_curves
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+Number = TypeVar("Number", np.float64, np.int64, np.bool_)
 
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 
@@ -64,12 +70,12 @@ PROTOCOLS = {
 class Scored(NamedTuple):
     """The boxes and objects of one image, as :meth:`AveragePrecision.update` takes them, as arrays."""
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    true_boxes: np.ndarray
-    true_labels: np.ndarray
-    difficult: np.ndarray
+    boxes: Array
+    scores: Array
+    labels: Labels
+    true_boxes: Array
+    true_labels: Labels
+    difficult: Flags
 
 
 class AveragePrecision:
@@ -100,12 +106,12 @@ class AveragePrecision:
 
     def update(
         self,
-        boxes: Tensor | np.ndarray,
-        scores: Tensor | np.ndarray,
-        labels: Tensor | np.ndarray,
-        true_boxes: Tensor | np.ndarray,
-        true_labels: Tensor | np.ndarray,
-        difficult: Tensor | np.ndarray | None = None,
+        boxes: Tensor | ArrayLike,
+        scores: Tensor | ArrayLike,
+        labels: Tensor | ArrayLike,
+        true_boxes: Tensor | ArrayLike,
+        true_labels: Tensor | ArrayLike,
+        difficult: Tensor | ArrayLike | None = None,
     ) -> None:
         """Add one image.
 
@@ -120,21 +126,21 @@ class AveragePrecision:
         Raises:
             ValueError: lengths differ, a number is not finite, a label is no class, or a true box has no extent.
         """
-        found, truth = _array(boxes, np.float64).reshape(-1, 4), _array(true_boxes, np.float64).reshape(-1, 4)
-        flags = np.zeros(len(truth), bool) if difficult is None else _array(difficult, bool)
+        predicted, truth = _array(boxes, np.float64).reshape(-1, 4), _array(true_boxes, np.float64).reshape(-1, 4)
+        flags = np.zeros(len(truth), np.bool_) if difficult is None else _array(difficult, np.bool_)
         score = _array(scores, np.float64)
         label, true_label = _array(labels, np.int64), _array(true_labels, np.int64)
-        if not len(found) == len(score) == len(label) or not len(truth) == len(true_label) == len(flags):
+        if not len(predicted) == len(score) == len(label) or not len(truth) == len(true_label) == len(flags):
             raise ValueError("boxes, scores and labels of an image have one length")
-        if not (np.isfinite(found).all() and np.isfinite(score).all() and np.isfinite(truth).all()):
+        if not (np.isfinite(predicted).all() and np.isfinite(score).all() and np.isfinite(truth).all()):
             raise ValueError("a box or score is NaN or infinite")
         for ids in (label, true_label):
             if len(ids) and not (ids.min() >= 0 and ids.max() < self.classes):
                 raise ValueError(f"box labels are 0 to {self.classes - 1}, got {ids.min()} to {ids.max()}")
         if (truth[:, 2:] < truth[:, :2]).any():
             raise ValueError("a true box ends before it begins; boxes are left, top, right, bottom")
-        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2])  # what a young network predicts has no area
-        self.images.append(Scored(found, score, label, truth, true_label, flags))
+        predicted[:, 2:] = np.maximum(predicted[:, 2:], predicted[:, :2])  # what a young network predicts has no area
+        self.images.append(Scored(predicted, score, label, truth, true_label, flags))
 
     def merge(self, other: AveragePrecision) -> None:
         """Add the images of another process or part of the data set, after these."""
@@ -142,12 +148,12 @@ class AveragePrecision:
             raise ValueError("only results of the same classes can be added")
         self.images += other.images
 
-    def per_class(self, protocol: str = "coco") -> np.ndarray:
+    def per_class(self, protocol: str = "coco") -> Array:
         """AP of each class at each of the protocol's IoU thresholds, float64 ``[classes, thresholds]``."""
         rule = PROTOCOLS[protocol]
         images = []
         for image in self.images:
-            boxes, scores, labels = kept(image.boxes, image.scores, image.labels, rule)
+            boxes, scores, labels = selected(image.boxes, image.scores, image.labels, rule)
             images.append(image._replace(boxes=boxes, scores=scores, labels=labels))
         return (_coco if rule.match == "coco" else _voc)(images, self.classes, rule)
 
@@ -164,15 +170,13 @@ class AveragePrecision:
             table = table[~np.isnan(table).any(1)]
             mean = table.mean(0) if len(table) else np.full(len(ious), np.nan)
             result[f"ap@{name}"] = float(mean.mean())
-            for at in (0.5, 0.75):
-                if at in ious:
-                    result[f"ap{at * 100:.0f}@{name}"] = float(mean[ious.index(at)])
+            for threshold in (0.5, 0.75):
+                if threshold in ious:
+                    result[f"ap{threshold * 100:.0f}@{name}"] = float(mean[ious.index(threshold)])
         return result
 
 
-def kept(
-    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rule: Protocol
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def selected(boxes: Array, scores: Array, labels: Labels, rule: Protocol) -> tuple[Array, Array, Labels]:
     """The boxes, scores and labels of an image that a protocol scores, best first."""
     chosen = np.flatnonzero(scores >= rule.confidence)
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
@@ -182,7 +186,7 @@ def kept(
     return boxes[chosen], scores[chosen], labels[chosen]
 
 
-def suppressed(boxes: np.ndarray, labels: np.ndarray, threshold: float) -> np.ndarray:
+def suppressed(boxes: Array, labels: Labels, threshold: float) -> Flags:
     """Greedy non-maximum suppression within each class.
 
     Args:
@@ -193,7 +197,7 @@ def suppressed(boxes: np.ndarray, labels: np.ndarray, threshold: float) -> np.nd
     Returns:
         bool ``[N]``, the boxes that are kept.
     """
-    keep = np.ones(len(boxes), bool)
+    keep = np.ones(len(boxes), np.bool_)
     for c in np.unique(labels):
         rest = np.flatnonzero(labels == c)
         while len(rest) > 1:
@@ -203,7 +207,7 @@ def suppressed(boxes: np.ndarray, labels: np.ndarray, threshold: float) -> np.nd
     return keep
 
 
-def iou(a: np.ndarray, b: np.ndarray, pixel: float = 0) -> np.ndarray:
+def iou(a: Array, b: Array, pixel: float = 0) -> Array:
     """Intersection over union of every box of ``[N,4]`` with every one of ``[M,4]``: ``[N,M]``.
 
     Boxes without area overlap nothing. `pixel` is added to widths and heights (1 where the corners are inside).
@@ -212,65 +216,52 @@ def iou(a: np.ndarray, b: np.ndarray, pixel: float = 0) -> np.ndarray:
     inter = np.clip(high - low + pixel, 0, None).prod(-1)
     area_a, area_b = (np.clip(x[:, 2:] - x[:, :2] + pixel, 0, None).prod(-1) for x in (a, b))
     union = area_a[:, None] + area_b[None] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    ratio: Array = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return ratio
 
 
-def _array(values: Any, dtype: Any) -> np.ndarray:
+def _array(values: Tensor | ArrayLike, dtype: type[Number]) -> NDArray[Number]:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()  # numpy has no bfloat16
     return np.array(values, dtype)
 
 
-def _coco(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
+def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
     """AP ``[classes, thresholds]`` by pycocotools."""
     if not images:
         return np.full((classes, len(rule.ious)), np.nan)
-    from pycocotools.cocoeval import COCOeval
-
-    truths: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    founds: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    number = 0
-    for image, (boxes, scores, labels, true_boxes, true_labels, _) in enumerate(images):
-        for into, rows, ids, values in ((truths, true_boxes, true_labels, None), (founds, boxes, labels, scores)):
-            for i, ((x1, y1, x2, y2), c) in enumerate(zip(rows.tolist(), ids.tolist(), strict=True)):
-                number += 1  # ids from 1: 0 is "no match" there
-                entry = {"id": number, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-                more = {"iscrowd": 0, "ignore": 0} if values is None else {"score": float(values[i])}
-                into[image, c].append(entry | more)
-
-    class Evaluation(COCOeval):
-        def _prepare(self) -> None:
-            self._gts, self._dts = truths, founds
-            self.evalImgs: Any = defaultdict(list)
-            self.eval: Any = {}
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        evaluation = Evaluation(iouType="bbox")
-        settings = evaluation.params
-        settings.imgIds, settings.catIds = list(range(len(images))), list(range(classes))
-        settings.maxDets, settings.iouThrs = [rule.per_class], np.array(rule.ious)
-        settings.areaRng, settings.areaRngLbl = [[0, float("inf")]], ["all"]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # [thresholds, recalls, classes], -1 for no objects
-    return np.where(precision[:, 0] < 0, np.nan, precision.mean(1)).T
+    truths = [
+        (number, label, box)
+        for number, image in enumerate(images)
+        for label, box in zip(image.true_labels.tolist(), image.true_boxes.tolist(), strict=True)
+    ]
+    detections = [
+        (number, label, box, score)
+        for number, image in enumerate(images)
+        for label, box, score in zip(image.labels.tolist(), image.boxes.tolist(), image.scores.tolist(), strict=True)
+    ]
+    curves = precision_curves(
+        truths, detections, images=len(images), classes=classes, ious=rule.ious, per_class=rule.per_class
+    )
+    ap: Array = np.where(curves[:, 0] < 0, np.nan, curves.mean(1)).T
+    return ap
 
 
-def _voc(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
+def _voc(images: list[Scored], classes: int, rule: Protocol) -> Array:
     """AP ``[classes, thresholds]`` as the VOC devkit computes it."""
     table = np.full((classes, len(rule.ious)), np.nan)
     for c in range(classes):
-        score, overlap, target, hard = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)], [np.zeros(0, bool)]
+        score, overlap, target, hard = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)], [np.zeros(0, np.bool_)]
         for boxes, scores, labels, true_boxes, true_labels, difficult in images:
-            mine, theirs = np.flatnonzero(labels == c)[: rule.per_class], true_labels == c
-            table_of = iou(boxes[mine], true_boxes[theirs], pixel=1)
-            if not theirs.any():
-                table_of = np.zeros((len(mine), 1))  # nothing to reach
-            score.append(scores[mine])
-            overlap.append(table_of.max(1))
-            target.append(table_of.argmax(1) + sum(map(len, hard)))
-            hard.append(difficult[theirs])
+            predicted, true = np.flatnonzero(labels == c)[: rule.per_class], true_labels == c
+            overlaps = iou(boxes[predicted], true_boxes[true], pixel=1)
+            if not true.any():
+                overlaps = np.zeros((len(predicted), 1))  # nothing to reach
+            score.append(scores[predicted])
+            overlap.append(overlaps.max(1))
+            target.append(overlaps.argmax(1) + sum(map(len, hard)))
+            hard.append(difficult[true])
         is_hard = np.concatenate(hard)
         total = int((~is_hard).sum())
         if not total:
@@ -279,15 +270,15 @@ def _voc(images: list[Scored], classes: int, rule: Protocol) -> np.ndarray:
         best, objects = np.concatenate(overlap)[order], np.concatenate(target)[order]
         for column, threshold in enumerate(rule.ious):
             hits = np.flatnonzero(best >= threshold)
-            true, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
-            true[hits[np.unique(objects[hits], return_index=True)[1]]] = True  # the first box on each object
+            right, counted = np.zeros(len(order), bool), np.ones(len(order), bool)
+            right[hits[np.unique(objects[hits], return_index=True)[1]]] = True  # the first box on each object
             counted[hits[is_hard[objects[hits]]]] = False
-            rights = np.cumsum(true[counted])
+            rights = np.cumsum(right[counted])
             table[c, column] = _area(rights / total, rights / np.arange(1, len(rights) + 1), rule.interpolation)
     return table
 
 
-def _area(recall: np.ndarray, precision: np.ndarray, interpolation: str) -> float:
+def _area(recall: Array, precision: Array, interpolation: str) -> float:
     envelope = np.maximum.accumulate(np.append(precision, 0)[::-1])[::-1]  # best precision at this recall or more
     if interpolation == "11":
         return float(envelope[np.searchsorted(recall, np.arange(11) / 10, side="left")].mean())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,7 +44,7 @@ class Confusion:
     section 4.1; the conventions are those of :data:`CONVENTIONS`.
 
     Pixels whose label is the ignore index, or is no class at all (below 0, or n and above), are not scored; how many
-    there were is kept in ``dropped``. Pixels of class 0 are scored under every convention: ``skip-bg`` leaves its
+    there were is counted in ``dropped``. Pixels of class 0 are scored under every convention: ``skip-bg`` leaves its
     IoU out of the mean, and a false alarm on the background still counts against the class that was predicted.
 
     Args:
@@ -57,7 +57,7 @@ class Confusion:
         dropped: pixels not scored: ``ignored`` (the ignore index) and ``outside`` (no class).
     """
 
-    def __init__(self, classes: int, ignore_index: int | None = None, matrix: Any = None) -> None:
+    def __init__(self, classes: int, ignore_index: int | None = None, matrix: ArrayLike | None = None) -> None:
         self.classes = classes
         self.ignore_index = ignore_index
         self.matrix = np.zeros((classes, classes), np.int64) if matrix is None else np.array(matrix, np.int64)
@@ -65,7 +65,7 @@ class Confusion:
         if self.matrix.shape != (classes, classes):
             raise ValueError(f"a matrix of {classes} classes is [{classes},{classes}], got {list(self.matrix.shape)}")
 
-    def update(self, pred: Tensor | np.ndarray, target: Tensor | np.ndarray) -> None:
+    def update(self, pred: Tensor | NDArray[np.integer], target: Tensor | NDArray[np.integer]) -> None:
         """Add one image, or a batch of one size.
 
         Args:
@@ -106,7 +106,7 @@ class Confusion:
         for reason, count in other.dropped.items():
             self.dropped[reason] += count
 
-    def iou(self) -> np.ndarray:
+    def iou(self) -> NDArray[np.float64]:
         """IoU of each class, float64 ``[n]``; NaN for a class that neither prediction nor ground truth has."""
         hits, union = self._counts()
         return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
@@ -134,7 +134,7 @@ class Confusion:
         """``miou@NAME`` for every convention."""
         return {f"miou@{name}": self.miou(name) for name in CONVENTIONS}
 
-    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Correct pixels, and pixels of the union, of each class."""
         hits = np.diag(self.matrix)
         return hits, self.matrix.sum(0) + self.matrix.sum(1) - hits

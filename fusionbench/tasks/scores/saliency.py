@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d, distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 EPS = float(np.spacing(1))
 BETA2 = 0.3
@@ -39,13 +41,13 @@ class SaliencyScores:
     """
 
     def __init__(self) -> None:
-        self._all: list[dict[str, Any]] = []
-        self._ctdnet: list[dict[str, Any] | None] = []
+        self._all: list[dict[str, Array]] = []
+        self._ctdnet: list[dict[str, Array] | None] = []
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def update(self, pred: Tensor | np.ndarray, target: Tensor | np.ndarray) -> None:
+    def update(self, pred: Tensor | ArrayLike, target: Tensor | ArrayLike) -> None:
         """Add one image.
 
         Args:
@@ -81,45 +83,45 @@ class SaliencyScores:
     def compute(self) -> dict[str, float]:
         """All scores by name."""
         mean = _means(self._all, len(self))
-        result = {f"{k}@adp": mean[k] for k in ("f", "e")}
+        result: dict[str, Array | np.float64] = {f"{k}@adp": mean[k] for k in ("f", "e")}
         for k in ("f", "e"):
             result[f"{k}@mean"], result[f"{k}@max"] = mean[f"{k} curve"].mean(), mean[f"{k} curve"].max()
         result |= {f"{k}@all": mean[k] for k in ("wf", "s", "mae")}
-        held = [scores for scores in self._ctdnet if scores is not None]
-        for rule, count in (("ctdnet", len(self)), ("skip-empty", len(held))):
-            mean = _means(held, count)
-            mean["e"], mean["fmax"] = mean["e port"], f_measure(mean["precision"], mean["recall"]).max()
+        counted = [scores for scores in self._ctdnet if scores is not None]
+        for rule, count in (("ctdnet", len(self)), ("skip-empty", len(counted))):
+            mean = _means(counted, count)
+            mean["e"], mean["fmax"] = mean["e port"], np.asarray(f_measure(mean["precision"], mean["recall"]).max())
             result |= {f"{k}@{rule}": mean[k] for k in ("f", "fmax", "e", "wf", "s", "mae")}
         return {name: float(value) for name, value in result.items()}
 
 
-def prepared(pred: Tensor | np.ndarray, target: Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def prepared(pred: Tensor | ArrayLike, target: Tensor | ArrayLike) -> tuple[Array, Mask]:
     """A map at the size of its mask, float64 in [0,1] and not yet stretched, and the mask as bool.
 
     Raises:
         ValueError: not one plane each, or a map outside its range.
     """
-    x, g = map(_array, (pred, target))
-    x, g = (v[0] if v.ndim == 3 and len(v) == 1 else v for v in (x, g))
-    if x.ndim != 2 or g.ndim != 2 or not x.size or not g.size:
-        raise ValueError(f"a saliency map and its mask are [H,W], got {list(x.shape)} and {list(g.shape)}")
-    if g.dtype != bool:
-        g = g > (128.5 / 255 if g.dtype.kind == "f" else 128)  # half a level of room for the rounding of floats
+    x, truth = map(_array, (pred, target))
+    x, truth = (v[0] if v.ndim == 3 and len(v) == 1 else v for v in (x, truth))
+    if x.ndim != 2 or truth.ndim != 2 or not x.size or not truth.size:
+        raise ValueError(f"a saliency map and its mask are [H,W], got {list(x.shape)} and {list(truth.shape)}")
+    salient = 128.5 / 255 if truth.dtype.kind == "f" else 128  # half a level of room for the rounding of floats
+    g: Mask = np.asarray(truth, np.bool_) if truth.dtype == bool else np.greater(truth, salient)
     levels = x.dtype.kind in "iu"
-    x = resized(x, g.shape).astype(np.float64) / (255 if levels else 1)
-    if not (x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"a saliency map is 0 to 255, or 0 to 1 as float; this one is {x.min():g} to {x.max():g}")
-    return x, g
+    p: Array = resized(x, g.shape).astype(np.float64) / (255 if levels else 1)
+    if not (p.min() >= 0 and p.max() <= 1):
+        raise ValueError(f"a saliency map is 0 to 255, or 0 to 1 as float; this one is {p.min():g} to {p.max():g}")
+    return p, g
 
 
-def _array(values: Tensor | np.ndarray) -> np.ndarray:
+def _array(values: Tensor | ArrayLike) -> NDArray[np.generic]:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        return (values.double() if values.is_floating_point() else values).numpy()  # numpy has no bfloat16
+        values = (values.double() if values.is_floating_point() else values).numpy()  # numpy has no bfloat16
     return np.asarray(values)
 
 
-def resized(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def resized(x: NDArray[np.generic], size: tuple[int, ...]) -> NDArray[np.generic]:
     """Bilinear resize with half-pixel centres and no smoothing (OpenCV's ``INTER_LINEAR``).
 
     Args:
@@ -129,18 +131,19 @@ def resized(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     if x.shape == tuple(size):
         return x
     given = torch.from_numpy(x.astype(np.float64))[None, None]
-    y = F.interpolate(given, size=tuple(size), mode="bilinear", align_corners=False)[0, 0].numpy()
+    y: Array = F.interpolate(given, size=tuple(size), mode="bilinear", align_corners=False)[0, 0].numpy()
     return y if x.dtype.kind == "f" else np.round(y).astype(x.dtype)
 
 
-def f_measure(precision: Any, recall: Any) -> np.ndarray:
+def f_measure(precision: ArrayLike, recall: ArrayLike) -> Array:
     """``1.3 P R / (.3 P + R)``, 0 where both are 0. Achanta et al., CVPR 2009; ``[...]`` in [0,1] each."""
     precision, recall = np.asarray(precision, np.float64), np.asarray(recall, np.float64)
     product = (1 + BETA2) * precision * recall
-    return product / np.where(product == 0, 1, BETA2 * precision + recall)
+    f: Array = product / np.where(product == 0, 1, BETA2 * precision + recall)
+    return f
 
 
-def e_measure(hits: Any, false: Any, salient: int, size: int) -> np.ndarray:
+def e_measure(hits: ArrayLike, false: ArrayLike, salient: int, size: int) -> Array:
     """Enhanced alignment of a binary map with its mask, from counts of pixels.
 
     ``sum (1 + a)^2 / 4 / (size - 1)`` with ``a = 2 x y / (x^2 + y^2)``, x and y the map and the mask less their
@@ -154,6 +157,7 @@ def e_measure(hits: Any, false: Any, salient: int, size: int) -> np.ndarray:
         size: pixels of the image.
     """
     hits, false = np.asarray(hits, np.float64), np.asarray(false, np.float64)
+    total: Array
     if salient in (0, size):
         total = (hits + false) if salient else size - (hits + false)
         return total / (size - 1 + EPS)
@@ -168,7 +172,7 @@ def e_measure(hits: Any, false: Any, salient: int, size: int) -> np.ndarray:
     return total / (size - 1 + EPS)
 
 
-def weighted_f(p: np.ndarray, g: np.ndarray) -> float:
+def weighted_f(p: Array, g: Mask) -> float:
     """Weighted F, beta = 1: ``2 P R / (P + R)`` of errors that know their neighbours and their distance.
 
     The error of a background pixel is weighted by ``2 - .5^(d / 5)``, d its distance to the object; that of an object
@@ -196,7 +200,7 @@ def weighted_f(p: np.ndarray, g: np.ndarray) -> float:
     return float(2 * recall * precision / (recall + precision + EPS))
 
 
-def s_measure(p: np.ndarray, g: np.ndarray, alpha: float = 0.5) -> float:
+def s_measure(p: Array, g: Mask, alpha: float = 0.5) -> float:
     """Structure measure ``max(0, alpha object + (1 - alpha) region)``; the mean of p or 1 - p for a full or empty mask.
 
     object: ``2 m / (m^2 + 1 + s)``, m and s mean and deviation of p over the mask and of 1 - p over the rest, weighted
@@ -222,22 +226,22 @@ def s_measure(p: np.ndarray, g: np.ndarray, alpha: float = 0.5) -> float:
     return float(max(0.0, alpha * objects + (1 - alpha) * regions))
 
 
-def _alike(values: np.ndarray) -> float:
+def _alike(values: Array) -> float:
     mean, deviation = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
-    return 2 * mean / (mean * mean + 1 + deviation + EPS)
+    return float(2 * mean / (mean * mean + 1 + deviation + EPS))
 
 
-def _ssim(p: np.ndarray, g: np.ndarray) -> float:
+def _ssim(p: Array, g: Mask) -> float:
     x, y, count = p.mean(), g.mean(), p.size - 1 + EPS
     dx, dy = p - x, g - y
     above = 4 * x * y * (dx * dy).sum() / count
     below = (x * x + y * y) * ((dx**2).sum() / count + (dy**2).sum() / count)
     if above != 0:
-        return above / (below + EPS)
+        return float(above / (below + EPS))
     return float(below == 0)
 
 
-def _measured(p: np.ndarray, g: np.ndarray) -> dict[str, Any]:
+def _measured(p: Array, g: Mask) -> dict[str, Array]:
     """Every score and curve of one image."""
     size, salient = g.size, int(np.count_nonzero(g))
     counts = np.bincount((p * 255).astype(np.uint8).ravel() + 256 * g.ravel().astype(np.intp), minlength=512)
@@ -255,13 +259,13 @@ def _measured(p: np.ndarray, g: np.ndarray) -> dict[str, Any]:
         "e": e_measure(hit, chosen - hit, salient, size),
         "e port": e_measure(hit_port, chosen_port - hit_port, salient, size),
         "e curve": e_measure(hits, false, salient, size),
-        "wf": weighted_f(p, g),
-        "s": s_measure(p, g),
-        "mae": np.abs(p - g).mean(),
+        "wf": np.asarray(weighted_f(p, g)),
+        "s": np.asarray(s_measure(p, g)),
+        "mae": np.asarray(np.abs(p - g).mean()),
     }
 
 
-def _means(rows: list[dict[str, Any]], count: int) -> dict[str, Any]:
+def _means(rows: list[dict[str, Array]], count: int) -> dict[str, Array]:
     """Sums over the images divided by `count`; NaN where that is 0."""
     total = {name: np.zeros(256 if name in CURVES else ()) for name in (*CURVES, *VALUES)}
     for row in rows:

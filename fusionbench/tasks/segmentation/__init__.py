@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plugins.cards import did_you_mean
 from fusionbench.tasks.network import Prediction, Target
+from fusionbench.tasks.openmmlab import load
 from fusionbench.tasks.scores.miou import Confusion
+from fusionbench.tasks.segmentation.models import model_config
 from fusionbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionbench.data import Sample
-
-    from .networks import SegmentationNetwork
+    from fusionbench.tasks.openmmlab.segmentor import SegmentationNetwork
 
 __all__ = ["IGNORE", "NETWORKS", "Segmentation", "build", "target"]
 
@@ -30,7 +31,15 @@ class Segmentation(Task):
 
     name, needs = "segmentation", "mask"
 
-    def make(self, network, classes, channels=3, backbone=None, layout="openmmlab", ignore_index=None):
+    def make(
+        self,
+        network: str | Path,
+        classes: tuple[str, ...],
+        channels: int = 3,
+        backbone: str | Path | None = None,
+        layout: str = "openmmlab",
+        ignore_index: int | None = None,
+    ) -> SegmentationNetwork:
         """See :func:`build`."""
         ignore = IGNORE if ignore_index is None else ignore_index
         return build(network, len(classes), channels, backbone, layout, ignore)
@@ -39,7 +48,7 @@ class Segmentation(Task):
         """See :func:`target`."""
         return target(sample)
 
-    def scores(self, classes, ignore_index=None) -> SegmentationScores:
+    def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> SegmentationScores:
         """The confusion matrix of these classes."""
         return SegmentationScores(classes, ignore_index)
 
@@ -64,7 +73,7 @@ class SegmentationScores:
         """IoU of each class."""
         return dict(zip(self.classes, self.confusion.iou().tolist(), strict=True))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """The whole confusion matrix (row: truth, column: prediction), and the pixels that were not scored."""
         return {"confusion": self.confusion.matrix.tolist(), "dropped": self.confusion.dropped}
 
@@ -95,9 +104,11 @@ def build(
             f"no segmentation network {str(network)!r}; {did_you_mean(str(network), NETWORKS)}, "
             "or give the path of an mmsegmentation config (*.py)"
         )
-    from .networks import SegmentationNetwork, model_config
+    config = model_config(network)
+    load("mmseg")
+    from fusionbench.tasks.openmmlab.segmentor import SegmentationNetwork
 
-    return SegmentationNetwork(model_config(network), classes, channels, backbone, layout, ignore_index)
+    return SegmentationNetwork(config, classes, channels, backbone, layout, ignore_index)
 
 
 def target(sample: Sample) -> Target:

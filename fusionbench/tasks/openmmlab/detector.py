@@ -1,18 +1,21 @@
-"""Detectors of mmdetection as task networks."""
+"""Detectors of mmdetection as task networks. Imported behind ``load("mmdet")``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.models.losses import FocalLoss
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import openmmlab as _mm
 from fusionbench.tasks.network import (
-    Normalise,
     Prediction,
     Target,
     TaskNetwork,
@@ -22,8 +25,11 @@ from fusionbench.tasks.network import (
     one_channel,
     pad_to,
     refuse_two_stage,
-    smooth,
 )
+from fusionbench.tasks.openmmlab import compiled, retina, yolov5, yolov8  # noqa: F401  (heads register themselves)
+from fusionbench.tasks.openmmlab.assign import SinglePrecision
+from fusionbench.tasks.openmmlab.models import build, total
+from fusionbench.tasks.openmmlab.packages import muted
 
 
 class DetectionNetwork(TaskNetwork):
@@ -42,48 +48,37 @@ class DetectionNetwork(TaskNetwork):
         layout: of that file.
     """
 
-    model: Any
+    model: BaseDetector
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         classes: int,
         channels: int = 3,
         backbone: str | Path | None = None,
         layout: str = "openmmlab",
     ) -> None:
         super().__init__()
-        _mm.load("mmdet")
-        from mmdet.registry import MODELS
-
-        from . import retina, yolov5, yolov8  # noqa: F401  (register)
-        from .assign import SinglePrecision
-
         self.two_stage = "roi_head" in config
         if not (self.two_stage or "bbox_head" in config):
             raise FusionbenchError("the model of this config has no bbox_head; is it an mmdetection config?")
-        if self.two_stage and not _mm.compiled():
+        if self.two_stage and not compiled():
             raise FusionbenchError(
                 "a two-stage detector needs RoIAlign of a compiled mmcv, and this mmcv has no compiled operations; "
                 "take a one-stage detector or DETR"
             )
-        _mm.set_classes(config, classes)
-        model, preprocess = _mm.build(MODELS, config)
-        self.model = _plain_focal(smooth(model))
+        model, self.normalise = build(MODELS, config, classes, channels)
+        self.model = _plain_focal(model)
         for part in self.model.modules():
             if hasattr(part, "assigner"):
                 part.assigner = SinglePrecision(part.assigner)
-        self.normalise = Normalise(**_mm.normalisation(preprocess), channels=channels)
         self.channels, self.classes = channels, classes
         if channels == 1:
             one_channel(self.model.backbone)
         if backbone is not None:
             load_backbone(self.model.backbone, backbone, layout)
 
-    def _prepare(self, images: Tensor, targets: Sequence[Target] | None = None) -> tuple[Tensor, list[Any]]:
-        from mmdet.structures import DetDataSample
-        from mmengine.structures import InstanceData
-
+    def _prepare(self, images: Tensor, targets: Sequence[Target] | None = None) -> tuple[Tensor, list[DetDataSample]]:
         x = pad_to(self.normalise(images))
         size, padded = tuple(images.shape[2:]), tuple(x.shape[2:])
         meta = {
@@ -100,11 +95,11 @@ class DetectionNetwork(TaskNetwork):
             raise ValueError(f"{len(x)} images, {len(targets)} targets")
         # In float64 DETR wants its boxes in kind; the others compare with anchors, which are always single.
         kind = x.dtype if hasattr(self.model, "num_queries") else torch.float
-        for number, (one, sample) in enumerate(zip(targets, samples, strict=True)):
-            if one.boxes is None or one.labels is None:
+        for number, (target, sample) in enumerate(zip(targets, samples, strict=True)):
+            if target.boxes is None or target.labels is None:
                 raise ValueError(f"target {number} has no boxes or no labels")
-            boxes = one.boxes.to(x.device, kind).view(-1, 4)
-            sample.gt_instances = InstanceData(bboxes=boxes, labels=one.labels.to(x.device).view(-1))
+            boxes = target.boxes.to(x.device, kind).view(-1, 4)
+            sample.gt_instances = InstanceData(bboxes=boxes, labels=target.labels.to(x.device).view(-1))
         return x, samples
 
     def loss(self, images: Tensor, targets: Sequence[Target]) -> Tensor:
@@ -119,8 +114,9 @@ class DetectionNetwork(TaskNetwork):
             FusionbenchError: on the way back, when a second derivative of a two-stage detector is asked for.
         """
         x, samples = self._prepare(images, targets)
-        total = _mm.total(self.model.loss(x, samples))
-        return first_order(total) if self.two_stage else total
+        with muted():
+            loss = total(self.model.loss(x, samples))
+        return first_order(loss) if self.two_stage else loss
 
     def predict(
         self, images: Tensor, confidence: float = 0.001, nms: float = 0.65, max_per_img: int = 300
@@ -133,17 +129,17 @@ class DetectionNetwork(TaskNetwork):
             nms: boxes that overlap a better one of their class by more than this IoU are dropped (not by DETR).
             max_per_img: most boxes of an image. The defaults keep all that the protocols of average precision look at.
         """
-        with evaluating(self):
+        with evaluating(self), muted():
             x, samples = self._prepare(images)
             self._settle(confidence, nms, max_per_img)
-            found = [sample.pred_instances for sample in self.model.predict(x, samples, rescale=False)]
+            instances = [sample.pred_instances for sample in self.model.predict(x, samples, rescale=False)]
         edges = x.new_tensor([images.shape[3], images.shape[2]] * 2)
         result = []
-        for one in found:
-            keep = one.scores.argsort(descending=True, stable=True)
-            keep = keep[one.scores[keep] > confidence][:max_per_img]
-            boxes = torch.minimum(one.bboxes[keep].clamp(min=0), edges)
-            result.append(Prediction(boxes=boxes, scores=one.scores[keep], labels=one.labels[keep]))
+        for image in instances:
+            order = image.scores.argsort(descending=True, stable=True)
+            best = order[image.scores[order] > confidence][:max_per_img]
+            boxes = torch.minimum(image.bboxes[best].clamp(min=0), edges)
+            result.append(Prediction(boxes=boxes, scores=image.scores[best], labels=image.labels[best]))
         return result
 
     def _settle(self, confidence: float, nms: float, max_per_img: int) -> None:
@@ -164,20 +160,24 @@ class DetectionNetwork(TaskNetwork):
             FusionbenchError: a two-stage detector.
         """
         refuse_two_stage(self, "closed-loop training")
-        return self.model.extract_feat(self._prepare(images)[0])[-1]
+        with muted():
+            levels: Sequence[Tensor] = self.model.extract_feat(self._prepare(images)[0])
+        return levels[-1]
+
+
+class PlainFocalLoss(FocalLoss):
+    """In plain PyTorch: mmcv's kernel has no second derivative, and mmcv-lite has no kernel."""
+
+    def forward(self, pred: Tensor, target: Tensor, *args: Any, **options: Any) -> Tensor:
+        """See mmdetection; class ids become rows of 0 and 1, which it computes in PyTorch."""
+        if target.ndim < pred.ndim:
+            classes = pred.shape[1]
+            target = nn.functional.one_hot(target, classes + 1)[:, :classes]
+        loss: Tensor = super().forward(pred, target, *args, **options)
+        return loss
 
 
 def _plain_focal(model: nn.Module) -> nn.Module:
-    """Focal losses in plain PyTorch, in place: mmcv's kernel has no second derivative, and mmcv-lite has no kernel."""
-    from mmdet.models.losses import FocalLoss
-
-    class PlainFocalLoss(FocalLoss):
-        def forward(self, pred: Tensor, target: Tensor, *args: Any, **options: Any) -> Tensor:
-            if target.ndim < pred.ndim:
-                classes = pred.shape[1]
-                target = nn.functional.one_hot(target, classes + 1)[:, :classes]
-            return super().forward(pred, target, *args, **options)
-
     for part in model.modules():
         if type(part) is FocalLoss:
             part.__class__ = PlainFocalLoss

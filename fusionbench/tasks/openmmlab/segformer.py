@@ -1,4 +1,4 @@
-"""The decoder of the SegFormer paper, registered with mmsegmentation. Imported after :func:`._mm.load`."""
+"""The decoder of the SegFormer paper, registered with mmsegmentation. Imported behind ``load("mmseg")``."""
 
 from __future__ import annotations
 
@@ -31,4 +31,5 @@ class LinearSegformerHead(SegformerHead):
         embedded = [
             F.interpolate(embed(level), size, mode="bilinear") for embed, level in zip(self.convs, levels, strict=True)
         ]
-        return self.cls_seg(self.fusion_conv(torch.cat(embedded, 1)))
+        logits: Tensor = self.cls_seg(self.fusion_conv(torch.cat(embedded, 1)))
+        return logits

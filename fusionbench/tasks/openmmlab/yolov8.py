@@ -1,10 +1,9 @@
-"""YOLOv8's anchor-free head, registered with mmdetection. Imported after :func:`._mm.load`."""
+"""YOLOv8's anchor-free head, registered with mmdetection. Imported behind ``load("mmdet")``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +15,13 @@ from mmdet.models.task_modules.prior_generators import MlvlPointGenerator
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import distance2bbox
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fusionbench.tasks.openmmlab.assign import task_aligned
+from fusionbench.tasks.openmmlab.yolo import bias_of, conv, precise, scaled
 from fusionbench.training.distributed import all_mean, world
-
-from .assign import task_aligned
-from .yolo import conv, precise, scaled
 
 
 @MODELS.register_module(name="FusionbenchYOLOv8Head", force=True)
@@ -41,9 +40,6 @@ class YOLOv8Head(BaseDenseHead):
         topk: points per object.
     """
 
-    box: Any
-    cls: Any
-
     def __init__(
         self,
         num_classes: int,
@@ -52,9 +48,9 @@ class YOLOv8Head(BaseDenseHead):
         bins: int = 16,
         gains: Sequence[float] = (0.5, 7.5, 1.5),
         topk: int = 10,
-        train_cfg: Any = None,
-        test_cfg: Any = None,
-        init_cfg: Any = None,
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: ConfigDict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.num_classes, self.strides, self.bins, self.gains, self.topk = num_classes, strides, bins, gains, topk
@@ -75,8 +71,8 @@ class YOLOv8Head(BaseDenseHead):
         """Biases from which the boxes start small and the scores low (about 5 objects in 640x640)."""
         super().init_weights()
         for box, cls, stride in zip(self.box, self.cls, self.strides, strict=True):
-            nn.init.constant_(box[-1].bias, 1.0)
-            nn.init.constant_(cls[-1].bias, math.log(5 / self.num_classes / (640 / stride) ** 2))
+            bias_of(box).fill_(1.0)
+            bias_of(cls).fill_(math.log(5 / self.num_classes / (640 / stride) ** 2))
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Logits ``[B,classes,H_i,W_i]`` and distance distributions ``[B,4*bins,H_i,W_i]`` of each level."""
@@ -101,14 +97,14 @@ class YOLOv8Head(BaseDenseHead):
         scores: list[Tensor],
         sides: list[Tensor],
         batch_gt_instances: Sequence[InstanceData],
-        batch_img_metas: Sequence[dict],
-        batch_gt_instances_ignore: Any = None,
+        batch_img_metas: Sequence[Mapping[str, object]],
+        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_box`` and ``loss_dfl``."""
         logits, spread, boxes, where = self._flat(scores, sides)
         owners, targets = [], []
-        for one, box, gt in zip(logits.detach(), boxes.detach(), batch_gt_instances, strict=True):
-            owner, target = task_aligned(one.sigmoid(), box, where[:, :2], gt.bboxes, gt.labels, self.topk)
+        for table, box, gt in zip(logits.detach(), boxes.detach(), batch_gt_instances, strict=True):
+            owner, target = task_aligned(table.sigmoid(), box, where[:, :2], gt.bboxes, gt.labels, self.topk)
             owners.append(owner)
             targets.append(target)
         image, point = (torch.stack(owners) >= 0).nonzero(as_tuple=True)
@@ -141,17 +137,17 @@ class YOLOv8Head(BaseDenseHead):
         self,
         scores: list[Tensor],
         sides: list[Tensor],
-        batch_img_metas: Sequence[dict],
-        cfg: Any = None,
+        batch_img_metas: Sequence[Mapping[str, object]],
+        cfg: ConfigDict | None = None,
         rescale: bool = False,
         with_nms: bool = True,
     ) -> list[InstanceData]:
         """Boxes above the threshold, every class for itself, after non-maximum suppression."""
-        cfg = cfg or self.test_cfg
+        rules: ConfigDict = cfg or self.test_cfg
         logits, _, boxes, _ = self._flat(scores, sides)
         results = []
-        for one, box, meta in zip(logits.sigmoid(), boxes, batch_img_metas, strict=True):
-            score, label, index, _ = filter_scores_and_topk(one, cfg.score_thr, cfg.nms_pre)
-            found = InstanceData(bboxes=box[index], scores=score, labels=label)
-            results.append(self._bbox_post_process(found, cfg, rescale, with_nms, meta))
+        for table, box, meta in zip(logits.sigmoid(), boxes, batch_img_metas, strict=True):
+            score, label, index, _ = filter_scores_and_topk(table, rules.score_thr, rules.nms_pre)
+            instances = InstanceData(bboxes=box[index], scores=score, labels=label)
+            results.append(self._bbox_post_process(instances, rules, rescale, with_nms, meta))
         return results

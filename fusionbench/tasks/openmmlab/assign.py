@@ -1,10 +1,12 @@
-"""Which prediction learns which object: task-aligned (YOLOv8), by anchor shape (YOLOv5). All without gradients."""
+"""Which prediction learns which object: task-aligned (YOLOv8), by anchor shape (YOLOv5). All without gradients.
+
+Imported behind ``load("mmdet")``.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from mmdet.models.task_modules.assigners import AssignResult, BaseAssigner
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -13,15 +15,15 @@ from torch import Tensor
 class SinglePrecision:
     """An assigner of mmdetection that sees float32, whatever the network runs in; some can do no other."""
 
-    def __init__(self, assigner: Any) -> None:
+    def __init__(self, assigner: BaseAssigner) -> None:
         self.assigner = assigner
 
-    def assign(self, *args: Any, **options: Any) -> Any:
+    def assign(self, *args: object, **options: object) -> AssignResult:
         """See mmdetection."""
         return self.assigner.assign(*map(_single, args), **{name: _single(value) for name, value in options.items()})
 
 
-def _single(value: Any) -> Any:
+def _single(value: object) -> object:
     if not isinstance(value, InstanceData):
         return value
     floating = {n: v.float() for n, v in value.items() if isinstance(v, Tensor) and v.is_floating_point()}

@@ -1,81 +1,24 @@
-"""Networks of mmsegmentation as task networks."""
+"""Networks of mmsegmentation as task networks. Imported behind ``load("mmseg")``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.tasks import openmmlab as _mm
-from fusionbench.tasks.network import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Normalise,
-    Prediction,
-    Target,
-    TaskNetwork,
-    evaluating,
-    load_backbone,
-    one_channel,
-    pad_to,
-    smooth,
-)
+from fusionbench.tasks.network import Prediction, Target, TaskNetwork, evaluating, load_backbone, one_channel, pad_to
+from fusionbench.tasks.openmmlab import segformer  # noqa: F401  (registers its decoder)
+from fusionbench.tasks.openmmlab.models import build, total
+from fusionbench.tasks.openmmlab.packages import muted
 from fusionbench.training.distributed import all_mean, world
-
-
-def _mit(width: int, blocks: Sequence[int]) -> dict[str, Any]:
-    """Mix Transformer encoder (Xie et al. 2021, table 6)."""
-    return {
-        "type": "MixVisionTransformer",
-        "in_channels": 3,
-        "embed_dims": width,
-        "num_layers": list(blocks),
-        "num_heads": [1, 2, 5, 8],
-        "patch_sizes": [7, 3, 3, 3],
-        "sr_ratios": [8, 4, 2, 1],
-        "drop_path_rate": 0.1,
-    }
-
-
-def _segformer(width: int, blocks: Sequence[int], **head: Any) -> dict[str, Any]:
-    return {
-        "type": "EncoderDecoder",
-        "data_preprocessor": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True},
-        "backbone": _mit(width, blocks),
-        "decode_head": {
-            "in_channels": [width * heads for heads in (1, 2, 5, 8)],
-            "in_index": [0, 1, 2, 3],
-            "channels": 256,
-            "dropout_ratio": 0.1,
-            "num_classes": 2,
-            "loss_decode": {"type": "CrossEntropyLoss"},
-            **head,
-        },
-        "train_cfg": {},
-        "test_cfg": {"mode": "whole"},
-    }
-
-
-def model_config(network: str | Path) -> dict[str, Any]:
-    """The model's config, by name or from a file.
-
-    ``segformer-b0`` is decoded as in TDFusion: linear embeddings of width 256, batch normalisation (eps 1e-3, momentum
-    0.03) in the fuse layer alone, logits upsampled with aligned corners. ``segformer-b2`` is mmsegmentation's (CLDyN):
-    width 256, a normalised convolution per level, corners not aligned. ``segformer-tiny`` is ours, B0 made small
-    enough to be trained on a laptop's processor: width 16, one block per stage, decoder of width 64.
-    """
-    if network == "segformer-b0":
-        norm = {"type": "BN", "eps": 1e-3, "momentum": 0.03}
-        return _segformer(32, (2, 2, 2, 2), type="LinearSegformerHead", norm_cfg=norm, align_corners=True)
-    if network == "segformer-tiny":
-        small = {"type": "LinearSegformerHead", "norm_cfg": {"type": "BN"}, "align_corners": True, "channels": 64}
-        return _segformer(16, (1, 1, 1, 1), **small)
-    if network == "segformer-b2":
-        return _segformer(64, (3, 4, 6, 3), type="SegformerHead", norm_cfg={"type": "BN"}, align_corners=False)
-    return _mm.read_config(network)
 
 
 class SegmentationNetwork(TaskNetwork):
@@ -90,11 +33,11 @@ class SegmentationNetwork(TaskNetwork):
         ignore_index: mask id that counts for nothing.
     """
 
-    model: Any
+    model: BaseSegmentor
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         classes: int,
         channels: int = 3,
         backbone: str | Path | None = None,
@@ -102,21 +45,13 @@ class SegmentationNetwork(TaskNetwork):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        _mm.load("mmseg")
-        from mmseg.registry import MODELS
-
-        from . import heads  # noqa: F401  (registers)
-
         if "decode_head" not in config:
             raise FusionbenchError("the model of this config has no decode_head; is it an mmsegmentation config?")
         if classes < 2 or 0 <= ignore_index < classes:
             raise FusionbenchError(
                 f"{classes} classes, ids 0 to {classes - 1}, do not go with ignore_index {ignore_index}"
             )
-        _mm.set_classes(config, classes)
-        model, preprocess = _mm.build(MODELS, config)
-        self.model = smooth(model)
-        self.normalise = Normalise(**_mm.normalisation(preprocess), channels=channels)
+        self.model, self.normalise = build(MODELS, config, classes, channels)
         self.channels, self.classes, self.ignore_index = channels, classes, ignore_index
         if channels == 1:
             one_channel(self.model.backbone)
@@ -145,33 +80,34 @@ class SegmentationNetwork(TaskNetwork):
         Raises:
             ValueError: a mask is missing or of another size.
         """
-        from mmengine.structures import PixelData
-        from mmseg.structures import SegDataSample
-
         x = self._prepare(images)
         height, width = images.shape[2:]
         samples = []
-        for number, one in enumerate(targets):
-            times = 0 if one.mask is None else max(1, one.mask.shape[0] // height)
-            if one.mask is None or one.mask.shape != (times * height, times * width):
-                have = "no mask" if one.mask is None else f"a mask of {list(one.mask.shape)}"
+        for number, target in enumerate(targets):
+            times = 0 if target.mask is None else max(1, target.mask.shape[0] // height)
+            if target.mask is None or target.mask.shape != (times * height, times * width):
+                have = "no mask" if target.mask is None else f"a mask of {list(target.mask.shape)}"
                 raise ValueError(f"target {number} has {have}; its image is {list(images.shape[2:])}")
-            mask = pad_to(one.mask.to(x.device)[None], 32 * times, self.ignore_index)
+            mask = pad_to(target.mask.to(x.device)[None], 32 * times, self.ignore_index)
             meta = {"img_shape": tuple(x.shape[2:])}
             samples.append(SegDataSample(gt_sem_seg=PixelData(data=mask), metainfo=meta))
         if len(samples) != len(x):
             raise ValueError(f"{len(x)} images, {len(samples)} targets")
-        total = _mm.total(self.model.loss(x, samples))
+        with muted():
+            loss = total(self.model.loss(x, samples))
         if world() == 1:
-            return total
-        counted = sum((s.gt_sem_seg.data != self.ignore_index).sum() for s in samples).to(total)
-        return total * counted / all_mean([counted])[0].clamp(min=1)
+            return loss
+        masks = [sample.gt_sem_seg.data for sample in samples]
+        counted = torch.stack([(mask != self.ignore_index).sum() for mask in masks]).sum().to(loss)
+        return loss * counted / all_mean([counted])[0].clamp(min=1)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits at the images' size, ``[B,classes,H,W]``."""
         x = self._prepare(images)
         meta = {"img_shape": tuple(x.shape[2:]), "ori_shape": tuple(x.shape[2:]), "pad_shape": tuple(x.shape[2:])}
-        return self.model.encode_decode(x, [meta] * len(x))[..., : images.shape[2], : images.shape[3]]
+        with muted():
+            logits: Tensor = self.model.encode_decode(x, [meta] * len(x))
+        return logits[..., : images.shape[2], : images.shape[3]]
 
     def predict(self, images: Tensor) -> list[Prediction]:
         """The class of the largest logit of each pixel; logits are upsampled first."""
@@ -186,4 +122,6 @@ class SegmentationNetwork(TaskNetwork):
         Returns:
             ``[B,256,H/32,W/32]`` (MiT-B0) or ``[B,512,H/32,W/32]`` (MiT-B2), sizes rounded up.
         """
-        return self.model.extract_feat(self._prepare(images))[-1]
+        with muted():
+            levels: Sequence[Tensor] = self.model.extract_feat(self._prepare(images))
+        return levels[-1]

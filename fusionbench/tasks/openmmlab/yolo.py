@@ -1,4 +1,4 @@
-"""Backbone and neck of YOLOv5 (release 6) and YOLOv8, registered with mmdetection. Imported after :func:`._mm.load`.
+"""Backbone and neck of YOLOv5 (release 6) and YOLOv8, registered with mmdetection. Imported behind ``load("mmdet")``.
 
 Written from public descriptions of the two families, with mmdetection's parts. YOLOv5's C3 block is mmdetection's
 ``CSPLayer``; YOLOv8's C2f block passes on the output of every bottleneck; both end in a fast spatial pyramid (SPPF)
@@ -8,12 +8,12 @@ and share the path aggregation neck (Liu et al. 2018, PANet) with nearest upsamp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.layers import CSPLayer
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -43,7 +43,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        y = self.second(self.first(x))
+        y: Tensor = self.second(self.first(x))
         return x + y if self.shortcut else y
 
 
@@ -62,7 +62,8 @@ class C2f(nn.Module):
         parts = list(self.split(x).chunk(2, 1))
         for block in self.blocks:
             parts.append(block(parts[-1]))
-        return self.mix(torch.cat(parts, 1))
+        mixed: Tensor = self.mix(torch.cat(parts, 1))
+        return mixed
 
 
 class SPPF(nn.Module):
@@ -78,14 +79,23 @@ class SPPF(nn.Module):
         parts = [self.reduce(x)]
         for _ in range(3):
             parts.append(self.pool(parts[-1]))
-        return self.mix(torch.cat(parts, 1))
+        mixed: Tensor = self.mix(torch.cat(parts, 1))
+        return mixed
 
 
 def block(family: str, into: int, out: int, blocks: int, shortcut: bool) -> nn.Module:
     """The family's main block: C3 (``v5``) or C2f (``v8``)."""
     if family == "v8":
         return C2f(into, out, blocks, shortcut)
-    return CSPLayer(into, out, num_blocks=blocks, add_identity=shortcut, norm_cfg=NORM, act_cfg=ACT)
+    c3: nn.Module = CSPLayer(into, out, num_blocks=blocks, add_identity=shortcut, norm_cfg=NORM, act_cfg=ACT)
+    return c3
+
+
+def bias_of(branch: nn.Module) -> Tensor:
+    """The bias of a branch's last convolution, to be changed in place."""
+    *_, last = (part for part in branch.modules() if isinstance(part, nn.Conv2d))
+    assert last.bias is not None
+    return last.bias.data
 
 
 def scaled(width: float, depth: float, family: str) -> tuple[list[int], list[int]]:
@@ -103,7 +113,7 @@ class YOLOBackbone(BaseModule):
         depth: factor on the number of blocks.
     """
 
-    def __init__(self, family: str, width: float, depth: float, init_cfg: Any = None) -> None:
+    def __init__(self, family: str, width: float, depth: float, init_cfg: ConfigDict | None = None) -> None:
         super().__init__(init_cfg)
         channels, blocks = scaled(width, depth, family)
         self.stem = conv(3, channels[0], 6, 2, 2) if family == "v5" else conv(3, channels[0], 3, 2)
@@ -134,7 +144,7 @@ class YOLONeck(BaseModule):
         depth: factor on the number of blocks.
     """
 
-    def __init__(self, family: str, width: float, depth: float, init_cfg: Any = None) -> None:
+    def __init__(self, family: str, width: float, depth: float, init_cfg: ConfigDict | None = None) -> None:
         super().__init__(init_cfg)
         (_, _, c3, c4, c5), (count, *_) = scaled(width, depth, family)
         lateral = family == "v5"

@@ -1,10 +1,9 @@
-"""YOLOv5's anchor head, registered with mmdetection. Imported after :func:`._mm.load`."""
+"""YOLOv5's anchor head, registered with mmdetection. Imported behind ``load("mmdet")``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +12,13 @@ from mmdet.models.losses.iou_loss import ciou_loss
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fusionbench.tasks.openmmlab.assign import by_anchor_shape
+from fusionbench.tasks.openmmlab.yolo import bias_of, precise, scaled
 from fusionbench.training.distributed import all_mean
-
-from .assign import by_anchor_shape
-from .yolo import precise, scaled
 
 ANCHORS = (  # width and height in pixels, from clustering COCO's boxes at 640x640
     ((10, 13), (16, 30), (33, 23)),
@@ -46,7 +45,6 @@ class YOLOv5Head(BaseDenseHead):
     """
 
     anchors: Tensor
-    out: Any
 
     def __init__(
         self,
@@ -56,30 +54,30 @@ class YOLOv5Head(BaseDenseHead):
         anchors: Sequence[Sequence[Sequence[float]]] = ANCHORS,
         gains: Sequence[float] = (0.05, 1.0, 0.5),
         balance: Sequence[float] = (4.0, 1.0, 0.4),
-        train_cfg: Any = None,
-        test_cfg: Any = None,
-        init_cfg: Any = None,
+        train_cfg: ConfigDict | None = None,
+        test_cfg: ConfigDict | None = None,
+        init_cfg: ConfigDict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.num_classes, self.strides, self.gains, self.balance = num_classes, strides, gains, balance
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float), persistent=False)
-        each = self.anchors.shape[1]
-        self.out = nn.ModuleList(nn.Conv2d(c, each * (5 + num_classes), 1) for c in scaled(width, 1, "v5")[0][2:])
+        rows = self.anchors.shape[1] * (5 + num_classes)
+        self.out = nn.ModuleList(nn.Conv2d(c, rows, 1) for c in scaled(width, 1, "v5")[0][2:])
 
     def init_weights(self) -> None:
         """Biases from which objectness and scores start low (about 8 objects in 640x640)."""
         super().init_weights()
         for layer, stride in zip(self.out, self.strides, strict=True):
-            bias = layer.bias.data.view(-1, 5 + self.num_classes)
+            bias = bias_of(layer).view(-1, 5 + self.num_classes)
             bias[:, 4] += math.log(8 / (640 / stride) ** 2)
             bias[:, 5:] += math.log(0.6 / (self.num_classes - 0.99))
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor]]:
         """Each level as ``[B,anchors,H_i,W_i,5+classes]``."""
         maps = [precise(layer(x)) for layer, x in zip(self.out, levels, strict=True)]
-        each = self.anchors.shape[1]
-        return ([m.view(len(m), each, -1, *m.shape[2:]).permute(0, 1, 3, 4, 2) for m in maps],)
+        count = self.anchors.shape[1]
+        return ([m.view(len(m), count, -1, *m.shape[2:]).permute(0, 1, 3, 4, 2) for m in maps],)
 
     def decode(self, raw: Tensor, anchor: Tensor, column: Tensor, row: Tensor, stride: int) -> Tensor:
         """Four raw numbers ``[...,4]`` to left, top, right, bottom in pixels."""
@@ -92,18 +90,18 @@ class YOLOv5Head(BaseDenseHead):
         self,
         maps: list[Tensor],
         batch_gt_instances: Sequence[InstanceData],
-        batch_img_metas: Sequence[dict],
-        batch_gt_instances_ignore: Any = None,
+        batch_img_metas: Sequence[Mapping[str, object]],
+        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
     ) -> dict[str, Tensor]:
         """``loss_box``, ``loss_obj`` and ``loss_cls``."""
         box = obj = cls = maps[0].sum() * 0
         for level, stride, anchors, balance in zip(maps, self.strides, self.anchors, self.balance, strict=True):
-            found = [
+            assigned = [
                 by_anchor_shape(gt.bboxes, gt.labels, anchors.to(level), stride, tuple(level.shape[2:4]))
                 for gt in batch_gt_instances
             ]
-            image = torch.cat([torch.full_like(one[0], number) for number, one in enumerate(found)])
-            anchor, row, column, gt_boxes, gt_labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+            image = torch.cat([torch.full_like(rows[0], number) for number, rows in enumerate(assigned)])
+            anchor, row, column, gt_boxes, gt_labels = (torch.cat(parts) for parts in zip(*assigned, strict=True))
             target = torch.zeros_like(level[..., 4])
             (count,) = all_mean([level.new_tensor([len(image)])])  # over processes: each sums its part of one mean
             if len(image):
@@ -111,24 +109,24 @@ class YOLOv5Head(BaseDenseHead):
                 boxes = self.decode(positive[:, :4], anchors.to(level)[anchor], column, row, stride)
                 box = box + ciou_loss(boxes, gt_boxes, reduction="none").sum() / count.squeeze()
                 iou = bbox_overlaps(boxes.detach(), gt_boxes, is_aligned=True).clamp(0, 1)
-                order = iou.argsort()  # where positives share a place, the best one's IoU stays
+                order = iou.argsort()  # where positives share a cell, the best one's IoU stays
                 target[image[order], anchor[order], row[order], column[order]] = iou[order].to(target)
                 wanted = F.one_hot(gt_labels, self.num_classes).to(level)
-                each = F.binary_cross_entropy_with_logits(positive[:, 5:], wanted, reduction="sum")
-                cls = cls + each / (count.squeeze() * self.num_classes)
+                entropy = F.binary_cross_entropy_with_logits(positive[:, 5:], wanted, reduction="sum")
+                cls = cls + entropy / (count.squeeze() * self.num_classes)
             obj = obj + balance * F.binary_cross_entropy_with_logits(level[..., 4], target)
         return {"loss_box": self.gains[0] * box, "loss_obj": self.gains[1] * obj, "loss_cls": self.gains[2] * cls}
 
     def predict_by_feat(
         self,
         maps: list[Tensor],
-        batch_img_metas: Sequence[dict],
-        cfg: Any = None,
+        batch_img_metas: Sequence[Mapping[str, object]],
+        cfg: ConfigDict | None = None,
         rescale: bool = False,
         with_nms: bool = True,
     ) -> list[InstanceData]:
         """Boxes whose objectness times class score is above the threshold, after non-maximum suppression."""
-        cfg = cfg or self.test_cfg
+        rules: ConfigDict = cfg or self.test_cfg
         boxes, scores = [], []
         for level, stride, anchors in zip(maps, self.strides, self.anchors, strict=True):
             height, width = level.shape[2:4]
@@ -139,8 +137,8 @@ class YOLOv5Head(BaseDenseHead):
             boxes.append(decoded.flatten(1, 3))
             scores.append((level[..., 4:5].sigmoid() * level[..., 5:].sigmoid()).flatten(1, 3))
         results = []
-        for box, one, meta in zip(torch.cat(boxes, 1), torch.cat(scores, 1), batch_img_metas, strict=True):
-            score, label, index, _ = filter_scores_and_topk(one, cfg.score_thr, cfg.nms_pre)
-            found = InstanceData(bboxes=box[index], scores=score, labels=label)
-            results.append(self._bbox_post_process(found, cfg, rescale, with_nms, meta))
+        for box, table, meta in zip(torch.cat(boxes, 1), torch.cat(scores, 1), batch_img_metas, strict=True):
+            score, label, index, _ = filter_scores_and_topk(table, rules.score_thr, rules.nms_pre)
+            instances = InstanceData(bboxes=box[index], scores=score, labels=label)
+            results.append(self._bbox_post_process(instances, rules, rescale, with_nms, meta))
         return results

@@ -1,4 +1,4 @@
-"""RetinaNet's head, exact over processes. Imported after :func:`._mm.load`."""
+"""RetinaNet's head, exact over processes. Imported behind ``load("mmdet")``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fusionbench.training.distributed import all_mean
 class RetinaHead(_RetinaHead):
     """mmdetection's, with losses divided by the positives of all processes and not by those of its own."""
 
-    def get_targets(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def get_targets(self, *args: Any, **options: Any) -> tuple[Any, ...]:
         """See ``AnchorHead.get_targets``; the last value is the divisor."""
-        *targets, divisor = super().get_targets(*args, **kwargs)
+        *targets, divisor = super().get_targets(*args, **options)
         return *targets, all_mean([torch.tensor(float(divisor), device=targets[0][0].device)])[0]
