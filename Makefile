@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check -q
 # Two processes, one thread each (tests/conftest.py). Of a file's tests some share what is dear to make: keep a file together.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
-.PHONY: demo test test-all lint types layers unit slow slowest structure clean
+.PHONY: demo test test-all lint types layers unit slow slowest lowest structure clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -70,6 +70,13 @@ build/oracle/ready: Makefile
 # The ten slowest tests of `make test`, for CONTRIBUTING.md.
 slowest: $(VENV)/ready
 	$(PYTEST) --durations=10 --durations-min=1
+
+# The tests with the oldest versions that pyproject.toml allows of what the core requires; torch as in constraints.txt.
+lowest:
+	mkdir -p build && .ci/lowest >build/lowest.txt
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test]"
+	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist loadfile
 
 structure:
 	$(PYTHON) benchmarks/structure.py

@@ -251,19 +251,17 @@ def private_names(test: Module) -> Iterator[tuple[int, str]]:
     def private(name: str) -> bool:
         return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
 
-    ours: set[str] = set()
+    bound: set[str] = set()  # names by which the test knows the package's modules and what is in them
     for node, _, _ in statements(test.tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE]
-        else:
-            continue
         assert isinstance(node, ast.Import | ast.ImportFrom)
-        ours |= {alias.asname or alias.name for alias in node.names}
-        yield from ((node.lineno, name) for name in names if private(name))
+        base = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            if f"{base}{alias.name}".split(".")[0] == PACKAGE:
+                bound.add(alias.asname or alias.name)
+                if private(f"{base}{alias.name}"):
+                    yield node.lineno, f"{base}{alias.name}"
     for node in ast.walk(test.tree):
-        if isinstance(node, ast.Attribute) and private(node.attr) and ast.unparse(node.value) in ours:
+        if isinstance(node, ast.Attribute) and private(node.attr) and ast.unparse(node.value) in bound:
             yield node.lineno, ast.unparse(node)
 
 

@@ -1,4 +1,4 @@
-"""The built wheel holds what the checkout holds, and is enough by itself: `make test-all` installs it in a fresh place."""
+"""The built wheel holds what the checkout holds, and is enough by itself (installed by `make build/wheel/ready`)."""
 
 from __future__ import annotations
 
