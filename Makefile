@@ -1,39 +1,87 @@
-# `make demo` and `make test` do all set-up. GPU users: make demo CONSTRAINTS=  (installs the CUDA build of torch).
+# Every target does its own set-up. GPU users: make demo CONSTRAINTS=  (installs the CUDA build of torch).
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= -c constraints.txt
 BIN := $(VENV)/bin
 DEMO ?= demo
+JOBS ?= 2
+PIP := -m pip --disable-pip-version-check -q
+# Two processes, one thread each (tests/conftest.py). Of a file's tests some share what is dear to make: keep a file together.
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test test-all lint types layers unit slow slowest lowest structure clean
 
-$(VENV)/ready: pyproject.toml constraints.txt
+# The core alone: what a user of the package has.
+$(VENV)/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e ".[test]"
+	$(BIN)/python $(PIP) install $(CONSTRAINTS) -e .
 	touch $@
 
-# The task networks stand on mmsegmentation and mmdet; the demo does without them.
-$(VENV)/ready-tasks: $(VENV)/ready
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e ".[tasks,test]"
+# The task networks stand on mmsegmentation and mmdet, tests on tools; the demo does without both.
+$(VENV)/ready: $(VENV)/core
+	$(BIN)/python $(PIP) install $(CONSTRAINTS) -e ".[tasks,test]"
 	touch $@
 
-demo: $(VENV)/ready
+demo: $(VENV)/core
 	test -d $(DEMO)/data/MSRS || $(BIN)/fusionbench data synth --like msrs --test 12 --out $(DEMO)/data/MSRS
 	$(BIN)/fusionbench eval --all --datasets msrs --data-root $(DEMO)/data --out $(DEMO)/results
 
-test: lint types unit
+# The check for every change.
+test: lint types layers unit
 
-lint: $(VENV)/ready-tasks
+# The check before a release: besides, slow tests, the wheel by itself, and oracles that need an environment of their own.
+test-all: test slow
+
+lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# On the installed package: only there do methods/ and metrics/ lie where they are imported from.
-types: $(VENV)/ready-tasks
-	rm -rf build/types && $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --target build/types .
+# The package as it installs: only there do methods/ and metrics/ lie where they are imported from.
+build/types: $(VENV)/ready FORCE
+	rm -rf build/types build/lib
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --target build/types .
+
+types: build/types
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p fusionbench
 
-unit: $(VENV)/ready-tasks
-	$(BIN)/python -m pytest -q
+layers: build/types
+	cd build/types && ../../$(BIN)/lint-imports --no-logo ../../.importlinter
+
+unit: $(VENV)/ready
+	$(PYTEST)
+
+slow: $(VENV)/ready build/wheel/ready build/oracle/ready
+	$(PYTEST) -m slow
+
+# The wheel with the core alone in an empty environment; tests/harness/test_wheel.py works there.
+build/wheel/ready: $(VENV)/ready FORCE
+	rm -rf build/wheel build/lib
+	$(BIN)/python $(PIP) wheel --no-deps --no-build-isolation -w build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python $(PIP) install $(CONSTRAINTS) build/wheel/*.whl
+	touch $@
+
+# PySODMetrics pins numpy and scikit-image; tests/tasks/test_saliency_scores.py asks it through a process.
+build/oracle/ready: Makefile
+	$(PYTHON) -m venv build/oracle
+	build/oracle/bin/python $(PIP) install pysodmetrics==1.6.2
+	touch $@
+
+# The ten slowest tests of `make test`, for CONTRIBUTING.md.
+slowest: $(VENV)/ready
+	$(PYTEST) --durations=10 --durations-min=1
+
+# The tests with the oldest versions that pyproject.toml allows of what the core requires; torch as in constraints.txt.
+lowest:
+	mkdir -p build && .ci/lowest >build/lowest.txt
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test]"
+	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist loadfile
+
+structure:
+	$(PYTHON) benchmarks/structure.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)
+
+FORCE:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here and in every process a test starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 from fusionbench import environment
 
 REPO = Path(__file__).parents[1]
@@ -17,7 +20,7 @@ SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
 
 
 def _absent(what: str, reason: str) -> None:
-    """Skip, or fail where the environment says that `what` must be there (FUSIONBENCH_REQUIRE=real,latex)."""
+    """Skip, or fail where FUSIONBENCH_REQUIRE names `what`: it must be there (real, latex, tasks, oracle, wheel)."""
     if what in os.environ.get("FUSIONBENCH_REQUIRE", "").split(","):
         pytest.fail(f"required here: {reason}")
     pytest.skip(reason)
@@ -54,6 +57,25 @@ def pdflatex() -> str:
     if not found:
         _absent("latex", "pdflatex is not installed")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Path:
+    """The Python of an environment with PySODMetrics, whose pins do not go with ours."""
+    python = REPO / "build/oracle/bin/python"
+    if not python.exists():
+        _absent("oracle", "no environment with PySODMetrics (make build/oracle/ready)")
+    return python
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The built wheel, installed with the core alone in `venv` beside it."""
+    built = next(iter((REPO / "build/wheel").glob("*.whl")), None)
+    if built is None or not (built.parent / "ready").exists():
+        _absent("wheel", "no wheel (make build/wheel/ready)")
+    assert built is not None
+    return built
 
 
 @pytest.fixture(autouse=True)

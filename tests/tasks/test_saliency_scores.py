@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,38 +88,41 @@ def cases():
 CASES = {name: (pred, target) for name, pred, target in cases()}
 
 
-def pysodmetrics(images):
-    py = pytest.importorskip("py_sod_metrics", reason="pysodmetrics is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        measures = py.Fmeasure(), py.WeightedFmeasure(), py.Smeasure(), py.Emeasure(), py.MAE()
-        for pred, target in images:
-            for measure in measures:
-                measure.step(pred, target)
-    f, wf, s, e, mae = (m.get_results() for m in measures)
-    curves = {"f": f["fm"], "e": e["em"]}
-    result = {"wf@all": wf["wfm"], "s@all": s["sm"], "mae@all": mae["mae"]}
-    for name, value in curves.items():
-        curve = value["curve"]
-        result |= {f"{name}@adp": value["adp"], f"{name}@mean": curve.mean(), f"{name}@max": curve.max()}
-    return result
+DATA_SET = ("soft", "noise", "empty mask", "full mask", "constant 100", "perfect")
 
 
+@pytest.fixture(scope="session")
+def pysodmetrics(oracle, tmp_path_factory):
+    """Its scores of every case and of some together, computed in its own environment."""
+    folder = tmp_path_factory.mktemp("pysodmetrics")
+    arrays = {
+        f"{kind} {name}": array for name, pair in CASES.items() for kind, array in zip(("p", "g"), pair, strict=True)
+    }
+    np.savez(folder / "images.npz", **arrays)
+    groups = {**{name: [name] for name in CASES}, "a data set": DATA_SET}
+    (folder / "groups.json").write_text(json.dumps(groups))
+    script = Path(__file__).with_name("_pysodmetrics.py")
+    done = subprocess.run([oracle, script, folder], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_pysodmetrics(name):
-    theirs, ours = pysodmetrics([CASES[name]]), scored(CASES[name]).compute()
-    for score, value in theirs.items():
+def test_pysodmetrics(name, pysodmetrics):
+    own = scored(CASES[name]).compute()
+    for score, value in pysodmetrics[name].items():
         if score == "s@all" and math.isnan(value):  # it divides by the pixels of an empty rectangle
-            assert 0 <= ours[score] <= 1
+            assert 0 <= own[score] <= 1
         else:
-            assert ours[score] == pytest.approx(value, rel=1e-9, abs=1e-12), score
+            assert own[score] == pytest.approx(value, rel=1e-9, abs=1e-12), score
 
 
-def test_pysodmetrics_over_a_data_set():
-    images = [CASES[name] for name in ("soft", "noise", "empty mask", "full mask", "constant 100", "perfect")]
-    theirs, ours = pysodmetrics(images), scored(*images).compute()
-    for score, value in theirs.items():
-        assert ours[score] == pytest.approx(value, rel=1e-9), score
+@pytest.mark.slow
+def test_pysodmetrics_over_a_data_set(pysodmetrics):
+    own = scored(*(CASES[name] for name in DATA_SET)).compute()
+    for score, value in pysodmetrics["a data set"].items():
+        assert own[score] == pytest.approx(value, rel=1e-9), score
 
 
 @pytest.mark.parametrize("name", CASES)
