@@ -1,4 +1,4 @@
-"""What makes a stored number stale: changed behaviour of the code it depends on, wherever that lies, and nothing else."""
+"""What makes a stored number stale: changed behaviour of the code it depends on, wherever that lies, and only that."""
 
 from __future__ import annotations
 
