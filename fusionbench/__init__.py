@@ -8,15 +8,23 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-__all__ = ["evaluate", "fuse", "metrics", "methods"]
+if TYPE_CHECKING:
+    from fusionbench import methods, metrics
+    from fusionbench.api import evaluate, fuse
+
+    __version__: str
+
+__all__ = ["__version__", "evaluate", "fuse", "methods", "metrics"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Lazily: importing fusionbench must not import torch.
     if name in ("evaluate", "fuse"):
         return getattr(importlib.import_module("fusionbench.api"), name)
-    if name in ("metrics", "methods"):
+    if name in ("methods", "metrics"):
         return importlib.import_module(f"fusionbench.{name}")
+    if name == "__version__":
+        return importlib.import_module("fusionbench.results.provenance").version()
     raise AttributeError(f"module 'fusionbench' has no attribute {name!r}")

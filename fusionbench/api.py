@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class Result:
     def __str__(self) -> str:
         return "\n".join(markdown(t) for t in self.tables)
 
-    def to_dict(self) -> list[dict[str, Any]]:
+    def to_dict(self) -> list[dict[str, object]]:
         """All tables as plain data."""
         return [plain(t.to_dict()) for t in self.tables]
 

@@ -1,4 +1,4 @@
-"""The cards beside every plugin"s code. Public name of :mod:`fusionbench.plugins.cards`, for plugins."""
+"""The cards beside every plugin's code. Public name of :mod:`fusionbench.plugins.cards`, for plugins."""
 
 from fusionbench.plugins.cards import Card, card, cards
 

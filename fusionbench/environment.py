@@ -22,14 +22,6 @@ def apply(plugins: Iterable[str | Path] = ()) -> None:
         plugins: plugin folders besides those of ``FUSIONBENCH_PLUGINS``.
     """
     named = [text for text in os.environ.get("FUSIONBENCH_PLUGINS", "").split(os.pathsep) if text]
-    folders = tuple(dict.fromkeys(Path(os.path.abspath(folder)) for folder in [*named, *plugins]))
-    found = {
-        field: Path(os.environ[name])
-        for field, name in (
-            ("cache", "FUSIONBENCH_CACHE"),
-            ("data", "FUSIONBENCH_DATA"),
-            ("results", "FUSIONBENCH_OUT"),
-        )
-        if os.environ.get(name)
-    }
-    locations.use(locations.Locations(folders, **found))
+    every = tuple(dict.fromkeys(Path(os.path.abspath(folder)) for folder in [*named, *plugins]))
+    folders = {field: Path(os.environ[name]) for field, name in FOLDERS.items() if os.environ.get(name)}
+    locations.use(locations.Locations(every, **folders))

@@ -1,4 +1,4 @@
-"""From a plugin"s name to its class or function. Public name of :mod:`fusionbench.plugins.registry`, for plugins."""
+"""From a plugin's name to its class or function. Public name of :mod:`fusionbench.plugins.registry`, for plugins."""
 
 from fusionbench.plugins.registry import resolve
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Method
+from fusionbench.method import Context, Method
 
 SIGMA = 5  # of the Gaussian that blurs the saliency; also its radius in pixels
 
@@ -28,15 +28,15 @@ def _window_sums(x: Tensor, radius: int, dim: int) -> Tensor:
     size = x.shape[dim]
     total = x.new_zeros([n + (d == dim % x.ndim) for d, n in enumerate(x.shape)])
     torch.cumsum(x, dim, out=total.narrow(dim, 1, size))
-    at = torch.arange(size, device=x.device)
-    high = total.index_select(dim, (at + radius + 1).clamp(max=size))
-    return high.sub_(total.index_select(dim, (at - radius).clamp(min=0)))
+    position = torch.arange(size, device=x.device)
+    high = total.index_select(dim, (position + radius + 1).clamp(max=size))
+    return high.sub_(total.index_select(dim, (position - radius).clamp(min=0)))
 
 
 def _window_counts(size: int, radius: int, like: Tensor) -> Tensor:
     """Number of the 2*radius+1 neighbours that lie inside, along one axis."""
-    at = torch.arange(size, device=like.device)
-    return ((at + radius).clamp(max=size - 1) - (at - radius).clamp(min=0) + 1).to(like.dtype)
+    position = torch.arange(size, device=like.device)
+    return ((position + radius).clamp(max=size - 1) - (position - radius).clamp(min=0) + 1).to(like.dtype)
 
 
 def window_mean(x: Tensor, radius: int) -> Tensor:
@@ -68,13 +68,13 @@ def saliency(x: Tensor) -> Tensor:
 class GFF(Method):
     """Two scales, weights by guided filtering."""
 
-    def __init__(self, r1: int = 45, eps1: float = 0.3, r2: int = 7, eps2: float = 1e-6, base: int = 31):
+    def __init__(self, r1: int = 45, eps1: float = 0.3, r2: int = 7, eps2: float = 1e-6, base: int = 31) -> None:
         super().__init__(r1=r1, eps1=eps1, r2=r2, eps2=eps2, base=base)
         if base < 1 or base % 2 == 0 or min(r1, r2) < 1 or min(eps1, eps2) <= 0:
             raise ValueError(f"gff: needs r1, r2 >= 1, eps1, eps2 > 0 and an odd base; got {self.options}")
         self.base, self.wide, self.narrow = base, (r1, eps1), (r2, eps2)
 
-    def fuse(self, ir, vis, context=None):
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
         images = [ir.double(), luma(vis).double()]
         radius = self.base // 2

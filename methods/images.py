@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.images import read_image
-from fusionbench.method import Method
+from fusionbench.method import Context, Method
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -28,7 +29,7 @@ class Images(Method):
         PictureError: no such folder.
     """
 
-    def __init__(self, dir: str = "", name: str = ""):
+    def __init__(self, dir: str = "", name: str = "") -> None:
         super().__init__(dir=dir, name=name)
         self.folder = Path(dir)
         if not dir or not self.folder.is_dir():
@@ -36,7 +37,7 @@ class Images(Method):
                 f"{dir or 'images'}: no such folder; the option dir names a folder with one picture per pair"
             )
 
-    def fuse(self, ir, vis, context=None):
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """The stored pictures in [0,1]: one channel when all of the batch are grey files, else three.
 
         Raises:
@@ -49,7 +50,7 @@ class Images(Method):
         channels = max(p.shape[0] for p in pictures)
         return torch.stack([p.expand(channels, -1, -1) for p in pictures]).to(ir.device, ir.dtype) / 255
 
-    def _read(self, name: str, size: tuple[int, int]):
+    def _read(self, name: str, size: tuple[int, ...]) -> Tensor:
         path = next((p for s in SUFFIXES if (p := self.folder / (name + s)).is_file()), None)
         if path is None:
             raise PictureError(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Method
+from fusionbench.method import Context, Method
 
 TAPS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -50,13 +50,13 @@ def pyramid(x: Tensor, levels: int) -> list[Tensor]:
 class Laplacian(Method):
     """Details of the larger magnitude (infrared where equal), bases averaged."""
 
-    def __init__(self, levels: int = 4):
+    def __init__(self, levels: int = 4) -> None:
         super().__init__(levels=levels)
         if levels < 1:
             raise ValueError(f"laplacian: levels is {levels}; it must be 1 or more")
         self.levels = levels
 
-    def fuse(self, ir, vis, context=None):
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
         *first, base1 = pyramid(ir, self.levels)
         *second, base2 = pyramid(luma(vis), self.levels)

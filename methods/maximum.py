@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Method
+from fusionbench.method import Context, Method
 
 
 class Maximum(Method):
     """Pixel by pixel the brighter source."""
 
-    def fuse(self, ir, vis, context=None):
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
         return torch.maximum(ir, luma(vis))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Generic, Literal, TypeVar, overload
 
 from fusionbench.errors import PluginError
 from fusionbench.errors import did_you_mean as did_you_mean
@@ -126,7 +126,7 @@ def read(path: Path, package: str | None) -> Card[Facts]:
     """
     data = _toml(path)
     kind = data.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in FACTS:
         raise PluginError(f"{path}: kind {kind!r} is none of {', '.join(KINDS)}")
     facts = decode(FACTS[kind], data, path, PluginError, "the card")
     folder = path.parent
@@ -142,7 +142,7 @@ def read(path: Path, package: str | None) -> Card[Facts]:
     return Card(facts, path, f"{prefix}.{stem}", source, data)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -197,7 +197,7 @@ def cards(kind: Literal["dataset"]) -> dict[str, DatasetCard]: ...
 def cards(kind: Literal["task"]) -> dict[str, TaskCard]: ...
 @overload
 def cards(kind: str) -> dict[str, Card[Facts]]: ...
-def cards(kind: str) -> Any:
+def cards(kind: str) -> object:
     """All cards of one kind by name, in alphabetical order."""
     every = _all(locations.current().plugins)
     return {name: card for (k, name), card in sorted(every.items()) if k == kind}
@@ -213,7 +213,7 @@ def card(kind: Literal["dataset"], name: str) -> DatasetCard: ...
 def card(kind: Literal["task"], name: str) -> TaskCard: ...
 @overload
 def card(kind: str, name: str) -> Card[Facts]: ...
-def card(kind: str, name: str) -> Any:
+def card(kind: str, name: str) -> object:
     """The card of one plugin.
 
     Raises:

@@ -91,6 +91,6 @@ class Method:
             maps by name, ``[1 or 3,H,W]`` in [0,1]; none by default.
 
         Raises:
-            ValueError: these weights have no such thing, said in a line.
+            ValueError: these weights have no such thing; its text is one line.
         """
         return {}

@@ -61,18 +61,18 @@ def _complaint(problem: str, kind: type, data: object, what: str) -> str:
     for position, key in enumerate(keys):
         if key == OWN_KEY:
             keys[position] = _key_at_fault(problem, kind, data, keys[:position])
-    place = "".join(k if k.startswith("[") else f".{k}" for k in keys).lstrip(".")
+    where = "".join(k if k.startswith("[") else f".{k}" for k in keys).lstrip(".")
     here = _type_at(kind, keys)
     if missing := re.fullmatch("Object missing required field `(.*)`", text):
-        return f"{place or what} lacks {missing[1]}"
+        return f"{where or what} lacks {missing[1]}"
     if unknown := re.fullmatch("Object contains unknown field `(.*)`", text):
         known = [field.encode_name for field in here.fields] if isinstance(here, inspect.StructType) else []
-        return f"{place or what} has no key {unknown[1]!r}; {did_you_mean(unknown[1], known)}"
+        return f"{where or what} has no key {unknown[1]!r}; {did_you_mean(unknown[1], known)}"
     if other := re.fullmatch("Invalid enum value (.*)", text):
         choices = map(str, here.values) if isinstance(here, inspect.LiteralType) else ()
-        return f"{place}: {other[1]} is none of {', '.join(filter(None, choices))}"
+        return f"{where}: {other[1]} is none of {', '.join(filter(None, choices))}"
     text = re.sub("`([a-z| ]+)`", lambda m: _in_words(m[1]), text)
-    return f"{place}: {text[0].lower()}{text[1:]}" if place else text
+    return f"{where}: {text[0].lower()}{text[1:]}" if where else text
 
 
 def _in_words(types: str) -> str:
@@ -111,10 +111,10 @@ def _with_only(data: object, keys: list[str], name: str) -> object:
 
 def _type_at(kind: type, keys: list[str]) -> inspect.Type | None:
     """The declared type of what lies at ``keys``."""
-    found: list[inspect.Type] = [inspect.type_info(kind)]
+    types: list[inspect.Type] = [inspect.type_info(kind)]
     for key in keys:
-        found = [inner for outer in found for inner in _inside(outer, key)]
-    return found[0] if found else None
+        types = [inner for outer in types for inner in _inside(outer, key)]
+    return types[0] if types else None
 
 
 def _inside(outer: inspect.Type, key: str) -> list[inspect.Type]:
