@@ -97,13 +97,13 @@ def tree(tmp_path: Path) -> Path:
 def make_tree(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> None:
     """Write `count` smooth random pairs as the MSRS test split under `root`."""
     from fusionbench.data import Sample
-    from fusionbench.evaluation.contract import _images
+    from fusionbench.evaluation.contract import sample_images
     from fusionbench.plugins.cards import card
     from fusionbench.plugins.registry import resolve
 
     dataset = resolve("dataset", "msrs")(root / "MSRS", card("dataset", "msrs"))
     for index, ident in enumerate(dataset.split("test").ids[:count]):
-        _, ir, vis = _images(1, *size, seed=index)
+        _, ir, vis = sample_images(1, *size, seed=index)
         dataset.write(Sample(ident, "test", ir[0].numpy(), vis[0].numpy()), "test")
 
 

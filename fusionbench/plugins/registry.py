@@ -21,18 +21,26 @@ if TYPE_CHECKING:
 _objects: dict[tuple[str, str], object] = {}  # (module, object) to what was imported
 
 
-def _import(entry: Card[Facts]) -> types.ModuleType:
-    """Import the module behind a card; a folder outside any package becomes a package of its own name."""
+def load_module(entry: Card[Facts], below: str = "") -> types.ModuleType:
+    """Import the module behind a card, or one below its package; of a plugin in a file, one beside it.
+
+    A plugin folder outside any package becomes a package of its own name.
+
+    Raises:
+        PluginError: there is none, or it cannot be imported.
+    """
     package = entry.module.rpartition(".")[0]
     if package.startswith(OUTSIDE) and package not in sys.modules:
         home = types.ModuleType(package)
         home.__path__ = [str(entry.folder)]
         sys.modules[package] = home
+    inner = entry.module if entry.source.name == "__init__.py" else package
     try:
-        return importlib.import_module(entry.module)
+        return importlib.import_module(f".{below}", inner) if below else importlib.import_module(entry.module)
     except Exception as error:
         # A stranger's code may raise anything at import; the user gets the file and the reason.
-        raise PluginError(f"{entry.source}: importing it failed: {type(error).__name__}: {error}") from error
+        what = f"importing {below}" if below else "importing it"
+        raise PluginError(f"{entry.source}: {what} failed: {type(error).__name__}: {error}") from error
 
 
 @overload
@@ -55,7 +63,7 @@ def resolve(kind: str, name: str) -> object:
     key = (entry.module, entry.facts.object)  # not the name alone: another plugin folder may reuse it
     if key not in _objects:
         try:
-            _objects[key] = getattr(_import(entry), entry.facts.object)
+            _objects[key] = getattr(load_module(entry), entry.facts.object)
         except AttributeError:
             text = f"{entry.source}: defines no {entry.facts.object!r}, which {entry.path.name} names"
             raise PluginError(text) from None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError, PluginError
-from fusionbench.plugins.cards import Card, cards, did_you_mean
+from fusionbench.plugins.cards import MethodCard, TaskCard, cards, did_you_mean
+from fusionbench.plugins.registry import load_module
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Training:
         name: what the user types: a method, or a network of a task.
         card: of the method or task.
         stage: name of the stage where training has several, else "".
-        recipe: ``module:Class``, the module relative to the plugin's package.
+        recipe: ``module:Class``, the module below the plugin's package (of a plugin in a file, beside it).
         config: file beside the card; ``{dataset}`` in it becomes the dataset's name.
         datasets: names for which there are recipes.
         together: whether several datasets are trained on at once.
     """
 
     name: str
-    card: Card
+    card: MethodCard | TaskCard
     stage: str
     recipe: str
     config: str
@@ -57,32 +57,22 @@ class Training:
             PluginError: the card names a class that cannot be imported.
         """
         module, _, name = self.recipe.partition(":")
-        try:
-            return getattr(importlib.import_module(f".{module}", self.card.module), name)()
-        except (ImportError, AttributeError) as error:
-            raise PluginError(f"{self.card.path}: recipe {self.recipe}: {error}") from error
+        recipe = getattr(load_module(self.card, module), name, None)
+        if recipe is None:
+            raise PluginError(f"{self.card.path}: recipe {self.recipe}: {module} defines no {name!r}")
+        return recipe()
 
 
 def trainings() -> list[Training]:
     """Everything that can be trained, by name."""
-    found = []
-    for kind in ("method", "task"):
-        for entry in cards(kind).values():
-            names = entry.data["networks"] if kind == "task" else [entry.name]
-            for facts in entry.data.get("training", []):
-                found += [
-                    Training(
-                        name,
-                        entry,
-                        facts.get("stage", ""),
-                        facts["recipe"],
-                        facts["config"],
-                        tuple(facts["datasets"]),
-                        bool(facts.get("together")),
-                    )
-                    for name in names
-                ]
-    return found
+    methods = [(entry, (entry.name,)) for entry in cards("method").values()]
+    tasks = [(entry, entry.facts.networks) for entry in cards("task").values()]
+    return [
+        Training(name, entry, rule.stage, rule.recipe, rule.config, rule.datasets, rule.together)
+        for entry, known in [*methods, *tasks]
+        for rule in entry.facts.training
+        for name in known
+    ]
 
 
 def training(name: str, stage: str | None = None) -> Training:

@@ -16,6 +16,6 @@ as in their own programs.
 """
 
 from fusionbench.tasks.openmmlab.configs import read_config, read_settings
-from fusionbench.tasks.openmmlab.packages import compiled, load
+from fusionbench.tasks.openmmlab.packages import MissingExtra, compiled, load
 
-__all__ = ["compiled", "load", "read_config", "read_settings"]
+__all__ = ["MissingExtra", "compiled", "load", "read_config", "read_settings"]

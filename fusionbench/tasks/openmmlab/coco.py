@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionbench.tasks.openmmlab.packages import MissingExtra
+
 Box = Sequence[float]  # left, top, right, bottom
 
 
@@ -33,9 +35,15 @@ def precision_curves(
 
     Returns:
         ``[thresholds, recalls, classes]``, -1 for a class without objects.
+
+    Raises:
+        MissingExtra: pycocotools is not installed.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pycocotools", error) from None
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         objects = COCO()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.tasks.openmmlab.packages import MissingExtra
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -15,12 +16,15 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FusionbenchError: no such file, or anything going wrong in it.
+        MissingExtra: mmengine is not installed.
     """
-    from mmengine.config import Config
-
     path = Path(path)
     if not path.is_file():
         raise FusionbenchError(f"{path}: no such config file")
+    try:
+        from mmengine.config import Config
+    except ModuleNotFoundError as error:
+        raise MissingExtra("mmengine", error) from None
     try:
         settings: dict[str, Any] = Config.fromfile(str(path)).to_dict()
     except Exception as error:

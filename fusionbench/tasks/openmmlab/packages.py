@@ -36,6 +36,15 @@ REMARKS = (  # message, category, module of what these packages remark on each o
 )
 EVERYTHING = (("", Warning, ""),)
 
+
+class MissingExtra(FusionbenchError):
+    """A library of the extra ``tasks`` is not installed."""
+
+    def __init__(self, what: str, error: ModuleNotFoundError) -> None:
+        name = (error.name or what).partition(".")[0]
+        super().__init__(f"{what} cannot be loaded, {name} is missing: {INSTALL}")
+
+
 _loading, _muting = threading.Lock(), threading.Lock()
 _open: list[warnings.catch_warnings[None]] = []  # the filters as they were, entered once for all threads
 _users = 0
@@ -65,15 +74,14 @@ def load(package: str) -> ModuleType:
     """Import ``mmseg`` or ``mmdet`` with all their networks registered (some seconds, once).
 
     Raises:
-        FusionbenchError: not installed.
+        MissingExtra: not installed.
     """
     if f"{package}.models" not in sys.modules:
         try:
             with _loading, muted(EVERYTHING), stand_in():
                 importlib.import_module(f"{package}.models")
         except ModuleNotFoundError as error:
-            name = (error.name or package).partition(".")[0]
-            raise FusionbenchError(f"{package} cannot be loaded, {name} is missing: {INSTALL}") from None
+            raise MissingExtra(package, error) from None
     return importlib.import_module(package)
 
 
