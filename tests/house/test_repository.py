@@ -87,3 +87,11 @@ def test_changelog_begins_with_what_is_not_released() -> None:
     assert headings[0] == "Unreleased"
     (version,) = re.findall(r'^version = "(.+)"$', (REPO / "pyproject.toml").read_text(), re.M)
     assert version in headings[1]
+
+
+def test_every_package_is_installed() -> None:
+    """The list in pyproject.toml is by hand, because methods/ and metrics/ lie beside the package."""
+    block = (REPO / "pyproject.toml").read_text().split("\npackages = [")[1].split("]")[0]
+    listed = re.findall(r'"([\w.]+)"', block)
+    there = [name for name, module in Checkout(REPO).modules.items() if module.path.name == "__init__.py"]
+    assert listed == sorted([*there, "fusionbench.leaderboards"])
