@@ -21,7 +21,8 @@ from fusionbench.results import provenance
 from fusionbench.results.store import Store
 from fusionbench.runtime import locations
 from fusionbench.tasks.loading import load_network
-from fusionbench.training.run import RunOptions, run
+from fusionbench.training.options import RunOptions
+from fusionbench.training.run import run
 from fusionbench.training.trained import weights_file
 
 

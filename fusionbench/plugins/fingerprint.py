@@ -1,7 +1,7 @@
 """A hash of the code that a number depends on: a plugin's own, and everything of ours that it imports.
 
 Compared is the syntax, without comments, docstrings and formatting, so that it moves only when behaviour can. How a
-network was trained is in its weights: recipes (``recipe*.py``, ``configs/``) do not count.
+network was trained is in its weights: recipes (``recipe*.py``) do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HARNESS = ("fusionbench.evaluation", "fusionbench.plugins", "fusionbench.results
 
 def of_training(module: str) -> bool:
     """Whether a module is how something is trained, which is in the weights, and not how it is used."""
-    return module.rpartition(".")[2].startswith("recipe") or ".configs" in module
+    return module.rpartition(".")[2].startswith("recipe")
 
 
 @cache
