@@ -43,13 +43,14 @@ from fusionbench.data.dataset import DARK
 from fusionbench.data.synth import synth
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
-from fusionbench.methods.tdfusion import recipe
-from fusionbench.methods.tdfusion.recipe import ABLATIONS, TDFusionRecipe, lumas, made_smaller
+from fusionbench.methods.tdfusion.recipe import TDFusionRecipe
+from fusionbench.methods.tdfusion.recipe_pairs import lumas, made_smaller
+from fusionbench.methods.tdfusion.recipe_settings import ABLATIONS, PRESETS, TDFusionSettings
 from fusionbench.runtime.allocator import keep_memory
 from fusionbench.tasks.recipe import at_size
 from fusionbench.tasks.task import task_of
-from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
 from fusionbench.training.trained import WEIGHTS
 
 LAYOUTS = {"fmb": "segmentation", "m3fd": "detection"}
@@ -79,12 +80,11 @@ class Run:
         return (self.folder(out) / "finished").is_file()
 
 
-def settings(run: Run, out: Path, options: Sequence[str]) -> Any:
+def settings(run: Run, out: Path, options: Sequence[str]) -> TDFusionSettings:
     begin = f"trained={first_network(run, out)}"
     ablation = "none" if run.kind == LEARNED else run.kind
-    given = [f"ablation={ablation}", f"train.seed={run.seed}", "train.tensorboard=false", "train.picture_every=0"]
-    file = Path(recipe.__file__).parent / f"configs/{run.layout}.py"
-    return load_config(file, [*given, begin, *SETTINGS, *options], "tiny")
+    given = [f"ablation={ablation}", f"seed={run.seed}", "tensorboard=false", "picture_every=0"]
+    return PRESETS.choose([run.layout], size="tiny", options=[*given, begin, *SETTINGS, *options])
 
 
 def first_network(run: Run, out: Path) -> Path:
@@ -97,11 +97,11 @@ def train_first(run: Run, out: Path, options: Sequence[str]) -> None:
     folder, config = first_network(run, out), settings(run, out, options)
     if (folder / WEIGHTS).is_file():
         return
-    size = ",".join(map(str, config["task_size"]))
-    command = [sys.executable, "-m", "fusionbench", "train", config["network"], "--on", "average", "--size", "tiny"]
+    size = ",".join(map(str, config.task_size))
+    command = [sys.executable, "-m", "fusionbench", "train", config.network, "--on", "average", "--size", "tiny"]
     command += ["--dataset", f"{run.layout}={out / 'data' / run.layout}", "--out", str(folder)]
     command += ["--resume"] if folder.exists() else []
-    command += ["--cfg-options", "channels=1", f"resize=({size})", f"train.seed={run.seed}", "train.picture_every=0"]
+    command += ["--cfg-options", "channels=1", f"resize=({size})", f"seed={run.seed}", "picture_every=0"]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -116,7 +116,8 @@ def child(run: Run, out: Path, options: Sequence[str]) -> None:
     made = TDFusionRecipe()
     made.datasets = {run.layout: tree(out, run.layout)}
     folder = run.folder(out)
-    if train(made, settings(run, out, options), folder, resume=folder.exists(), quiet=True).finished:
+    how = RunOptions(quiet=True, note=lambda text: print(text, file=sys.stderr))
+    if train(made, settings(run, out, options), folder, resume=folder.exists(), options=how).finished:
         (folder / "finished").touch()
 
 
@@ -146,9 +147,9 @@ class Trained:
     def __init__(self, run: Run, out: Path, options: Sequence[str]) -> None:
         held = torch.load(run.folder(out) / "last.pt", weights_only=True)["state"]
         config = settings(run, out, options)
-        self.kind, self.size = run.kind, (config["task_size"][0], config["task_size"][1])
+        self.kind, self.size = run.kind, config.task_size
         self.fusion, self.proposal = ReFusionNet(), LossProposal()
-        self.network = task_of(config["network"]).build(config["network"], tree(out, run.layout), 1)
+        self.network = task_of(config.network).build(config.network, tree(out, run.layout), 1)
         for part, name in ((self.fusion, "fusion"), (self.proposal, "proposal"), (self.network, "task")):
             part.load_state_dict(held[name])
             part.eval().requires_grad_(False)

@@ -122,7 +122,7 @@ def ours(scene: Scene, options: set[str]) -> list[Tensor]:
     fusion = scene.fusion if "compile" not in options else compiled(scene.fusion)
     with second_order() if way == "graph" else nullcontext(), restored(scene.network):
         with fast:
-            inner = inner_step(fusion, scene.proposal, *scene.crops, LR, way=way, checkpointed=checkpointed)
+            inner = inner_step(fusion, scene.proposal, scene.crops, LR, way=way, checkpointed=checkpointed)
             with torch.no_grad():
                 fused = fusion(*scene.train).float()
             loss = scene.network.loss(fused, scene.targets)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,7 +13,10 @@ from fusionbench.cli.options import Comma, command_line, data_root, names
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
+    from fusionbench.training.options import RunOptions
     from fusionbench.training.request import TrainRequest
+
+LAUNCH = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, and what is meant without it
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -30,6 +32,13 @@ def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list
 @click.option("--stage", help="For methods that are trained in stages.")
 @click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published.")
 @click.option("--on", "entry", metavar="ENTRY", help="For task networks: train on this entry's fused images [visible].")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings from an OpenMMLab config; a .py file is Python that is run.",
+)
 @click.option("--cfg-options", "options", multiple=True, metavar="KEY=VALUE...", help="Change settings of the recipe.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...].")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
@@ -37,7 +46,7 @@ def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...; under torchrun each GPU.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop when so many steps are done; --resume goes on.")
 @click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on.")
-@click.option("--show-config", is_flag=True, help="Print the settings and stop.")
+@click.option("--show-config", is_flag=True, help="Print every setting and stop.")
 @data_root
 def train_command(
     name: str,
@@ -46,6 +55,7 @@ def train_command(
     stage: str | None,
     size: str | None,
     entry: str | None,
+    config_file: Path | None,
     options: tuple[str, ...],
     out: Path | None,
     resume: bool,
@@ -61,6 +71,7 @@ def train_command(
     What a run leaves in its folder: checkpoints, the loss log, sample pictures, its settings, weights.safetensors.
     A trained method is at once an entry of `eval`. A killed run goes on with --resume, with the same numbers.
     """
+    from fusionbench.training.options import Launch, RunOptions
     from fusionbench.training.request import TrainRequest
 
     if more and not options:
@@ -71,6 +82,7 @@ def train_command(
         stage=stage,
         size=size,
         entry=entry,
+        file=_settings_in(config_file),
         options=(*options, *more),  # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left
         folder=out,
         resume=resume,
@@ -83,35 +95,51 @@ def train_command(
     if show_config:
         click.echo(request.settings_text(), nl=False)
         return
-    rank = os.environ.get("RANK", "0")
+    rank, world, local_rank = (int(os.environ.get(name, usual)) for name, usual in LAUNCH.items())
 
     def note(text: str) -> None:
-        if rank == "0":
+        if rank == 0:
             click.echo(text, err=True)
 
+    launch = Launch(rank=rank, world=world, local_rank=local_rank)
+    run_options = RunOptions(
+        command=command_line(), note=note, max_steps=max_steps, max_seconds=max_seconds, launch=launch
+    )
     try:
-        for line in train(request, note, max_steps, max_seconds):
+        for line in train(request, run_options):
             note(line)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
     except FusionbenchError as error:
-        if rank == "0":
+        if rank == 0:
             raise
         click.echo(f"error (process {rank}): {error}", err=True)
         raise click.exceptions.Exit(2) from None
 
 
-def train(
-    request: TrainRequest, note: Callable[[str], None], max_steps: int | None, max_seconds: float | None
-) -> list[str]:
-    """Fuse the training pictures where an entry's are asked for, then train; lines that say what came out."""
-    from fusionbench.training.run import RunOptions, run
+def _settings_in(path: Path | None) -> dict[str, Any]:
+    """The settings that a config file holds."""
+    if path is None:
+        return {}
+    try:
+        from fusionbench.tasks.openmmlab import read_settings
+
+        return read_settings(path)
+    except ModuleNotFoundError as error:
+        raise FusionbenchError(
+            f"--config: {error.name} is missing: pip install 'ivif-fusionbench[tasks]'; "
+            "single settings can be given as --cfg-options"
+        ) from None
+
+
+def train(request: TrainRequest, options: RunOptions) -> list[str]:
+    """Fuse the training pictures where an entry's are asked for, then train; lines that tell what came out."""
+    from fusionbench.training.run import run
 
     pictures = None
     if request.training.network and request.entry:
         from fusionbench.evaluation.pictures import training_pictures
         from fusionbench.runtime import locations
 
-        pictures = training_pictures(request, locations.current().results, note)
-    options = RunOptions(command=command_line(), note=note, max_steps=max_steps, max_seconds=max_seconds)
+        pictures = training_pictures(request, locations.current().results, options.note)
     return run(request, options, pictures)

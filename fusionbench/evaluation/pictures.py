@@ -95,10 +95,14 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     Raises:
         FusionbenchError: the entry does not exist or cannot fuse every pair.
     """
+    from fusionbench.tasks.recipe import TaskSettings
+
+    settings = request.settings
     assert request.entry is not None
+    assert isinstance(settings, TaskSettings)
     (dataset,) = request.opened.values()
     trained = task(request.training.card.name)
-    split = request.config.split or dataset.task_splits(trained.needs)[0]
+    split = settings.split or dataset.task_splits(trained.needs)[0]
     spec = f"{dataset.name}={dataset.root}"
     plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
     entry = one_entry(request.entry)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -22,13 +22,11 @@ from fusionbench.evaluation.keys import task_code
 from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
-from fusionbench.plugins.trainable import training
 from fusionbench.plugins.weights import sha256
 from fusionbench.results.records import TaskTest
 from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
 from fusionbench.tasks.task import Task, task
-from fusionbench.training.config import load_config, plain_config
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.trained import facts_of, portable, weights_file
 
@@ -77,9 +75,8 @@ class TaskRequest:
 
     def draft(self, task: Task, dataset: Dataset, device: str, seed: int) -> TrainRequest:
         """The training of one network, without a folder."""
-        default = training(task.networks[0]).config_file(dataset.name)
         return TrainRequest(
-            name=self.networks.get(task.name) or load_config(default, size=self.size).network,
+            name=self.networks.get(task.name) or task.networks[0],
             datasets=(f"{dataset.name}={dataset.root}",),
             size=self.size,
             options=(*self.options, *QUIET, f"train.seed={seed}"),
@@ -205,7 +202,7 @@ class TaskPlanner:
     def _trained(self, protocol: str, entry: Entry, seed: int, keys: list[str]) -> None:
         request, pictures = self.run.request, self.train.entries[entry.key]
         draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
-        settings = json.dumps(portable(plain_config(draft.config)), default=str)
+        settings = json.dumps(portable(asdict(draft.settings)))
         digest = hashlib.sha256((settings + pictures.digest + self.code).encode()).hexdigest()[:8]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
         folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)

@@ -25,7 +25,8 @@ from fusionbench.runtime import locations
 from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.recipe import evaluate, picture
 from fusionbench.tasks.task import Scores, Task, task
-from fusionbench.training.run import RunOptions, run
+from fusionbench.training.options import RunOptions
+from fusionbench.training.run import run
 from fusionbench.training.trained import weights_file
 
 

@@ -2,7 +2,7 @@
 
 Compared is the syntax, without comments, docstrings and formatting, so that it moves only when behaviour can. Nothing
 is imported. Not seen is what a plugin looks up by name through the registry: that name's own hash is for its user to
-record. How a network was trained is in its weights: recipes (``recipe*.py``, ``configs/``) do not count.
+record. How a network was trained is in its weights: recipes (``recipe*.py``) do not count.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Source:
 
 def of_training(module: str) -> bool:
     """Whether a module is how something is trained, which is in the weights, and not how it is used."""
-    return module.rpartition(".")[2].startswith("recipe") or ".configs" in module
+    return module.rpartition(".")[2].startswith("recipe")
 
 
 def read(path: Path) -> Source:

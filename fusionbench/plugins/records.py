@@ -50,14 +50,12 @@ class Training(Record, frozen=True, kw_only=True):
 
     Attributes:
         recipe: ``module:Class``, the module relative to the plugin's package.
-        config: config file beside the card; ``{dataset}`` in it becomes the dataset's name.
         datasets: names for which there are recipes.
         stage: name of the stage where training has several, else "".
         together: whether several datasets are trained on in one run.
     """
 
     recipe: str
-    config: str = ""
     datasets: tuple[str, ...]
     stage: str = ""
     together: bool = False

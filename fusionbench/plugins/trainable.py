@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError, PluginError
@@ -21,7 +20,6 @@ class Training:
         card: of the method or task.
         stage: name of the stage where training has several, else "".
         recipe: ``module:Class``, the module below the plugin's package (of a plugin in a file, beside it).
-        config: file beside the card; ``{dataset}`` in it becomes the dataset's name.
         datasets: names for which there are recipes.
         together: whether several datasets are trained on at once.
     """
@@ -30,7 +28,6 @@ class Training:
     card: MethodCard | TaskCard
     stage: str
     recipe: str
-    config: str
     datasets: tuple[str, ...]
     together: bool
 
@@ -39,16 +36,14 @@ class Training:
         """The network's name where a task's network is trained, else None."""
         return self.name if self.card.kind == "task" else None
 
-    def config_file(self, dataset: str) -> Path:
-        """The config file for a dataset.
+    def check_dataset(self, dataset: str) -> None:
+        """Refuse a dataset that the recipe is not for.
 
         Raises:
-            FusionbenchError: there is none.
+            FusionbenchError: it has other datasets.
         """
-        path = self.card.path.parent / self.config.format(dataset=dataset)
-        if dataset not in self.datasets or not path.is_file():
+        if dataset not in self.datasets:
             raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {', '.join(self.datasets)}")
-        return path
 
     def make(self) -> Any:
         """A new recipe.
@@ -68,7 +63,7 @@ def trainings() -> list[Training]:
     methods = [(entry, (entry.name,)) for entry in cards("method").values()]
     tasks = [(entry, entry.facts.networks) for entry in cards("task").values()]
     return [
-        Training(name, entry, rule.stage, rule.recipe, rule.config, rule.datasets, rule.together)
+        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together)
         for entry, known in [*methods, *tasks]
         for rule in entry.facts.training
         for name in known
@@ -86,7 +81,7 @@ def training(name: str, stage: str | None = None) -> Training:
         raise FusionbenchError(f"nothing to train is called {name!r}; {did_you_mean(name, names())}")
     stages = [t.stage for t in mine]
     if stage is None and len(mine) > 1:
-        raise FusionbenchError(f"{name} is trained in stages: say --stage {' or --stage '.join(stages)}")
+        raise FusionbenchError(f"{name} is trained in stages: say {' or '.join(f'stage={stage}' for stage in stages)}")
     if stage is not None and stage not in stages:
         have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
         raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")

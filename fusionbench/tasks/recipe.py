@@ -1,41 +1,91 @@
 """One recipe for every task network: labelled pairs in, the network's own loss, one optimiser, one schedule.
 
-The image is the visible one, or each pair's fused picture where the run was given such pictures.
+The image is the visible one, or each pair's fused picture where the run was given such pictures. The settings of a task
+stand in its own ``recipe.py``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fusionbench.data import Sample
+from fusionbench.data import Dataset, Sample
 from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.pixels.colour import luma
 from fusionbench.pixels.images import read_image
 from fusionbench.tasks.drawing import drawn
 from fusionbench.tasks.network import Prediction, Target, TaskNetwork
-from fusionbench.tasks.task import task_of
-from fusionbench.training.config import need_pair, need_positive
+from fusionbench.tasks.task import Task, task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
-from fusionbench.training.recipe import Recipe
+from fusionbench.training.recipe import Recipe, Stateful
+from fusionbench.training.settings import Count, Interval, Natural, NotNegative, Positive, Settings, Size
+
+Schedule = Literal["poly", "cosine", "step", "triangular"]
+Backbone = Literal["openmmlab", "torchvision", "timm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings(Settings):
+    """What the recipes of all task networks share."""
+
+    network: str  # of the task, by name
+    channels: Literal[1, 3] = 3  # 1: the luma of the picture
+    backbone: str | None = None  # a local file; its learning rate is then worth lowering: backbone_lr=0.1
+    layout: Backbone = "openmmlab"  # whose names that file uses
+    split: str | None = None  # None: the dataset's training split for this task
+    limit: Count | None = None  # only the first so many pairs
+    batch: Count  # pictures in a step, over all processes
+    resize: Size | None = None  # (height, width) of what the network sees, in training and evaluation; None: as it is
+    scale: Interval | None  # then by a random factor in this range; None: never
+    crop: Size | None  # then a random window of this (height, width); None: all of it
+    flip: NotNegative = 0.5  # probability of mirroring left and right
+    optimiser_type: str  # a class of torch.optim
+    optimiser_lr: Positive  # largest learning rate
+    optimiser_momentum: NotNegative | None = None  # where the optimiser has one (SGD)
+    optimiser_weight_decay: NotNegative  # of weights; normalisation layers and biases have none
+    optimiser_nesterov: bool | None = None  # where the optimiser has it (SGD)
+    backbone_lr: NotNegative = 1.0  # learning rate of the backbone, as a factor of the others'
+    schedule_type: Schedule  # of the learning rate; t is the share of all steps after the warm-up
+    schedule_warmup: Natural = 0  # steps of a linear rise; at most a quarter of all
+    schedule_power: Positive = 1.0  # poly: (1 - t)^power
+    schedule_last: NotNegative = 0.01  # cosine: half a wave from 1 to this factor
+    schedule_at: tuple[float, ...] = ()  # step: values of t at which the rate is multiplied by schedule_gamma
+    schedule_gamma: Positive = 0.1  # step: this factor
+    schedule_peak: Positive = 0.5  # triangular: up until t is this, and down again (CTDNet)
+    clip: NotNegative | None = None  # largest norm of the whole gradient; None or 0: any
+    validate_on: str | None = None  # a split that is scored during training; None: none
+    workers: Natural = 4  # ours
+    log_every: Count = 20  # ours
+    save_every: Count = 1000  # ours
+    validate_every: Count = 10  # ours
+    picture_every: Natural = 10  # ours
+
+
+T = TypeVar("T", bound=TaskSettings)
 
 
 class FusedSplit(TrainingSplit):
     """A split whose visible images are replaced by fused pictures.
 
     Args:
+        dataset: where from.
+        split: name of the split, or a list file.
         pictures: id to picture; None leaves the visible images.
+        options: further ones of :class:`TrainingSplit`.
     """
 
-    def __init__(self, *args: Any, pictures: Mapping[str, Path] | None = None, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, dataset: Dataset, split: str, pictures: Mapping[str, Path] | None = None, **options: Any
+    ) -> None:
+        super().__init__(dataset, split, **options)
         self.pictures = pictures
         if pictures is not None:
             self.ids = [i for i in self.ids if i in pictures]
@@ -58,76 +108,60 @@ def picture(path: Path, size: tuple[int, ...]) -> np.ndarray:
     Raises:
         DataError: unreadable, or not of this height and width.
     """
-    found = read_image(path)
-    if found.shape[1:] != tuple(size):
+    image = read_image(path)
+    if image.shape[1:] != tuple(size):
         raise DataError(
-            f"{path}: the fused picture is {found.shape[2]}x{found.shape[1]}, its pair {size[1]}x{size[0]}; delete it"
+            f"{path}: the fused picture is {image.shape[2]}x{image.shape[1]}, its pair {size[1]}x{size[0]}; delete it"
         )
-    return found if len(found) == 3 else np.repeat(found, 3, 0)
+    return image if len(image) == 3 else np.repeat(image, 3, 0)
 
 
 def network_input(images: Tensor, channels: int) -> Tensor:
     """What a task network sees of RGB pictures ``[B,3,H,W]`` in [0,1]: themselves, or their luma."""
-    from fusionbench.pixels.colour import luma
-
     return images if channels == 3 else luma(images)
 
 
-class TaskRecipe(Recipe):
-    """Trains one task network on one dataset.
+class TaskRecipe(Recipe[T, Batch], Generic[T]):
+    """Trains one task network on one dataset."""
 
-    Settings: ``network``, ``channels``, ``backbone`` and ``layout`` (of a local file), ``split``, ``limit``,
-    ``batch``, ``resize``, ``scale``, ``crop``, ``flip``, ``optimiser`` (``type``, a class of ``torch.optim``, and its
-    arguments), ``backbone_lr`` (factor), ``schedule`` (``type``: poly, cosine, step or triangular; ``warmup`` steps),
-    ``clip`` (gradient norm; None or 0 for any), ``validate_on`` (a split, or None).
-
-    Attributes:
-        pictures_of: the fused pictures of the training split by id, or None for the visible images.
-    """
-
-    pictures_of: Mapping[str, Path] | None = None
-
-    def build(self, config: Any, device: torch.device) -> None:
+    def build(self, settings: T, device: torch.device) -> None:
         """Network, training set, optimiser and schedule.
 
         Raises:
-            FusionbenchError: settings that make no sense.
+            FusionbenchError: settings that do not go together.
         """
-        need_positive(config, "batch", "limit", "optimiser.lr")
-        need_pair(config, "resize", "scale", "crop")
-        self.config, self.device = config, device
-        self.task = task_of(config.network)
+        self.settings, self.device = settings, device
+        self.task = task_of(settings.network)
         (self.dataset,) = self.datasets.values()
         self.network = self.task.build(
-            config.network, self.dataset, config.channels, config.backbone, config.layout
+            settings.network, self.dataset, settings.channels, settings.backbone, settings.layout
         ).to(device)
-        augment = Augment(_pair(config.resize), config.scale, _pair(config.crop), config.flip)
         self.split = FusedSplit(
             self.dataset,
-            config.split or self.dataset.task_splits(self.task.needs)[0],
-            augment,
-            [self.task.needs],
-            self.task.target,
-            config.limit,
-            pictures=self.pictures_of,
+            settings.split or self.dataset.task_splits(self.task.needs)[0],
+            self.pictures_of,
+            augment=Augment(settings.resize, settings.scale, settings.crop, settings.flip),
+            needs=[self.task.needs],
+            target=self.task.target,
+            limit=settings.limit,
         )
-        self.optimiser = optimiser(self.network, config.optimiser, config.backbone_lr)
-        steps = max(1, len(self.split) // config.batch) * config.train.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor(config.schedule, steps))
+        self.optimiser = optimiser(self.network, settings)
+        steps = max(1, len(self.split) // settings.batch) * settings.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor(settings, steps))
 
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> Mapping[str, Stateful]:
         """Network, optimiser, schedule."""
         return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule}
 
     def check(self) -> None:
         """Every image and label of the split, and of the one to validate on."""
         self.split.check()
-        if self.config.validate_on:
-            self._held().check()
+        if self.settings.validate_on:
+            self._validation(self.settings.validate_on).check()
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """One pass in random order."""
-        return shuffled(len(self.split), self.config.batch, seed, epoch)
+        return shuffled(len(self.split), self.settings.batch, seed, epoch)
 
     def load(self, step: Step, epoch: int, seed: int) -> Batch:
         """The augmented batch."""
@@ -137,39 +171,40 @@ class TaskRecipe(Recipe):
         """Ids."""
         return self.split.names(step.groups[0])
 
-    def step(self, batch: Batch) -> Mapping[str, Any]:
+    def step(self, batch: Batch) -> Mapping[str, Tensor | float]:
         """One update of the network."""
         batch = batch.to(self.device)
         self.network.train()
         with self.precision.autocast():
             loss = self.network.loss(network_input(batch.vis, self.network.channels), batch.targets)
-        self.precision.update(loss, self.optimiser, clip=self.config.clip)
+        self.precision.update(loss, self.optimiser, clip=self.settings.clip)
         self.schedule.step()
         return {"loss": loss.detach(), "lr": self.optimiser.param_groups[0]["lr"]}
 
     def validate(self) -> Mapping[str, float]:
-        """Scores on the visible images of the split ``validate_on``, where the config names one."""
-        if not self.config.validate_on:
+        """Scores on the visible images of the split ``validate_on``, where one is set."""
+        if not self.settings.validate_on:
             return {}
-        held = self._held()
+        validation = self._validation(self.settings.validate_on)
         scores = self.task.scores(self.task.classes(self.dataset), self.dataset.ignore_index)
-        for index in range(len(held)):
-            sample = held.read(index)
-            scores.update(*evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize)))
-        found = scores.compute()
-        return {**found, "score": found[self.task.card.data["columns"][0][0]]}
+        for index in range(len(validation)):
+            sample = validation.read(index)
+            scores.update(*evaluate(self.network, self.task, sample, self.device, self.settings.resize))
+        values = scores.compute()
+        return {**values, "score": values[self.task.card.data["columns"][0][0]]}
 
-    def _held(self) -> TrainingSplit:
-        return TrainingSplit(self.dataset, self.config.validate_on, None, [self.task.needs], self.task.target)
+    def _validation(self, split: str) -> TrainingSplit:
+        return TrainingSplit(self.dataset, split, None, [self.task.needs], self.task.target)
 
     def pictures(self) -> Mapping[str, np.ndarray]:
         """Two training samples: what the network sees, the truth, the prediction, side by side."""
-        found = {}
+        shown = {}
         for index in range(min(2, len(self.split))):
             sample = self.split.read(index)
-            said, true = evaluate(self.network, self.task, sample, self.device, _pair(self.config.resize))
-            found[sample.id] = np.concatenate([sample.vis, drawn(sample.vis, true), drawn(sample.vis, said)], 2)
-        return found
+            prediction, true = evaluate(self.network, self.task, sample, self.device, self.settings.resize)
+            columns = [sample.vis, drawn(sample.vis, true), drawn(sample.vis, prediction)]
+            shown[sample.id] = np.concatenate(columns, 2)
+        return shown
 
     def export(self) -> dict[str, Tensor]:
         """The network's state."""
@@ -177,9 +212,9 @@ class TaskRecipe(Recipe):
 
 
 def evaluate(
-    network: TaskNetwork, task: Any, sample: Sample, device: Any, size: tuple[int, int] | None
+    network: TaskNetwork, task: Task, sample: Sample, device: torch.device | str, size: tuple[int, int] | None
 ) -> tuple[Prediction, Target]:
-    """What a network says of one sample, and what is true, both at the size of the label.
+    """What a network predicts for one sample, and what is true, both at the size of the label.
 
     Args:
         network: of the task.
@@ -215,66 +250,56 @@ def at_size(prediction: Prediction, made: tuple[int, int], size: tuple[int, int]
     return replace(prediction, **changes)
 
 
-def _pair(value: Any) -> tuple[int, int] | None:
-    return None if value is None else (int(value[0]), int(value[1]))
-
-
-def optimiser(network: nn.Module, settings: Mapping[str, Any], backbone_factor: float) -> torch.optim.Optimizer:
-    """An optimiser of ``torch.optim``; the backbone's learning rate is the others' times a factor.
+def optimiser(network: nn.Module, settings: TaskSettings) -> torch.optim.Optimizer:
+    """The optimiser that the settings name; the backbone's learning rate is the others' times ``backbone_lr``.
 
     Normalisation layers and biases have no weight decay.
 
     Raises:
-        FusionbenchError: no such class, or arguments it does not take.
+        FusionbenchError: no such class, or a value that it does not take.
     """
-    options = dict(settings)
-    kind = getattr(torch.optim, str(options.pop("type", "")), None)
-    if kind is None:
-        raise FusionbenchError(f"optimiser.type={settings.get('type')}: no optimiser of torch.optim")
+    kind = getattr(torch.optim, settings.optimiser_type, None)
+    if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+        raise FusionbenchError(f"optimiser_type={settings.optimiser_type}: no optimiser of torch.optim")
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(("backbone" in name, parameter.ndim > 1), []).append(parameter)
-    lr = options.get("lr", 1e-3)
     rows = [
         {
-            "params": found,
-            "lr": lr * (backbone_factor if inside else 1),
+            "params": parameters,
+            "lr": settings.optimiser_lr * (settings.backbone_lr if inside else 1),
             **({} if decayed else {"weight_decay": 0.0}),
         }
-        for (inside, decayed), found in groups.items()
+        for (inside, decayed), parameters in groups.items()
     ]
+    options: dict[str, Any] = {
+        "lr": settings.optimiser_lr,
+        "momentum": settings.optimiser_momentum,
+        "weight_decay": settings.optimiser_weight_decay,
+        "nesterov": settings.optimiser_nesterov,
+    }
     try:
-        return kind(rows, **options)
+        made: torch.optim.Optimizer = kind(rows, **{name: v for name, v in options.items() if v is not None})
     except (TypeError, ValueError) as error:
         raise FusionbenchError(f"optimiser: {error}; see torch.optim.{kind.__name__}") from None
+    return made
 
 
-def factor(settings: Mapping[str, Any], steps: int) -> Callable[[int], float]:
-    """The learning rate's factor by step.
-
-    ``poly``: (1 - t)^power; ``cosine``: half a wave to ``last``; ``step``: times ``gamma`` at the fractions ``at``;
-    ``triangular``: up to ``peak`` of the way and down again (CTDNet). t is the fraction of all steps after a linear
-    warm-up of ``warmup`` steps.
-
-    Raises:
-        FusionbenchError: another type.
-    """
-    kind, warmup = settings.get("type", "poly"), min(int(settings.get("warmup", 0)), steps // 4)
+def factor(settings: TaskSettings, steps: int) -> Callable[[int], float]:
+    """The learning rate's factor by step, of ``steps`` in all; see :class:`TaskSettings`."""
+    kind, warmup = settings.schedule_type, min(settings.schedule_warmup, steps // 4)
 
     def shape(t: float) -> float:
         if kind == "poly":
-            return (1 - t) ** settings.get("power", 1.0)
+            return float((1 - t) ** settings.schedule_power)
         if kind == "cosine":
-            last = settings.get("last", 0.01)
+            last = settings.schedule_last
             return last + (1 - last) * (1 + math.cos(math.pi * t)) / 2
         if kind == "step":
-            return settings.get("gamma", 0.1) ** sum(t >= at for at in settings.get("at", ()))
-        peak = settings.get("peak", 0.5)
+            return float(settings.schedule_gamma ** sum(t >= turn for turn in settings.schedule_at))
+        peak = settings.schedule_peak
         return max(t / peak if t < peak else (1 - t) / max(1 - peak, 1e-9), 1e-3)
-
-    if kind not in ("poly", "cosine", "step", "triangular"):
-        raise FusionbenchError(f"schedule.type={kind}: choose poly, cosine, step or triangular")
 
     def of_step(step: int) -> float:
         if step < warmup:

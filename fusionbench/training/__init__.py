@@ -1,6 +1,8 @@
 """One engine for task networks and fusion methods.
 
-    config.py       a recipe's settings: an mmengine file, its sizes, key=value options
+    settings.py     a recipe's settings: a flat typed record, its presets, key=value options
+    request.py      what is to be trained; run.py does it, trained.py saves what comes out
+    options.py      how a run is done, which no weight depends on
     recipe.py       what a recipe supplies: objects, data order, one step
     order.py        data order and randomness as functions of (seed, epoch, index)
     data.py         a dataset's split as augmented batches
@@ -11,5 +13,5 @@
     logs.py         loss log, times, TensorBoard, pictures, progress
     loop.py         train(): the loop itself
 
-Nothing is imported here, so that the command line may look at configs without torch.
+Nothing is imported here, so that the command line may look at settings without torch.
 """

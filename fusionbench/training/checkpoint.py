@@ -7,7 +7,7 @@ import pickle
 import random
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.training.options import Note
 from fusionbench.training.recipe import Stateful
 
 FORMAT = 1
@@ -31,7 +32,7 @@ class Checkpoint:
         state: state dicts of everything the recipe named.
         precision: the loss scale.
         rng: states of the random number generators, one entry per process.
-        config: the config's text.
+        config: the settings as JSON.
         order: hash of the data order of ``epoch``.
         epoch: the epoch to go on with, from 0.
         position: steps of that epoch that are done.
@@ -74,7 +75,8 @@ class Checkpoint:
         except (OSError, RuntimeError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
             raise FusionbenchError(
-                f"{path}: cannot be written ({reason}); the checkpoint before it is kept, --resume goes on from there"
+                f"{path}: cannot be written ({reason}); the checkpoint before it is kept, go on from there with "
+                "resume=True"
             ) from None
         finally:
             part.unlink(missing_ok=True)
@@ -133,7 +135,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Keeper:
+class Checkpoints:
     """The checkpoints of one run: ``last.pt``, the one before it, ``best.pt``, and the last good one before a NaN."""
 
     folder: Path
@@ -158,11 +160,11 @@ class Keeper:
         """The newest at the moment a loss or weight was not finite."""
         return self.folder / "before-nan.pt"
 
-    def found(self) -> list[Path]:
-        """Files to resume from, newest first."""
+    def files(self) -> list[Path]:
+        """Those to resume from, newest first."""
         return [path for path in (self.last, self.previous) if path.is_file()]
 
-    def keep(self, checkpoint: Checkpoint, best: bool = False) -> None:
+    def add(self, checkpoint: Checkpoint, best: bool = False) -> None:
         """Save as the newest, and as the best. A kill between any two operations loses nothing."""
         if best:
             checkpoint.save(self.best)
@@ -173,14 +175,14 @@ class Keeper:
         os.replace(fresh, self.last)
         sync_folder(self.folder)
 
-    def latest(self, note: Callable[[str], None]) -> Checkpoint | None:
+    def latest(self, note: Note) -> Checkpoint | None:
         """The newest that can be read, or None when there is none at all; says so when one is damaged.
 
         Raises:
             WeightsError: there are checkpoints and all are damaged.
         """
         failed: list[str] = []
-        for path in self.found():
+        for path in self.files():
             try:
                 checkpoint = Checkpoint.read(path)
             except WeightsError as error:
@@ -193,9 +195,9 @@ class Keeper:
             raise WeightsError(f"{failed[-1]}; no other checkpoint can be read: train anew into another folder")
         return None
 
-    def keep_before_nan(self) -> Path | None:
+    def set_aside(self) -> Path | None:
         """Copy the newest out of the way of later runs."""
-        for path in self.found()[:1]:
+        for path in self.files()[:1]:
             part = self.before_nan.with_name(f".{self.before_nan.name}.part")
             shutil.copyfile(path, part)
             os.replace(part, self.before_nan)
@@ -206,7 +208,7 @@ class Keeper:
 # ---------------------------------------------------------------- states
 
 
-def put_back(objects: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
+def load_states(objects: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
     """Load every object's state.
 
     Raises:
@@ -214,17 +216,17 @@ def put_back(objects: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
     """
     if objects.keys() != state.keys():
         raise WeightsError(f"the checkpoint holds {', '.join(state)}, this recipe needs {', '.join(objects)}")
-    for name, thing in objects.items():
+    for name, part in objects.items():
         try:
-            thing.load_state_dict(state[name])
+            part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(f"the checkpoint does not fit {name}: {' '.join(str(error).split())[:200]}") from None
 
 
 def unfit(objects: Mapping[str, Stateful]) -> str | None:
     """Name of the first module whose weights are not all finite."""
-    for name, thing in objects.items():
-        if isinstance(thing, nn.Module) and not all(bool(torch.isfinite(p).all()) for p in thing.parameters()):
+    for name, part in objects.items():
+        if isinstance(part, nn.Module) and not all(bool(torch.isfinite(p).all()) for p in part.parameters()):
             return name
     return None
 
@@ -239,10 +241,16 @@ def seed_all(seed: int) -> None:
 def get_rng() -> dict[str, Any]:
     """States of all global random number generators, as plain values."""
     state: Any = np.random.get_state(legacy=True)
-    name, keys, place, has_gauss, gauss = state
+    name, keys, position, has_gauss, gauss = state
     return {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)),
+        "numpy": (
+            name,
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -184,15 +184,15 @@ def label_tensors(sample: Sample) -> dict[str, Tensor]:
         ``mask`` int64 ``[H,W]``; ``boxes`` float32 ``[N,4]`` (left, top, right, bottom in pixels) with ``labels`` int64
         ``[N]``; ``saliency`` float32 ``[1,H,W]`` in [0,1].
     """
-    found = {}
+    labels = {}
     if sample.mask is not None:
-        found["mask"] = torch.from_numpy(sample.mask.astype(np.int64))
+        labels["mask"] = torch.from_numpy(sample.mask.astype(np.int64))
     if sample.boxes is not None:
-        found["boxes"] = torch.from_numpy(sample.boxes.xyxy.astype(np.float32))
-        found["labels"] = torch.from_numpy(sample.boxes.labels.astype(np.int64))
+        labels["boxes"] = torch.from_numpy(sample.boxes.xyxy.astype(np.float32))
+        labels["labels"] = torch.from_numpy(sample.boxes.labels.astype(np.int64))
     if sample.saliency is not None:
-        found["saliency"] = torch.from_numpy(sample.saliency.astype(np.float32) / 255)[None]
-    return found
+        labels["saliency"] = torch.from_numpy(sample.saliency.astype(np.float32) / 255)[None]
+    return labels
 
 
 @dataclass
@@ -291,13 +291,13 @@ class TrainingSplit:
         Raises:
             DataError: no pairs, a missing image or label, a label that does not fit, an image below the crop.
         """
-        name, here = self.dataset.name, f"{self.dataset.name} {self.split}"
+        name = self.dataset.name
         if not self.ids:
-            raise DataError(f"{here}: no pairs under {self.dataset.root}; there is nothing to train on")
+            raise DataError(f"{name} {self.split}: no pairs under {self.dataset.root}; there is nothing to train on")
         for ident in self.ids:
             files = self.dataset.files(self.split, ident)
             if files.ir is None or files.vis is None or image_size(files.ir) != image_size(files.vis):
-                self.dataset.pair(self.split, ident)  # says what is wrong
+                self.dataset.pair(self.split, ident)  # raises what is wrong
             assert files.ir is not None
             width, height = image_size(files.ir)
             for label in self.needs:

@@ -1,4 +1,4 @@
-"""Several processes, started by torchrun: each takes an equal share of every batch.
+"""Several processes (torchrun starts them): each takes an equal share of every batch.
 
 The objective is the mean over processes of what each computes, so one process with the whole batch gives the same
 result wherever a loss is a mean over samples. A loss with another divisor (positives of a detector, pixels that are
@@ -7,7 +7,6 @@ not ignored) divides by ``all_sum`` of it over ``world()``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.training.options import Launch
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -37,8 +37,12 @@ def world() -> int:
 
 
 @contextmanager
-def group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
-    """Join the processes that torchrun started (its environment variables say so), and leave them at the end.
+def group(device: str | torch.device = "cpu", launch: Launch | None = None) -> Iterator[torch.device]:
+    """Join the other processes of a run, and leave them at the end.
+
+    Args:
+        device: of this process.
+        launch: which of how many it is, None for the only one; they meet where torch's ``env://`` says.
 
     Yields:
         This process's device: ``cuda`` becomes the GPU of its local rank.
@@ -46,20 +50,19 @@ def group(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     Raises:
         FusionbenchError: no such GPU.
     """
-    place = torch.device(device)
-    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if place.type == "cuda":
-        local = place.index if place.index is not None else int(os.environ.get("LOCAL_RANK", "0"))
+    launch, own = launch or Launch(), torch.device(device)
+    if own.type == "cuda":
+        local = own.index if own.index is not None else launch.local_rank
         if local >= torch.cuda.device_count():
             raise FusionbenchError(f"device cuda:{local} is not there: {torch.cuda.device_count()} GPUs are visible")
-        place = torch.device("cuda", local)
-        torch.cuda.set_device(place)
-    if not many or active():
-        yield place
+        own = torch.device("cuda", local)
+        torch.cuda.set_device(own)
+    if launch.world == 1 or active():
+        yield own
         return
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", rank=launch.rank, world_size=launch.world)
     try:
-        yield place
+        yield own
     finally:
         dist.destroy_process_group()
 
@@ -115,9 +118,9 @@ def gather(value: Any) -> list[Any]:
     """One small Python value from every process, in order of rank."""
     if world() == 1:
         return [value]
-    found: list[Any] = [None] * world()
-    dist.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
 
 
 @torch.no_grad()

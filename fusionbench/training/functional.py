@@ -74,26 +74,26 @@ def call(
     values = dict(parameters)
     if keep_buffers:
         values |= {name: buffer.clone() for name, buffer in module.named_buffers()}
-    places = _places(module, values)
+    tensors = _by_owner(module, values)
     if not checkpointed:
-        return functional_call(module, places, inputs, tie_weights=False)
-    return checkpoint(lambda *x: functional_call(module, places, x, tie_weights=False), *inputs, use_reentrant=False)
+        return functional_call(module, tensors, inputs, tie_weights=False)
+    return checkpoint(lambda *x: functional_call(module, tensors, x, tie_weights=False), *inputs, use_reentrant=False)
 
 
-def _places(module: nn.Module, values: Parameters) -> dict[str, Tensor]:
-    """The values under one name for each place where a module holds such a tensor.
+def _by_owner(module: nn.Module, values: Parameters) -> dict[str, Tensor]:
+    """The values under one name for each submodule that owns such a tensor.
 
     ``functional_call`` ties shared tensors by itself, but where one submodule is registered under two names it then
-    swaps the same place twice and leaves the new value behind.
+    swaps the same tensor twice and leaves the new value behind.
     """
     held = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     new = {id(held[name]): value for name, value in values.items()}
-    places = {}
+    tensors = {}
     for prefix, part in module.named_modules():
         for key, old in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
             if id(old) in new:
-                places[f"{prefix}.{key}" if prefix else key] = new[id(old)]
-    return places
+                tensors[f"{prefix}.{key}" if prefix else key] = new[id(old)]
+    return tensors
 
 
 def outer_gradient(loss: Tensor, parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -109,10 +109,10 @@ def restored(*modules: nn.Module) -> Iterator[None]:
 
     Gradients through a module that is updated inside must be taken inside, too.
     """
-    kept = [(value, value.detach().clone()) for m in modules for value in (*m.parameters(), *m.buffers())]
+    saved = [(value, value.detach().clone()) for m in modules for value in (*m.parameters(), *m.buffers())]
     try:
         yield
     finally:
         with torch.no_grad():
-            for value, old in kept:
+            for value, old in saved:
                 value.copy_(old)

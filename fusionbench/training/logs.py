@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,9 @@ import numpy as np
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.images import write_image
+from fusionbench.training.options import Note
 
 LOG, TIMES = "log.jsonl", "times.jsonl"
-Note = Callable[[str], None]
-
-
-def to_stderr(text: str) -> None:
-    """The default for notes."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class Logs:
@@ -36,7 +31,7 @@ class Logs:
         tensorboard: also write TensorBoard files.
         step: steps done so far.
         first: whether this is the first process.
-        note: told once when TensorBoard is not installed, or the log is shorter than it should be.
+        note: takes remarks: TensorBoard is not installed, the log is shorter than it should be.
 
     Raises:
         FusionbenchError: the folder cannot be written.
@@ -54,7 +49,7 @@ class Logs:
             self._log.truncate(min(length, self._log.tell()))
             self._times = (folder / TIMES).open("a", encoding="utf-8")
         except OSError as error:
-            raise FusionbenchError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+            raise FusionbenchError(f"{path}: cannot be written ({error.strerror}); choose another out=") from None
         self.board = _board(folder, step, note) if tensorboard else None
 
     def write(self, record: Mapping[str, Any]) -> None:

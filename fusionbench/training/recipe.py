@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from fusionbench.training.options import Note
 from fusionbench.training.order import Step
+from fusionbench.training.settings import Presets, S
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -27,24 +31,34 @@ class Stateful(Protocol):
         ...
 
 
-class Recipe:
-    """Base of all recipes. A run is ``build``, ``check``, then ``step`` for each ``Step`` of each epoch.
+B = TypeVar("B")  # what one step trains on
 
-    Resume is exact when ``step`` depends only on what ``state`` names, on the batch, and on the global random number
-    generators (Python, numpy, torch), all of which are saved.
+
+class Recipe(Generic[S, B]):
+    """Base of all recipes, for a record of settings and a kind of batch.
+
+    A run is ``build``, ``check``, then ``step`` for each ``Step`` of each epoch. Resume is
+    exact when ``step`` depends only on what ``state`` names, on the batch, and on the global random number generators
+    (Python, numpy, torch), all of which are saved.
 
     Attributes:
+        presets: the record of settings, and what replaces its values by dataset, network and size.
         precision: set before ``build``: ``autocast()`` around forward passes, ``update(loss, optimiser)`` for the
             ordinary update with gradients averaged over processes.
         datasets: set before ``build``: what to train on, by name, in the order the user typed.
-        batch_key: the config's key for the batch size, named when memory runs out.
+        pictures_of: set before ``build`` where a task network is trained on fused pictures: those, by id.
+        note: set before ``build``: takes remarks, a line each; silent in all processes but the first.
+        batch_key: the setting that is the batch size, named when memory runs out.
     """
 
+    presets: Presets[S]
     precision: Precision
+    note: Note
     datasets: Mapping[str, Dataset] = {}
+    pictures_of: Mapping[str, Path] | None = None
     batch_key: str = "batch"
 
-    def build(self, config: Any, device: torch.device) -> None:
+    def build(self, settings: S, device: torch.device) -> None:
         """Make networks, optimisers, schedules and the training set. Weights come from the global generator."""
         raise NotImplementedError
 
@@ -63,7 +77,7 @@ class Recipe:
         """The steps of an epoch over all processes; the same for the same arguments. See :mod:`.order`."""
         raise NotImplementedError
 
-    def load(self, step: Step, epoch: int, seed: int) -> Any:
+    def load(self, step: Step, epoch: int, seed: int) -> B:
         """Read the batch of a step (this process's share of it).
 
         May run ahead in a thread: no global random numbers, no networks. Augmentation takes its randomness from
@@ -71,7 +85,7 @@ class Recipe:
         """
         raise NotImplementedError
 
-    def step(self, batch: Any) -> Mapping[str, torch.Tensor | float]:
+    def step(self, batch: B) -> Mapping[str, torch.Tensor | float]:
         """One step, updates included.
 
         Returns:

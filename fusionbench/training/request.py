@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fusionbench.data import Dataset, open_spec
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.plugins.trainable import Training, training
-from fusionbench.training.config import FREE, config_text, load_config
+from fusionbench.training.recipe import Recipe
+from fusionbench.training.settings import FREE, Settings, flat, flat_name, settings_text
 from fusionbench.training.trained import WEIGHTS, portable
 
 
@@ -25,7 +27,8 @@ class TrainRequest:
         stage: of methods that are trained in stages.
         size: a size of the recipe, or None for the published one.
         entry: the entry whose fused pictures a task network is trained on, or None for the visible images.
-        options: ``key=value`` changes of the settings.
+        file: values of a config file, flat or in sections, which replace the recipe's.
+        options: ``key=value`` changes of the settings, applied after the file's.
         folder: of the run, or None for one below ``runs``.
         resume: go on from the newest checkpoint.
         weights_name: of the entry that a trained method becomes.
@@ -38,6 +41,7 @@ class TrainRequest:
     stage: str | None = None
     size: str | None = None
     entry: str | None = None
+    file: Mapping[str, Any] = field(default_factory=dict, hash=False)
     options: tuple[str, ...] = ()
     folder: Path | None = None
     resume: bool = False
@@ -61,36 +65,54 @@ class TrainRequest:
         Raises:
             FusionbenchError: no such name or stage, or options that do not go together.
         """
-        found = self.chosen
-        if len(self.datasets) != 1 and not found.together:
+        chosen = self.chosen
+        if len(self.datasets) != 1 and not chosen.together:
             raise FusionbenchError(
-                f"{self.name} is trained on one dataset; give --dataset one of: {', '.join(found.datasets)}"
+                f"{self.name} is trained on one dataset; give dataset= one of: {', '.join(chosen.datasets)}"
             )
-        if self.entry and found.network is None:
+        for name in self.names:
+            chosen.check_dataset(name)
+        if self.entry and chosen.network is None:
             raise FusionbenchError(
                 f"{self.name} is trained on the source pairs; only task networks are trained on an entry's pictures"
             )
-        return found
+        return chosen
 
     @property
     def names(self) -> tuple[str, ...]:
         """The datasets' names, without folders."""
         return tuple(spec.partition("=")[0] for spec in self.datasets)
 
+    def recipe(self) -> Recipe[Any, Any]:
+        """A new recipe.
+
+        Raises:
+            PluginError: the card names something that is none.
+        """
+        recipe = self.training.make()
+        if not isinstance(recipe, Recipe) or not hasattr(recipe, "presets"):
+            raise PluginError(f"{self.training.card.path}: {self.training.recipe} is no Recipe with presets")
+        return recipe
+
     @cached_property
-    def config(self) -> Any:
-        """The recipe's settings with size and options applied, the datasets' names, and whose pictures they are."""
-        for name in self.names:
-            path = self.training.config_file(name)
-        if self.training.network and any(option.startswith("network=") for option in self.options):
+    def settings(self) -> Settings:
+        """The recipe's settings with size, file and options applied, the datasets, and whose pictures they are.
+
+        Raises:
+            FusionbenchError: no such recipe, size or setting, or a value that does not fit.
+        """
+        network = self.training.network
+        keys = [key for key, _ in flat(self.file)] + [option.partition("=")[0] for option in self.options]
+        if network and "network" in map(flat_name, keys):
             raise FusionbenchError(f"{self.name} is the network; for another one: fusionbench train OTHER")
-        config = load_config(path, self.options, self.size, self.training.network)
-        config.merge_from_dict({"datasets": list(self.names), **({"on": self.entry} if self.entry else {})})
-        return config
+        settings: Settings = self.recipe().presets.choose(
+            self.names, network=network, size=self.size, on=self.entry, file=self.file, options=self.options
+        )
+        return settings
 
     def settings_text(self) -> str:
         """The settings as JSON."""
-        return config_text(self.config)
+        return settings_text(self.settings)
 
     @cached_property
     def label(self) -> str:
@@ -98,7 +120,7 @@ class TrainRequest:
         parts = [self.name, *([self.stage] if self.stage else []), "+".join(self.names)]
         parts += [f"on-{self.entry}"] if self.entry else []
         parts += [self.size] if self.size else []
-        seed = self.config.get("train", {}).get("seed", 0)
+        seed = self.settings.seed
         return re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join([*parts, *([f"seed{seed}"] if seed else [])])).strip("_")
 
     @property
@@ -125,9 +147,10 @@ class TrainRequest:
         where = []
         for name, dataset in self.opened.items():
             where.append(f"generated {name} ({dataset.origin.source})" if dataset.origin else name)
-        seed = self.config.get("train", {}).get("seed", 0)
         size = f", size {self.size}" if self.size else ""
         on = f", {self.entry} pictures" if self.entry else ""
-        said = {"train.seed", *(f"train.{name}" for name in FREE)}  # said above, or without effect on the weights
-        changed = "".join(f", {portable(o)}" for o in self.options if o.partition("=")[0] not in said)
-        return f"{' + '.join(where)}{on}{size}, seed {seed}{changed}"
+        silent = {"seed", *FREE}  # stated anyway, or without effect on the weights
+        options = [*(f"{key}={value}" for key, value in flat(self.file)), *self.options]
+        shown = (portable(option) for option in options if flat_name(option.partition("=")[0]) not in silent)
+        changes = "".join(f", {option}" for option in shown)
+        return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import sha256
-from fusionbench.training.config import plain_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,15 +27,15 @@ def weights_file(path: Path) -> Path:
 
 
 def portable(value: Any) -> Any:
-    """Settings as they may be told to others: a file or a run's folder by name and start of SHA-256, not by its path.
+    """Settings as others may see them: a file or a run's folder by name and start of SHA-256, not by its path.
 
     Args:
         value: a setting, a text ``key=value``, or dicts and lists of settings.
     """
     if isinstance(value, Mapping):
-        return {key: portable(each) for key, each in value.items()}
+        return {key: portable(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [portable(each) for each in value]
+        return [portable(part) for part in value]
     if not isinstance(value, str) or "/" not in value:
         return value
     key, equals, text = value.rpartition("=")
@@ -53,20 +53,19 @@ def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> No
     """
     from safetensors.torch import save_file
 
-    config = plain_config(request.config)
     facts: dict[str, Any] = {
         "name": request.name,
         "stage": request.stage or "",
         "datasets": list(request.names),
         "trained_on": request.trained_on(),
         "on": request.entry or "",
-        "config": portable(config),
+        "config": portable(asdict(request.settings)),
     }
     if request.training.network:
         (dataset,) = request.opened.values()
         task = resolve("task", request.training.card.name)()
         facts |= {"task": task.name, "classes": list(task.classes(dataset)), "ignore_index": dataset.ignore_index}
-    if config.get("train", {}).get("half"):
+    if request.settings.half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -94,6 +93,7 @@ def facts_of(path: Path) -> dict[str, Any]:
         raise FusionbenchError(f"{path}: no trained weights here; make them with `fusionbench train`")
     try:
         with safe_open(path, "pt") as file:
-            return json.loads((file.metadata() or {})["fusionbench"])
+            facts: dict[str, Any] = json.loads((file.metadata() or {})["fusionbench"])
     except (SafetensorError, OSError, KeyError, ValueError):
         raise FusionbenchError(f"{path}: not a file that `fusionbench train` wrote") from None
+    return facts

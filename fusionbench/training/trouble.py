@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import torch
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.training.config import plain_config
+from fusionbench.training.settings import Settings
 
 
 def _no_memory(error: BaseException) -> bool:
@@ -23,46 +22,44 @@ def _no_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(config: Any, batch_key: str, where: str) -> Iterator[None]:
+def explained(settings: Settings, batch_key: str, where: str) -> Iterator[None]:
     """Turn what a user can mend into a :class:`FusionbenchError`: no memory left, a lost partner process.
 
     Args:
-        config: the recipe's settings.
-        batch_key: dotted key of its batch size.
+        settings: of the recipe.
+        batch_key: the one that is its batch size.
         where: ``at step 12``.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if _no_memory(error):
-            raise FusionbenchError(f"out of memory {where}; {_smaller(config, batch_key)}") from error
+            raise FusionbenchError(f"out of memory {where}; {_smaller(settings, batch_key)}") from error
         if "Connection closed by peer" in str(error) or "Connection reset by peer" in str(error):
             raise FusionbenchError(f"{where}: another process of this run has ended; its message says why") from error
         raise
 
 
-def _smaller(config: Any, key: str) -> str:
-    size: Any = plain_config(config)
-    for part in key.split("."):
-        size = size.get(part) if isinstance(size, Mapping) else None
+def _smaller(settings: Settings, key: str) -> str:
+    size = getattr(settings, key, None)
     if not isinstance(size, int):
         return "try a smaller batch or crop"
     if size == 1:
-        return f"{key}=1 already: try a smaller crop, train.precision=bf16, or a larger device"
+        return f"{key}=1 already: try a smaller crop, precision=bf16, or a larger device"
     return f"the batch size is {size}, try {key}={size // 2}"
 
 
-def not_finite(what: str, names: Sequence[str], kept: str) -> FusionbenchError:
+def not_finite(what: str, names: Sequence[str], last_good: str) -> FusionbenchError:
     """The error for a loss or weight that is NaN or infinite.
 
     Args:
         what: ``the loss is nan at step 12 (epoch 1, step 12 of 40)``.
         names: samples of the batch.
-        kept: where the last good checkpoint is.
+        last_good: where the last good checkpoint is.
     """
     shown = ", ".join(names[:16]) + (f" and {len(names) - 16} more" if len(names) > 16 else "")
     return FusionbenchError(
-        f"{what}; images: {shown}; {kept}; look at these images, or train with a lower learning rate"
+        f"{what}; images: {shown}; {last_good}; look at these images, or train with a lower learning rate"
     )
 
 

@@ -19,7 +19,7 @@ multi-focus, multi-exposure pairs).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,9 +28,10 @@ from torch import Tensor
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
 from fusionbench.training import functional
-from fusionbench.training.data import Augment, TrainingSplit
+from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, draw, shuffled
-from fusionbench.training.recipe import Recipe
+from fusionbench.training.recipe import Recipe, Stateful
+from fusionbench.training.settings import Count, Natural, NotNegative, Positive, Presets, Settings
 
 from .modules import LossProposal, Reconstruction, proposed_loss, reconstruction_loss
 from .network import ReFusionNet
@@ -39,39 +40,66 @@ Pair = tuple[Tensor, Tensor]  # a and b, each float32 [B,1,H,W] in [0,1]
 TINY = 1e-12  # Adam's epsilon for the proposal module: gradients through an inner step are far below the usual 1e-8
 
 
-class ReFusionRecipe(Recipe):
-    """An epoch is ``meta_steps`` inner and outer updates, then ``passes`` passes of learning over the split.
+@dataclass(frozen=True, kw_only=True)
+class ReFusionSettings(Settings):
+    """Every value is ours; learning rates, their decay and the epochs are TDFusion's (same authors)."""
 
-    Settings: ``split``, ``patch`` (side in pixels), ``batch``, ``meta_steps``, ``passes``, ``alpha`` (share of the
-    gradient term in the proposed loss), ``lr`` (Adam, fusion and reconstruction module), ``proposal_lr`` (Adam),
-    ``inner_lr`` (plain gradient descent), ``decay_every`` (epochs) and ``decay`` (factor of both Adam rates).
-    """
+    split: str = "train"
+    patch: Count = 128  # side in pixels
+    batch: Count = 8  # patches; a meta step takes as many again
+    passes: Count = 4  # over the split in an epoch; each cuts another patch from each image
+    meta_steps: Natural = 200  # inner and outer updates before the passes of an epoch
+    alpha: NotNegative = 1.0  # share of the gradient term in the proposed loss
+    lr: Positive = 1e-4  # of fusion and reconstruction module (Adam)
+    proposal_lr: Positive = 1e-4  # of the loss proposal module (Adam)
+    inner_lr: Positive = 1e-2  # of the inner update (plain gradient descent)
+    decay_every: Count = 10  # epochs
+    decay: Positive = 0.1  # factor of both Adam rates
+    epochs: Count = 40
+    workers: Natural = 4
+    save_every: Count = 100
 
-    def build(self, config: Any, device: torch.device) -> None:
-        """See :meth:`Recipe.build`; trains on the first of ``datasets``.
 
-        Raises:
-            FusionbenchError: a setting that makes no sense.
-        """
-        for name, least in (("patch", 1), ("batch", 1), ("passes", 1), ("meta_steps", 0), ("decay_every", 1)):
-            if config[name] < least:
-                raise FusionbenchError(f"{name}={config[name]}: must be at least {least}")
-        self.device = device
-        self.size, self.meta_steps, self.passes = config["batch"], config["meta_steps"], config["passes"]
-        self.alpha, self.inner_lr = config["alpha"], config["inner_lr"]
+PRESETS = Presets(
+    record=ReFusionSettings,
+    datasets={"folder": {"split": "all"}},  # medical, multi-focus, multi-exposure: source a is its ir, b its vis
+    # For two processor cores and images of 128x160.
+    sizes={
+        "tiny": {
+            "patch": 64,
+            "batch": 2,
+            "passes": 1,
+            "meta_steps": 6,
+            "lr": 1e-3,
+            "decay_every": 8,
+            "epochs": 10,
+            "workers": 0,
+            "save_every": 20,
+        }
+    },
+)
+
+
+class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
+    """An epoch is ``meta_steps`` inner and outer updates, then ``passes`` passes of learning over the split."""
+
+    presets = PRESETS
+
+    def build(self, settings: ReFusionSettings, device: torch.device) -> None:
+        """See :meth:`Recipe.build`; trains on the first of ``datasets``."""
+        self.settings, self.device, self.inner_lr = settings, device, settings.inner_lr
         self.fusion = ReFusionNet().to(device)
         self.reconstruction = Reconstruction().to(device)
         self.proposal = LossProposal().to(device)
         self.optimisers = {
-            "fusion": torch.optim.Adam(self.fusion.parameters(), lr=config["lr"]),
-            "reconstruction": torch.optim.Adam(self.reconstruction.parameters(), lr=config["lr"]),
-            "proposal": torch.optim.Adam(self.proposal.parameters(), lr=config["proposal_lr"], eps=TINY),
+            "fusion": torch.optim.Adam(self.fusion.parameters(), lr=settings.lr),
+            "reconstruction": torch.optim.Adam(self.reconstruction.parameters(), lr=settings.lr),
+            "proposal": torch.optim.Adam(self.proposal.parameters(), lr=settings.proposal_lr, eps=TINY),
         }
-        self.decay_every, self.decay = config["decay_every"], config["decay"]
         dataset = next(iter(self.datasets.values()))
-        self.patches = TrainingSplit(dataset, config["split"], Augment(crop=(config["patch"], config["patch"])))
+        self.patches = TrainingSplit(dataset, settings.split, Augment(crop=(settings.patch, settings.patch)))
 
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> Mapping[str, Stateful]:
         """See :meth:`Recipe.state`."""
         modules = {"fusion": self.fusion, "reconstruction": self.reconstruction, "proposal": self.proposal}
         return {**modules, **{f"{name}_optimiser": optimiser for name, optimiser in self.optimisers.items()}}
@@ -79,22 +107,23 @@ class ReFusionRecipe(Recipe):
     def check(self) -> None:
         """See :meth:`Recipe.check`."""
         self.patches.check()
-        have, least = len(self.patches), 2 * self.size if self.meta_steps else self.size
+        have, batch = len(self.patches), self.settings.batch
+        least = 2 * batch if self.settings.meta_steps else batch
         if have < least:
-            fitting = self.size * have // least
+            fitting = batch * have // least
             raise FusionbenchError(
                 f"{self.patches.dataset.name} {self.patches.split}: {have} pairs, but a step needs {least} different "
-                f"ones at batch={self.size}; use {f'batch={fitting} or ' if fitting else ''}more pairs"
+                f"ones at batch={batch}; use {f'batch={fitting} or ' if fitting else ''}more pairs"
             )
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`. The two groups of a meta step have no image in common."""
-        steps = []
-        for salt in range(self.passes, self.passes + self.meta_steps):
-            both = draw(len(self.patches), 2 * self.size, seed, epoch, salt)
-            steps.append(Step((tuple(both[: self.size]), tuple(both[self.size :])), "meta", salt))
-        for salt in range(self.passes):
-            steps += shuffled(len(self.patches), self.size, seed, epoch, kind="learn", salt=salt)
+        steps, batch, passes = [], self.settings.batch, self.settings.passes
+        for salt in range(passes, passes + self.settings.meta_steps):
+            both = draw(len(self.patches), 2 * batch, seed, epoch, salt)
+            steps.append(Step((tuple(both[:batch]), tuple(both[batch:])), "meta", salt))
+        for salt in range(passes):
+            steps += shuffled(len(self.patches), batch, seed, epoch, kind="learn", salt=salt)
         return steps
 
     def names(self, step: Step) -> list[str]:
@@ -103,7 +132,7 @@ class ReFusionRecipe(Recipe):
 
     def load(self, step: Step, epoch: int, seed: int) -> list[Pair]:
         """The pairs of one group (learning) or of two (meta step); a patch is cut anew each time an image is read."""
-        return [self._pair(self.patches.batch(group, seed, epoch, step.salt)) for group in step.groups]
+        return [self.pair(self.patches.batch(group, seed, epoch, step.salt)) for group in step.groups]
 
     def step(self, batch: list[Pair]) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""
@@ -124,7 +153,7 @@ class ReFusionRecipe(Recipe):
             inner update; and the proposed loss on ``here``.
         """
         fused = self.fusion(*here)
-        proposed = proposed_loss(fused, *here, self.proposal(*here), self.alpha)
+        proposed = proposed_loss(fused, *here, self.proposal(*here), self.settings.alpha)
         fusion = functional.inner_update(proposed, self.fusion, self.inner_lr)
         error = reconstruction_loss(self.reconstruction(fused.detach()), *here)
         moved = functional.inner_update(error, self.reconstruction, self.inner_lr)
@@ -148,7 +177,7 @@ class ReFusionRecipe(Recipe):
             with torch.no_grad():
                 weights = self.proposal(*pair)
             fused = self.fusion(*pair)
-            loss = proposed_loss(fused, *pair, weights, self.alpha)
+            loss = proposed_loss(fused, *pair, weights, self.settings.alpha)
         self.precision.update(loss, self.optimisers["fusion"])
         with self.precision.autocast():
             error = reconstruction_loss(self.reconstruction(fused.detach()), *pair)
@@ -157,14 +186,14 @@ class ReFusionRecipe(Recipe):
 
     def epoch_end(self, epoch: int) -> None:
         """Lower the learning rates; they are part of the optimisers' state."""
-        if (epoch + 1) % self.decay_every == 0:
+        if (epoch + 1) % self.settings.decay_every == 0:
             for optimiser in self.optimisers.values():
                 for group in optimiser.param_groups:
-                    group["lr"] *= self.decay
+                    group["lr"] *= self.settings.decay
 
     def pictures(self) -> Mapping[str, np.ndarray]:
         """One patch of the training set: both sources, the fused image, the weight of a, the rebuilt sources."""
-        a, b = (x.to(self.device) for x in self._pair(self.patches.batch([0], 0, 0)))
+        a, b = (x.to(self.device) for x in self.pair(self.patches.batch([0], 0, 0)))
         with torch.no_grad():
             fused = self.fusion(a, b)
             rebuilt_a, rebuilt_b = self.reconstruction(fused)
@@ -177,5 +206,6 @@ class ReFusionRecipe(Recipe):
         return {name: value.detach().float().cpu().contiguous() for name, value in self.fusion.state_dict().items()}
 
     @staticmethod
-    def _pair(batch: Any) -> Pair:
+    def pair(batch: Batch) -> Pair:
+        """Both sources of a batch."""
         return batch.ir, luma(batch.vis)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from fusionbench.training.functional import call, inner_update, outer_gradient, 
 
 from .loss import FusionLoss, fusion_loss, intensity_loss
 
-WAYS = ("product", "graph")
+Way = Literal["product", "graph"]
 
 
 def precise(x: Tensor) -> Tensor:
@@ -56,12 +57,11 @@ class Inner:
 def inner_step(
     fusion: nn.Module,
     proposal: nn.Module,
-    first: Tensor,
-    second: Tensor,
+    pair: tuple[Tensor, Tensor],
     lr: float,
     *,
     alpha: float = 1.0,
-    way: str = "product",
+    way: Way = "product",
     checkpointed: bool = False,
 ) -> Inner:
     """Move F by the loss that G proposes. F itself is not changed.
@@ -69,29 +69,28 @@ def inner_step(
     Args:
         fusion: F, two images ``[B,1,H,W]`` to one.
         proposal: G, the same two images to weights ``[B,2,H,W]``.
-        first: source a, this process's share.
-        second: source b.
+        pair: source a and source b, this process's share.
         lr: step size of plain gradient descent.
         alpha: of the gradient term.
         way: ``product``: theta' are leaves. ``graph``: theta' keep their graph; call within ``second_order()``.
         checkpointed: compute intermediate results of F again on the way back.
     """
     theta = trainable(fusion)
-    weights = precise(proposal(first, second))
-    fused = precise(call(fusion, theta, first, second, checkpointed=checkpointed))
+    weights = precise(proposal(*pair))
+    fused = precise(call(fusion, theta, *pair, checkpointed=checkpointed))
     if way == "graph":
-        loss = fusion_loss(fused, first, second, weights, alpha)
-        return Inner(inner_update(loss.total, theta, lr), weights, fused, loss, (first, second), lr)
-    loss = fusion_loss(fused, first, second, weights.detach(), alpha)
+        loss = fusion_loss(fused, *pair, weights, alpha)
+        return Inner(inner_update(loss.total, theta, lr), weights, fused, loss, pair, lr)
+    loss = fusion_loss(fused, *pair, weights.detach(), alpha)
     gradients = all_mean(torch.autograd.grad(loss.total, list(theta.values())))
     moved = {
         name: (p.detach() - lr * g).requires_grad_() for (name, p), g in zip(theta.items(), gradients, strict=True)
     }
-    return Inner(moved, weights, fused.detach(), loss, (first, second), lr)
+    return Inner(moved, weights, fused.detach(), loss, pair, lr)
 
 
 def outer_step(
-    fusion: nn.Module, proposal: nn.Module, inner: Inner, task: Tensor, way: str = "product"
+    fusion: nn.Module, proposal: nn.Module, inner: Inner, task: Tensor, way: Way = "product"
 ) -> list[Tensor]:
     """Gradient of the task loss for every parameter of G, through the inner step.
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,139 +29,79 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusionbench.colour import luma
-from fusionbench.data import Sample
 from fusionbench.errors import FusionbenchError
 from fusionbench.images import image_size
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.tasks.loading import load_network
-from fusionbench.tasks.network import Target, refuse_two_stage
+from fusionbench.tasks.network import refuse_two_stage
 from fusionbench.tasks.task import task_of
 from fusionbench.training import distributed
-from fusionbench.training.config import need_pair, need_positive
-from fusionbench.training.data import TrainingSplit, crop, fitting_crop, resize
+from fusionbench.training.data import TrainingSplit, crop, fitting_crop
 from fusionbench.training.functional import call, restored, second_order
-from fusionbench.training.logs import to_stderr
 from fusionbench.training.order import Step, draw, randomness, shuffled
-from fusionbench.training.recipe import Recipe
+from fusionbench.training.recipe import Recipe, Stateful
 
 from .loss import fusion_loss
-from .meta import WAYS, inner_step, outer_step
-
-VARIANTS = ("released", "paper")
-ABLATIONS = {
-    "fixed": "w_a = w_b = 0.5 everywhere: no G, no meta steps (the paper's I)",
-    "no-gradient": "fusion loss without the gradient term (II)",
-    "direct": "no G: w = 0.5, and the task loss is added to the fusion loss that moves F (III)",
-    "joint": "no pass of its own for F: as many meta steps as the pass has, in each of which F and T stay moved (IV)",
-    "average": "no F: the image is the average of the sources by the weights of G, which the task loss moves (V)",
-}
-WITHOUT_META = ("fixed", "direct", "average")
+from .meta import inner_step, outer_step
+from .recipe_pairs import Pairs, lumas, made_smaller
+from .recipe_settings import PRESETS, WITHOUT_META, TDFusionSettings
 
 
-@dataclass
-class Pairs:
-    """Luma pairs for a step: source a and b are infrared and visible, and the other way round where swapped.
+class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
+    """Trains F, G and T on one dataset."""
 
-    Attributes:
-        crops: for the fusion loss, two tensors ``[B,1,h,w]`` in [0,1].
-        whole: resized whole images for the task loss, likewise.
-        targets: labels of ``whole``; masks may be larger than it by a whole factor.
-    """
+    presets = PRESETS
 
-    crops: tuple[Tensor, Tensor]
-    whole: tuple[Tensor, Tensor]
-    targets: list[Target]
-
-    def on(self, device: torch.device, swapped: bool) -> Pairs:
-        """On a device, and followed by every pair the other way round if asked for."""
-
-        def both(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            a, b = (x.to(device) for x in pair)
-            return (torch.cat((a, b)), torch.cat((b, a))) if swapped else (a, b)
-
-        targets = [t.to(device) for t in self.targets]
-        return Pairs(both(self.crops), both(self.whole), targets * (2 if swapped else 1))
-
-
-def lumas(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Infrared and visible luma of samples of one size, float32 ``[B,1,H,W]`` in [0,1]."""
-    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() / 255 for role in ("ir", "vis"))
-    return ir, luma(vis)
-
-
-def made_smaller(sample: Sample, size: tuple[int, int]) -> Sample:
-    """Images and boxes at the size that T sees; the mask stays as it is."""
-    return replace(resize(replace(sample, mask=None), size), mask=sample.mask)
-
-
-class TDFusionRecipe(Recipe):
-    """Trains F, G and T on one dataset.
-
-    Settings: ``network`` (T, any registered one-stage network), ``backbone`` and ``layout`` (of a local file for T),
-    ``trained`` (run folder or weights of a one-channel T to begin from; ours, for runs too short to train T),
-    ``split``, ``limit``, ``variant``, ``ablation`` (None or one of :data:`ABLATIONS`), ``batch`` (images through F per
-    step; released: half of it are pairs), ``meta_steps`` (M), ``crop`` and ``task_size`` (height, width), ``alpha``
-    (gradient term), ``lr`` (``fusion``, ``task``, ``proposal``, ``inner``), ``decay`` and ``decay_every`` (epochs),
-    ``derivative`` (:data:`.meta.WAYS`), ``checkpointing`` (less memory, more time), ``restore_moments``
-    (put T's Adam moments back after a meta step as well; ours, see docs/tdfusion.md for what it does).
-    """
-
-    def build(self, config: Any, device: torch.device) -> None:
+    def build(self, settings: TDFusionSettings, device: torch.device) -> None:
         """Networks, optimisers, training set.
 
         Raises:
-            FusionbenchError: a setting that makes no sense, several datasets, a two-stage detector, fp16.
+            FusionbenchError: an odd batch, several datasets, a two-stage detector, fp16.
         """
-        for key, known in (("variant", VARIANTS), ("ablation", (None, *ABLATIONS)), ("derivative", WAYS)):
-            if config[key] not in known:
-                raise FusionbenchError(f"{key}={config[key]}: choose one of {', '.join(map(str, known))}")
-        need_positive(config, "batch", "decay_every", *(f"lr.{name}" for name in config["lr"]), "limit")
-        need_pair(config, "crop", "task_size")
         if len(self.datasets) != 1:
             raise FusionbenchError(f"tdfusion trains on one dataset, not on {', '.join(self.datasets) or 'none'}")
-        if self.precision.name == "fp16":
-            raise FusionbenchError("train.precision=fp16: gradients through a step underflow in fp16; use fp32 or bf16")
-        self.config, self.device, self.ablation = config, device, config["ablation"]
-        self.released = config["variant"] == "released"
-        self.alpha = 0.0 if self.ablation == "no-gradient" else float(config["alpha"])
-        self.pairs = config["batch"] // 2 if self.released else config["batch"]
-        if self.pairs < 1 or (self.released and config["batch"] % 2):
-            raise FusionbenchError(f"batch={config['batch']}: every pair is also swapped, so it is a multiple of 2")
-
+        if settings.precision == "fp16":
+            raise FusionbenchError("precision=fp16: gradients through a step underflow in fp16; use fp32 or bf16")
+        self.settings, self.device, self.ablation = settings, device, settings.ablation
+        self.released = settings.variant == "released"
+        self.alpha = 0.0 if self.ablation == "no-gradient" else settings.alpha
+        self.pairs = settings.batch // 2 if self.released else settings.batch
+        if self.released and settings.batch % 2:
+            raise FusionbenchError(f"batch={settings.batch}: every pair is also swapped, so it is a multiple of 2")
         (self.dataset,) = self.datasets.values()
-        self.task = task_of(config["network"])
-        self.network = self.task.build(config["network"], self.dataset, 1, config["backbone"], config["layout"])
+        self.task = task_of(settings.network)
+        self.network = self.task.build(settings.network, self.dataset, 1, settings.backbone, settings.layout)
         refuse_two_stage(self.network, "tdfusion")
-        if config["trained"]:
-            self._begin_from(Path(config["trained"]))
+        if settings.trained:
+            self._begin_from(Path(settings.trained))
         self.fusion, self.proposal = ReFusionNet(), LossProposal()
+        self.lr = {"fusion": settings.lr_fusion, "proposal": settings.lr_proposal, "task": settings.lr_task}
         parts = {"fusion": self.fusion, "proposal": self.proposal, "task": self.network}
-        self.adam = {n: torch.optim.Adam(p.to(device).parameters(), lr=config["lr"][n]) for n, p in parts.items()}
-        self.split = TrainingSplit(self.dataset, config["split"], None, [self.task.needs], limit=config["limit"])
+        self.adam = {n: torch.optim.Adam(p.to(device).parameters(), lr=self.lr[n]) for n, p in parts.items()}
+        self.split = TrainingSplit(self.dataset, settings.split, None, [self.task.needs], limit=settings.limit)
 
     def _begin_from(self, path: Path) -> None:
         """Give T the weights of a trained network of the same name, classes and channels."""
         if not path.exists():
             raise FusionbenchError(f"trained={path}: no such file or folder")
         network, facts = load_network(path)
-        wanted = (self.config["network"], self.task.classes(self.dataset), 1)
-        if (found := (facts["name"], tuple(facts["classes"]), network.channels)) != wanted:
-            said = [
+        wanted = (self.settings.network, self.task.classes(self.dataset), 1)
+        if (given := (facts["name"], tuple(facts["classes"]), network.channels)) != wanted:
+            kinds = [
                 f"{name} for {len(classes)} classes and {channels} channel(s)"
-                for name, classes, channels in (found, wanted)
+                for name, classes, channels in (given, wanted)
             ]
-            raise FusionbenchError(f"trained={path}: holds {said[0]}, wanted is {said[1]} of {self.dataset.name}")
+            raise FusionbenchError(f"trained={path}: holds {kinds[0]}, wanted is {kinds[1]} of {self.dataset.name}")
         self.network.load_state_dict(network.state_dict())
 
-    def state(self) -> Mapping[str, Any]:
+    def state(self) -> Mapping[str, Stateful]:
         """Networks, and Adam's moments with the present learning rates."""
         networks = {"fusion": self.fusion, "proposal": self.proposal, "task": self.network}
         return {**networks, **{f"adam_{name}": value for name, value in self.adam.items()}}
 
     def check(self) -> None:
-        """Every image and label; says so where the crop had to be made smaller.
+        """Every image and label; with a note where the crop had to be made smaller.
 
         Raises:
             FusionbenchError: an image below 32x32, or masks that are no whole multiple of what T sees.
@@ -170,30 +110,30 @@ class TDFusionRecipe(Recipe):
         files = [self.dataset.files(self.split.split, ident).ir for ident in self.split.ids]
         sizes = {image_size(file)[::-1] for file in files if file}
         smallest = (min(h for h, _ in sizes), min(w for _, w in sizes))
-        wanted = tuple(self.config["crop"])
+        wanted = self.settings.crop
         self.crop = fitting_crop(smallest, wanted)
-        if self.crop != wanted and distributed.rank() == 0:
-            to_stderr(
+        if self.crop != wanted:
+            self.note(
                 f"{self.dataset.name}: images of {smallest[1]}x{smallest[0]} are smaller than the crop of "
                 f"{wanted[1]}x{wanted[0]}; the fusion loss is taken on {self.crop[1]}x{self.crop[0]}"
             )
-        self.size: tuple[int, int] = tuple(self.config["task_size"])
+        self.size = self.settings.task_size
         for height, width in sizes if self.task.needs == "mask" else ():
             if height % self.size[0] or (height // self.size[0]) * self.size[1] != width:
                 raise FusionbenchError(
-                    f"{self.dataset.name}: masks of {width}x{height} are no whole multiple of "
-                    f"task_size=({self.size[0]},{self.size[1]}), height and width; choose one that divides them"
+                    f"{self.dataset.name}: masks of {width}x{height} are no whole multiple of the setting "
+                    f"'task_size=({self.size[0]},{self.size[1]})', height and width; choose one that divides them"
                 )
 
     # ------------------------------------------------------------ data
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """The epoch's meta steps, then a pass over the training set."""
-        kept = shuffled(len(self.split), self.pairs, seed, epoch, kind="fuse")
+        fusing = shuffled(len(self.split), self.pairs, seed, epoch, kind="fuse")
         if self.ablation == "joint":
-            return self._meta_steps(len(kept), epoch, seed)
-        steps = 0 if self.ablation in WITHOUT_META else self.config["meta_steps"]
-        return [*self._meta_steps(steps, epoch, seed), *kept]
+            return self._meta_steps(len(fusing), epoch, seed)
+        steps = 0 if self.ablation in WITHOUT_META else self.settings.meta_steps
+        return [*self._meta_steps(steps, epoch, seed), *fusing]
 
     def _meta_steps(self, steps: int, epoch: int, seed: int) -> list[Step]:
         """The first half of a random order feeds inner steps, the other half outer ones, again where too few.
@@ -205,12 +145,12 @@ class TDFusionRecipe(Recipe):
         half = len(order) // (2 * self.pairs) * self.pairs
         if steps and not half:
             raise FusionbenchError(f"{len(order)} training pairs are too few: a meta step needs {2 * self.pairs}")
-        found = []
+        rows = []
         for number in range(steps):
-            at = number * self.pairs % half if half else 0
-            inner, outer = (tuple(order[start + at : start + at + self.pairs]) for start in (0, half))
-            found.append(Step((inner, outer), "meta", salt=number + 1))
-        return found
+            offset = number * self.pairs % half if half else 0
+            inner, outer = (tuple(order[start + offset : start + offset + self.pairs]) for start in (0, half))
+            rows.append(Step((inner, outer), "meta", salt=number + 1))
+        return rows
 
     def load(self, step: Step, epoch: int, seed: int) -> tuple[str, list[Pairs]]:
         """Lumas of the pairs: random crops, and whole images with their labels."""
@@ -233,7 +173,7 @@ class TDFusionRecipe(Recipe):
 
     # ------------------------------------------------------------ steps
 
-    def step(self, batch: tuple[str, list[Pairs]]) -> Mapping[str, Any]:
+    def step(self, batch: tuple[str, list[Pairs]]) -> Mapping[str, Tensor]:
         """A meta step, or a step of the pass."""
         kind, groups = batch
         here = [group.on(self.device, self.released) for group in groups]
@@ -241,38 +181,38 @@ class TDFusionRecipe(Recipe):
             part.train()
         if kind == "meta":
             values = self._meta(*here)
-            return {**values, **self._kept(here[0])} if self.ablation == "joint" else values
+            return {**values, **self._fusion_step(here[0])} if self.ablation == "joint" else values
         if self.ablation == "average":
             return self._averaged(*here)
-        values = self._kept(*here)
+        values = self._fusion_step(*here)
         return {"loss": values["fusion"], **values}
 
-    def _meta(self, train: Pairs, test: Pairs) -> dict[str, Any]:
+    def _meta(self, train: Pairs, test: Pairs) -> dict[str, Tensor]:
         """Move G; F and T end as they were."""
-        factor = self.adam["task"].param_groups[0]["lr"] / self.config["lr"]["task"]
-        way, checkpointed = self.config["derivative"], self.config["checkpointing"]
-        moments = copy.deepcopy(self.adam["task"].state_dict()) if self.config["restore_moments"] else None
+        settings, way = self.settings, self.settings.derivative
+        factor = self.adam["task"].param_groups[0]["lr"] / settings.lr_task
+        moments = copy.deepcopy(self.adam["task"].state_dict()) if settings.restore_moments else None
         context: AbstractContextManager[Any] = second_order() if way == "graph" else nullcontext()
         with context, restored(self.network):
             with self.precision.autocast():
                 inner = inner_step(
                     self.fusion,
                     self.proposal,
-                    *train.crops,
-                    self.config["lr"]["inner"] * factor,
+                    train.crops,
+                    settings.lr_inner * factor,
                     alpha=self.alpha,
                     way=way,
-                    checkpointed=checkpointed,
+                    checkpointed=settings.checkpointing,
                 )
-            before = self._task_step(train, plain=not self.released, lr=self.config["lr"]["task"] * factor)
+            before = self._task_step(train, plain=not self.released, lr=settings.lr_task * factor)
             with self.precision.autocast():
-                fused = call(self.fusion, inner.moved, *test.whole, checkpointed=checkpointed).float()
+                fused = call(self.fusion, inner.moved, *test.whole, checkpointed=settings.checkpointing).float()
                 task = self.network.loss(fused, test.targets)
             gradients = outer_step(self.fusion, self.proposal, inner, task, way)
         if moments is not None:
             self.adam["task"].load_state_dict(moments)
         largest = torch.stack([g.abs().max() for g in gradients]).max()
-        self._move_proposal(gradients, largest, self.config["lr"]["proposal"] * factor)
+        self._move_proposal(gradients, largest, settings.lr_proposal * factor)
         return {"loss": task.detach(), "task": before, "inner": inner.loss.total.detach(), "slope": largest}
 
     @torch.no_grad()
@@ -286,7 +226,7 @@ class TDFusionRecipe(Recipe):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.sub_(lr * gradient / largest)
 
-    def _kept(self, pairs: Pairs) -> dict[str, Any]:
+    def _fusion_step(self, pairs: Pairs) -> dict[str, Tensor]:
         """Move F by the fusion loss (and by the task loss where that is the ablation), then T on what F makes."""
         a, b = pairs.crops
         with torch.no_grad(), self.precision.autocast():
@@ -321,7 +261,7 @@ class TDFusionRecipe(Recipe):
                 parameter.sub_(lr * gradient)
         return loss.detach()
 
-    def _averaged(self, pairs: Pairs) -> dict[str, Any]:
+    def _averaged(self, pairs: Pairs) -> dict[str, Tensor]:
         """Move G and T by the task loss of the weighted average."""
         with self.precision.autocast():
             weights = self.proposal(*pairs.whole).float()
@@ -335,9 +275,9 @@ class TDFusionRecipe(Recipe):
 
     def epoch_end(self, epoch: int) -> None:
         """Learning rates, all by the same factor."""
-        factor = self.config["decay"] ** ((epoch + 1) // self.config["decay_every"])
+        factor = self.settings.decay ** ((epoch + 1) // self.settings.decay_every)
         for name, adam in self.adam.items():
-            adam.param_groups[0]["lr"] = self.config["lr"][name] * factor
+            adam.param_groups[0]["lr"] = self.lr[name] * factor
 
     # ------------------------------------------------------------ what comes out
 

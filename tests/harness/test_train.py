@@ -99,7 +99,7 @@ def last(text: str) -> str:
         ("ctdnet-tiny --dataset vt5000 --stage a", "ctdnet-tiny has no stage 'a'; it has no stages"),
         ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --dataset one of: msrs, "),
         ("yolov8-tiny --dataset m3fd --size tony", "no size 'tony'; did you mean tiny"),
-        ("yolov8-tiny --dataset m3fd --cfg-options epochs=3", "no setting 'epochs' in this recipe; did you mean "),
+        ("yolov8-tiny --dataset m3fd --cfg-options epocs=3", "no setting 'epocs' in this recipe; did you mean epochs"),
         ("yolov8-tiny --dataset m3fd --cfg-options train.epoch=3", "no setting 'train.epoch' in this recipe; did you"),
         ("yolov8-tiny --dataset m3fd --cfg-options batch=big", "batch=big: needs a number, such as 16"),
         ("yolov8-tiny --dataset m3fd --cfg-options batch=1.5", "batch=1.5: needs a whole number, such as 16"),
@@ -137,22 +137,40 @@ def test_dataset_is_needed(here: Any) -> None:
 def test_show_config(here: Any, tmp_path: Path) -> None:
     ask = ("train", "yolov8-tiny", "--dataset", "m3fd", "--show-config")
     full, tiny = json.loads(here(*ask).out), json.loads(here(*ask, "--size", "tiny").out)
-    assert (full["network"], full["resize"], full["optimiser"]["type"]) == ("yolov8-tiny", [480, 640], "SGD")
-    assert (tiny["network"], tiny["resize"], tiny["optimiser"]["type"]) == ("yolov8-tiny", [128, 160], "AdamW")
+    assert (full["network"], full["resize"], full["optimiser_type"]) == ("yolov8-tiny", [480, 640], "SGD")
+    assert (tiny["network"], tiny["resize"], tiny["optimiser_type"]) == ("yolov8-tiny", [128, 160], "AdamW")
     assert tiny["datasets"] == ["m3fd"]
-    assert not {"sizes", "networks"} & tiny.keys()
+    loop = {"epochs", "seed", "precision", "workers", "log_every", "save_every", "validate_every", "picture_every"}
+    assert loop | {"half", "tensorboard"} <= tiny.keys() == full.keys()
     several = here(*ask, "--cfg-options", "batch=2", "scale=none", "train.seed=7", "--cfg-options", "optimiser.lr=1e-2")
     changed = json.loads(several.out)
-    assert (changed["batch"], changed["scale"], changed["train"]["seed"]) == (2, None, 7)
-    assert changed["optimiser"]["lr"] == 0.01
+    assert (changed["batch"], changed["scale"], changed["seed"]) == (2, None, 7)
+    assert changed["optimiser_lr"] == 0.01
+    flat = here(*ask, "--cfg-options", "batch=2", "scale=none", "seed=7", "optimiser_lr=1e-2")
+    assert flat.out == several.out
     assert not list(tmp_path.iterdir())
 
 
 def test_settings_of_a_network(here: Any) -> None:
     """DETR has an optimiser of its own; the tiny size replaces that one too."""
     ask = ("train", "detr-r50", "--dataset", "m3fd", "--show-config")
-    assert json.loads(here(*ask).out)["optimiser"] == {"type": "AdamW", "lr": 1e-4, "weight_decay": 1e-4}
-    assert json.loads(here(*ask, "--size", "tiny").out)["optimiser"]["lr"] == 1e-3
+    full, tiny = json.loads(here(*ask).out), json.loads(here(*ask, "--size", "tiny").out)
+    names = ("type", "lr", "momentum", "weight_decay", "nesterov")
+    assert [full[f"optimiser_{name}"] for name in names] == ["AdamW", 1e-4, None, 1e-4, None]
+    assert (tiny["optimiser_lr"], tiny["schedule_type"], tiny["schedule_at"]) == (1e-3, "step", [0.67])
+
+
+def test_config_file(here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in OpenMMLab's format, between the recipe's values and the options."""
+    (tmp_path / "mine.py").write_text("optimiser = dict(type='Adam', lr=0.002)\ntrain = dict(epochs=3)\nbatch = 2\n")
+    ask = ("train", "segformer-tiny", "--dataset", "fmb", "--size", "tiny", "--config", tmp_path / "mine.py")
+    shown = json.loads(here(*ask, "--show-config", "--cfg-options", "train.epochs=4").out)
+    assert [shown[name] for name in ("optimiser_type", "optimiser_lr", "epochs", "batch")] == ["Adam", 0.002, 4, 2]
+    (tmp_path / "mine.py").write_text("optimizer = dict(lr=0.002)\n")
+    assert "no setting 'optimizer.lr' in this recipe; did you mean optimiser_lr" in line(here(*ask, "--show-config"))
+    monkeypatch.setitem(sys.modules, "mmengine.config", None)
+    text = line(here(*ask, "--show-config"))
+    assert "mmengine.config is missing: pip install 'ivif-fusionbench[tasks]'" in text
 
 
 @pytest.mark.parametrize("words", [("train", "--help"), ("train", "yolov8-tony", "--dataset", "m3fd"), ()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,17 @@ from safetensors.torch import load_file, save_file
 from fusionbench.data import Sample, open_dataset
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.methods.cldyn import CLDyN, checkpoint
+from fusionbench.methods.cldyn import CLDyN, checkpoint, recipe_rsc, recipe_vfn
 from fusionbench.methods.cldyn.cagrad import cagrad
 from fusionbench.methods.cldyn.recipe_rsc import RSCRecipe
 from fusionbench.methods.cldyn.recipe_vfn import VFNRecipe, fusion_loss, sobel, turned
 from fusionbench.methods.cldyn.vfn import VFN
-from fusionbench.plugins.cards import card
 from fusionbench.plugins.registry import resolve
 from fusionbench.tasks.network import TaskNetwork
-from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
 
-CONFIGS = card("method", "cldyn").path.parent / "configs"
+PRESETS = {"vfn": recipe_vfn.PRESETS, "rsc": recipe_rsc.PRESETS}
 NETWORKS = {"segmentation": ("segformer-tiny", "fmb"), "saliency": ("ctdnet-tiny", "vt5000")}
 
 
@@ -42,15 +42,17 @@ def opened(root: Path, *names: str) -> dict[str, Any]:
     return {name: open_dataset(name, root / name, exact=True) for name in names}
 
 
-def settings(stage: str, *options: str, **train_: Any) -> Any:
-    config = load_config(CONFIGS / f"{stage}.py", options, "tiny")
-    config.merge_from_dict({"train": {"epochs": 2, "tensorboard": False, "picture_every": 0, "save_every": 2} | train_})
-    return config
+def settings(stage: str, *options: str, **changes: Any) -> Any:
+    """The tiny settings, smaller still."""
+    small = {"epochs": 2, "tensorboard": False, "picture_every": 0, "save_every": 2}
+    return replace(PRESETS[stage].choose(size="tiny", options=options), **(small | changes))
 
 
-def run(recipe: Any, out: Path, config: Any, datasets: dict[str, Any], **more: Any) -> Any:
+def run(
+    recipe: Any, out: Path, settings: Any, datasets: dict[str, Any], resume: bool = False, max_steps: int | None = None
+) -> Any:
     recipe.datasets = datasets
-    return train(recipe, config, out, note=lambda text: None, quiet=True, **more)
+    return train(recipe, settings, out, resume=resume, options=RunOptions(quiet=True, max_steps=max_steps))
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -140,7 +142,7 @@ def test_vfn_resumes_exactly(scenes, tmp_path):
 def test_vfn_refuses(scenes, tmp_path):
     data = opened(scenes, "msrs")
     with pytest.raises(FusionbenchError, match="variant=mine: choose one of released, paper"):
-        run(VFNRecipe(), tmp_path / "a", settings("vfn", "variant=mine"), data)
+        settings("vfn", "variant=mine")
     with pytest.raises(FusionbenchError, match=r"80x64, smaller than the crop of 256x256"):
         run(VFNRecipe(), tmp_path / "b", settings("vfn", "crop=256"), data)
 
@@ -165,9 +167,9 @@ def trained(scenes, tmp_path_factory) -> dict[str, Path]:
     return found
 
 
-def looped(trained: dict[str, Path], *options: str, **train_: Any) -> Any:
+def looped(trained: dict[str, Path], *options: str, **changes: Any) -> Any:
     given = [f"vfn={trained['vfn']}", *(f"networks.{t}.weights={trained[t]}" for t in NETWORKS)]
-    return settings("rsc", *given, "validate=2", *options, **train_)
+    return settings("rsc", *given, "validate=2", *options, **changes)
 
 
 def test_rsc_learns_and_exports(scenes, trained, tmp_path):
@@ -187,7 +189,7 @@ def test_rsc_learns_and_exports(scenes, trained, tmp_path):
     assert all(torch.equal(v, kept[k]) for k, v in recipe.networks["saliency"].state_dict().items())
     save_file(recipe.export(), tmp_path / "w.safetensors")
     save_file(CLDyN().convert(load_file(tmp_path / "w.safetensors")), tmp_path / "again.safetensors")
-    pair = recipe.held["saliency"].batch([0], 0, 0)
+    pair = recipe.held_out["saliency"].batch([0], 0, 0)
     for task in ("segmentation", "saliency"):
         method = CLDyN(task=task)
         method.load(tmp_path / "again.safetensors")
@@ -242,7 +244,7 @@ def test_step_follows_cagrad(scenes, trained, monkeypatch):
     moved = torch.cat([p.grad.flatten() for p in recipe.parameters])
     wanted = torch.tensor(shares, dtype=torch.float32) @ matrix
     assert ((moved - wanted).norm() / wanted.norm()) < 1e-5
-    recipe.config["clip"] = 1.0
+    recipe.settings = replace(recipe.settings, clip=1.0)
     recipe.step(batch)
     assert torch.cat([p.grad.flatten() for p in recipe.parameters]).norm() <= 1.0001
 
@@ -292,14 +294,14 @@ def test_rsc_refuses(scenes, trained, tmp_path):
             run(RSCRecipe(), tmp_path / "out", looped(trained, *options), datasets)
 
     refused("stage rsc needs a trained fusion network", "vfn=none", error=WeightsError)
+    refused(r"saliency_weights is not set.*train ctdnet-tiny --dataset vt5000", "networks.saliency.weights=none")
     refused(
-        r"networks\.saliency\.weights is not set.*train ctdnet-tiny --dataset vt5000", "networks.saliency.weights=none"
+        r"saliency_weights=gone: no such file or folder; make one: fusionbench train", "networks.saliency.weights=gone"
     )
-    refused(r"weights=gone: no such file or folder; make one: fusionbench train", "networks.saliency.weights=gone")
     refused(
         r"holds ctdnet-tiny \(saliency\), wanted is segformer", f"networks.segmentation.weights={trained['saliency']}"
     )
-    refused(r"--dataset msrs: no task of this recipe", datasets=opened(scenes, "fmb", "msrs"))
+    refused(r"dataset=msrs: no task of this recipe", datasets=opened(scenes, "fmb", "msrs"))
     refused("leave_out=segmentation: must be one of several", "leave_out=segmentation", datasets=opened(scenes, "fmb"))
     refused("solver=magic: choose one of cagrad, released, mean", "solver=magic")
     refused("6 training pairs are fewer than a batch of 7", "batch=7")

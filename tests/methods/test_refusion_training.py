@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,15 @@ from fusionbench.data.synth import synth
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.methods.refusion import ReFusion, modules
 from fusionbench.methods.refusion.modules import LossProposal, Reconstruction, proposed_loss, reconstruction_loss
-from fusionbench.methods.refusion.recipe import ReFusionRecipe
+from fusionbench.methods.refusion.recipe import PRESETS, ReFusionRecipe, ReFusionSettings
 from fusionbench.plugins.cards import card
 from fusionbench.training.checkpoint import Checkpoint
-from fusionbench.training.config import load_config
 from fusionbench.training.functional import outer_gradient, second_order
 from fusionbench.training.loop import train
+from fusionbench.training.options import Launch, RunOptions
 from fusionbench.training.precision import Precision
-from tests.training.toys import CONTEXT, together, weights
+from tests.training.toys import CONTEXT, join, together, weights
 
-CONFIGS = card("method", "refusion").path.parent / "configs"
 MODULES = ("fusion", "reconstruction", "proposal")
 
 
@@ -43,12 +42,10 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def settings(*options: str, **train_: Any) -> Any:
-    """The tiny recipe, smaller still; keywords are of the section ``train``."""
-    config = load_config(CONFIGS / "msrs.py", ["patch=32", "meta_steps=1", *options], "tiny")
-    few = {"epochs": 2, "tensorboard": False, "picture_every": 0, "save_every": 2}
-    config.merge_from_dict({"train": few | train_})
-    return config
+def settings(*options: str, **changes: Any) -> ReFusionSettings:
+    """The tiny settings, smaller still."""
+    chosen = PRESETS.choose(["msrs"], size="tiny", options=["patch=32", "meta_steps=1", *options])
+    return replace(chosen, **({"epochs": 2, "tensorboard": False, "picture_every": 0, "save_every": 2} | changes))
 
 
 def made(root: Path, name: str = "msrs", kind: type[ReFusionRecipe] = ReFusionRecipe) -> ReFusionRecipe:
@@ -57,8 +54,16 @@ def made(root: Path, name: str = "msrs", kind: type[ReFusionRecipe] = ReFusionRe
     return recipe
 
 
-def run(recipe: ReFusionRecipe, out: Path, config: Any, resume: bool = False, **more: Any) -> Any:
-    return train(recipe, config, out, resume, note=lambda text: None, quiet=True, **more)
+def run(
+    recipe: ReFusionRecipe,
+    out: Path,
+    settings: ReFusionSettings,
+    resume: bool = False,
+    max_steps: int | None = None,
+    launch: Launch | None = None,
+) -> Any:
+    options = RunOptions(quiet=True, max_steps=max_steps, launch=launch or Launch())
+    return train(recipe, settings, out, resume=resume, options=options)
 
 
 def log(out: Path, kind: str = "") -> list[dict[str, Any]]:
@@ -121,14 +126,14 @@ def test_proposal_is_tdfusions(shared: Path) -> None:
 class Exact(ReFusionRecipe):
     """The same in float64."""
 
-    def build(self, config: Any, device: torch.device) -> None:
-        super().build(config, device)
+    def build(self, settings: ReFusionSettings, device: torch.device) -> None:
+        super().build(settings, device)
         for name in MODULES:
             getattr(self, name).double()
 
     @staticmethod
-    def _pair(batch: Any) -> tuple[Tensor, Tensor]:
-        a, b = ReFusionRecipe._pair(batch)
+    def pair(batch: Any) -> tuple[Tensor, Tensor]:
+        a, b = ReFusionRecipe.pair(batch)
         return a.double(), b.double()
 
 
@@ -238,14 +243,12 @@ def test_resume_is_exact(scenes: Path, tmp_path: Path) -> None:
     assert all(torch.equal(one[key], two[key]) for key in one)
     held = Checkpoint.read(tmp_path / "torn/last.pt").state
     assert set(held) == {f"{name}{part}" for name in MODULES for part in ("", "_optimiser")}
-    assert held["fusion_optimiser"]["param_groups"][0]["lr"] == config["lr"] / 4
+    assert held["fusion_optimiser"]["param_groups"][0]["lr"] == config.lr / 4
 
 
 def member(root: Path, out: Path, environment: Mapping[str, str]) -> None:
     """One of several processes."""
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    run(made(root, kind=Exact), out, settings(epochs=1))
+    run(made(root, kind=Exact), out, settings(epochs=1), launch=join(environment))
 
 
 def test_two_processes_give_what_one_gives(scenes: Path, tmp_path: Path) -> None:
@@ -285,8 +288,8 @@ def test_groups_of_a_meta_step_share_no_image(scenes: Path) -> None:
 def test_what_is_wrong_is_said_before_the_first_step(scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(FusionbenchError, match=r"msrs train: 8 pairs, .* needs 10 .*; use batch=4 or more pairs"):
         run(made(scenes), tmp_path / "a", settings("batch=5"))
-    with pytest.raises(FusionbenchError, match="batch=0: must be at least 1"):
-        run(made(scenes), tmp_path / "a", settings("batch=0"))
+    with pytest.raises(FusionbenchError, match="batch=0: must be a number above 0"):
+        settings("batch=0")
     with pytest.raises(DataError, match="80x64, smaller than the crop of 128x128"):
         run(made(scenes), tmp_path / "b", settings("patch=128"))
     assert not (tmp_path / "a/log.jsonl").exists()
@@ -300,24 +303,18 @@ def test_any_pairs(tmp_path: Path) -> None:
             (tmp_path / "pairs" / role).mkdir(parents=True, exist_ok=True)
             picture = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
             picture.save(tmp_path / "pairs" / role / f"{number}.png")
-    config = load_config(CONFIGS / "folder.py", ["patch=32", "meta_steps=1", "train.epochs=1"], "tiny")
+    config = PRESETS.choose(["folder"], size="tiny", options=["patch=32", "meta_steps=1", "train.epochs=1"])
     assert run(made(tmp_path / "pairs", "folder"), tmp_path / "run", config).step == 3
 
 
-def test_card_and_configs() -> None:
+def test_card_and_settings() -> None:
     data = card("method", "refusion").data
     (training,) = data["training"]
     assert training["recipe"] == f"{ReFusionRecipe.__module__.rpartition('.')[2]}:{ReFusionRecipe.__name__}"
     assert len(data["ours"]) > 5
-    keys = []
     for name in training["datasets"]:
-        config = load_config(CONFIGS.parent / training["config"].format(dataset=name))
         splits = {split["name"] for split in card("dataset", name).data["splits"]}
-        assert config["split"] in splits
-        keys.append(set(config))
-        tiny = load_config(CONFIGS / f"{name}.py", size="tiny")
-        assert set(tiny) == keys[-1]
-    assert keys[0] == keys[1]
+        assert PRESETS.choose([name]).split in splits
 
 
 def test_packaged_weights() -> None:

@@ -14,7 +14,7 @@ from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion import TDFusion, convert
 from fusionbench.methods.tdfusion.loss import fusion_loss, gradient_loss, intensity_loss, sobel, stronger
-from fusionbench.methods.tdfusion.meta import WAYS, inner_step, outer_step, output_change
+from fusionbench.methods.tdfusion.meta import inner_step, outer_step, output_change
 from fusionbench.pixels.colour import luma
 from fusionbench.plugins.cards import card
 from fusionbench.plugins.registry import resolve
@@ -90,7 +90,7 @@ def test_parity_of_the_meta_step(shared: Path, way: str, checkpointed: bool) -> 
     ref = Reference(shared)
     entropy = nn.functional.cross_entropy
     with second_order():
-        inner = inner_step(ref.fusion, ref.proposal, *ref.train, ref.lr, way=way, checkpointed=checkpointed)
+        inner = inner_step(ref.fusion, ref.proposal, ref.train, ref.lr, way=way, checkpointed=checkpointed)
         assert close(inner.fused, ref["fused"])
         assert close(inner.weights, ref["w"])
         assert close(inner.loss.intensity, ref["loss_int"])
@@ -116,7 +116,7 @@ def test_parity_of_the_meta_step(shared: Path, way: str, checkpointed: bool) -> 
     assert largest == pytest.approx(float(ref["max_abs_grad_G"]), rel=1e-8)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["product", "graph"])
 def test_meta_gradient_against_finite_differences(way: str) -> None:
     torch.manual_seed(0)
     fusion, proposal = ReFusionNet(8, 1).double(), LossProposal(8, 1).double()
@@ -125,7 +125,7 @@ def test_meta_gradient_against_finite_differences(way: str) -> None:
 
     def value() -> tuple[Tensor, list[Tensor]]:
         with second_order():
-            inner = inner_step(fusion, proposal, *train, 0.5, alpha=0.7, way=way)
+            inner = inner_step(fusion, proposal, train, 0.5, alpha=0.7, way=way)
             loss = task(call(fusion, inner.moved, *test)).square().mean()
             return loss, outer_step(fusion, proposal, inner, loss, way)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +18,19 @@ from fusionbench.data import Boxes, Sample, open_dataset
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.methods.tdfusion import TDFusion, recipe
-from fusionbench.methods.tdfusion.recipe import ABLATIONS, Pairs, TDFusionRecipe, lumas, made_smaller
+from fusionbench.methods.tdfusion.recipe import TDFusionRecipe
+from fusionbench.methods.tdfusion.recipe_pairs import Pairs, lumas, made_smaller
+from fusionbench.methods.tdfusion.recipe_settings import ABLATIONS, PRESETS, TDFusionSettings
 from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.network import Target, TaskNetwork
 from fusionbench.tasks.segmentation import target
-from fusionbench.training.config import load_config
 from fusionbench.training.loop import train
+from fusionbench.training.options import Launch, Note, RunOptions, silent
 from fusionbench.training.precision import Precision
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.run import RunOptions
 from fusionbench.training.run import run as run_training
-from tests.training.toys import CONTEXT, together, weights
+from tests.training.toys import CONTEXT, join, together, weights
 
-CONFIGS = Path(recipe.__file__).parent / "configs"
 pytestmark = pytest.mark.usefixtures("mm")
 
 
@@ -82,11 +81,10 @@ def fmb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config(**settings: Any) -> Any:
-    made = load_config(CONFIGS / "fmb.py", size="tiny")
+def config(**changes: Any) -> TDFusionSettings:
     small = {"crop": (32, 32), "task_size": (32, 40), "meta_steps": 3, "decay_every": 1}
-    made.merge_from_dict({**small, "train": {"epochs": 2, "save_every": 2, "tensorboard": False}, **settings})
-    return made
+    quick = {"epochs": 2, "save_every": 2, "tensorboard": False}
+    return replace(PRESETS.choose(["fmb"], size="tiny"), **(small | quick | changes))
 
 
 def prepared(root: Path) -> TDFusionRecipe:
@@ -95,9 +93,18 @@ def prepared(root: Path) -> TDFusionRecipe:
     return made
 
 
-def run(root: Path, out: Path, resume: bool = False, max_steps: int | None = None, **settings: Any) -> TDFusionRecipe:
+def run(
+    root: Path,
+    out: Path,
+    resume: bool = False,
+    max_steps: int | None = None,
+    note: Note = silent,
+    launch: Launch | None = None,
+    **settings: Any,
+) -> TDFusionRecipe:
     made = prepared(root)
-    train(made, config(**settings), out, resume, max_steps=max_steps, quiet=True, note=lambda text: None)
+    options = RunOptions(quiet=True, max_steps=max_steps, note=note, launch=launch or Launch())
+    train(made, config(**settings), out, resume=resume, options=options)
     return made
 
 
@@ -145,7 +152,6 @@ def test_every_pair_also_swapped() -> None:
 
 def test_order_of_an_epoch(stub: Any, fmb: Path) -> None:
     made = prepared(fmb)
-    made.precision = type("P", (), {"name": "fp32"})()
     made.build(config(meta_steps=7), torch.device("cpu"))
     steps = made.batches(0, 0)
     meta, kept = steps[:7], steps[7:]
@@ -181,7 +187,7 @@ def test_a_meta_step_moves_the_proposal_alone(
     assert same(made.fusion, fusion)
     assert same(made.network, task)
     moved = max(float((v - proposal[n]).abs().max()) for n, v in made.proposal.state_dict().items())
-    lr = made.config["lr"]["proposal"]
+    lr = made.settings.lr_proposal
     assert moved == pytest.approx(lr, rel=0.3 if variant == "paper" else 1e-3)
     assert {"loss", "task", "inner", "slope"} == set(values)
     steps = [int(s["step"]) for s in made.adam["task"].state.values()]
@@ -204,7 +210,7 @@ def test_ways_agree(stub: Any, fmb: Path, tmp_path: Path) -> None:
 
 
 def rows_of(fmb: Path, out: Path, way: str) -> list[dict[str, float]]:
-    run(fmb, out, derivative=way, checkpointing=way == "graph", train={"epochs": 1, "tensorboard": False})
+    run(fmb, out, derivative=way, checkpointing=way == "graph", epochs=1)
     return [{k: v for k, v in row.items() if k != "kind"} for k in ("meta", "fuse") for row in rows(out, k)]
 
 
@@ -225,16 +231,14 @@ def test_resume_is_exact(stub: Callable[..., None], fmb: Path, tmp_path: Path) -
 
 
 def child(root: Path, out: Path, environment: dict[str, str], variant: str) -> None:
-    os.environ.update(environment)
-    torch.set_num_threads(1)
     setattr(recipe, "task_of", lambda name: StubTask())  # noqa: B010
-    run(root, out, **alike(variant))
+    run(root, out, launch=join(environment), **alike(variant))
 
 
 def alike(variant: str) -> dict[str, Any]:
     """Settings with two pairs a step."""
-    train_ = {"epochs": 1, "tensorboard": False, "picture_every": 0}
-    return {"variant": variant, "batch": 4 if variant == "released" else 2, "meta_steps": 2, "train": train_}
+    batch = 4 if variant == "released" else 2
+    return {"variant": variant, "batch": batch, "meta_steps": 2, "epochs": 1, "picture_every": 0}
 
 
 @pytest.mark.slow
@@ -265,7 +269,7 @@ def test_two_processes_are_as_one(stub: Any, fmb: Path, tmp_path: Path, variant:
 
 @pytest.mark.parametrize("ablation", [None, *ABLATIONS])
 def test_ablations(stub: Any, fmb: Path, tmp_path: Path, ablation: str | None) -> None:
-    made = run(fmb, tmp_path, ablation=ablation, train={"epochs": 1, "tensorboard": False})
+    made = run(fmb, tmp_path, ablation=ablation, epochs=1)
     state = made.export()
     letters = {name[0] for name in state}
     assert letters == {"average": {"G"}, "fixed": {"F"}, "direct": {"F"}}.get(str(ablation), {"F", "G"})
@@ -297,11 +301,10 @@ def test_learning(tmp_path: Path, name: str, network: str) -> None:
     synth(name, tmp_path / "tree", 6, 0, (64, 80), 0)
     made = TDFusionRecipe()
     made.datasets = {name: open_dataset(name, tmp_path / "tree", exact=True)}
-    settings = load_config(CONFIGS / f"{name}.py", size="tiny")
-    assert settings["network"] == network
-    small = {"crop": (32, 32), "task_size": (32, 40), "meta_steps": 2, "lr.fusion": 5e-3}
-    settings.merge_from_dict({**small, "train": {"epochs": 5, "tensorboard": False}})
-    train(made, settings, tmp_path / "run", quiet=True, note=lambda text: None)
+    small = ("crop=(32,32)", "task_size=(32,40)", "meta_steps=2", "lr.fusion=5e-3", "epochs=5", "tensorboard=false")
+    settings = PRESETS.choose([name], size="tiny", options=small)
+    assert settings.network == network
+    train(made, settings, tmp_path / "run", options=RunOptions(quiet=True))
     fusion = [row["fusion"] for row in rows(tmp_path / "run", "fuse")]
     assert np.mean(fusion[-6:]) < 0.75 * np.mean(fusion[:6])  # an epoch each
     assert all(row["slope"] > 0 for row in rows(tmp_path / "run", "meta"))
@@ -342,8 +345,8 @@ def test_a_trained_task_network_to_begin_from(fmb: Path, tmp_path: Path) -> None
         ({"variant": "mine"}, "variant=mine: choose one of released, paper"),
         ({"ablation": "all"}, "ablation=all: choose one of None, fixed, no-gradient"),
         ({"batch": 3}, "batch=3: every pair is also swapped, so it is a multiple of 2"),
-        ({"task_size": (30, 40)}, r"masks of 80x64 are no whole multiple of task_size=\(30,40\)"),
-        ({"train": {"precision": "fp16"}}, "underflow in fp16"),
+        ({"task_size": (30, 40)}, r"masks of 80x64 are no whole multiple of the setting 'task_size=\(30,40\)'"),
+        ({"precision": "fp16"}, "underflow in fp16"),
         ({"batch": 8}, "5 training pairs are too few: a meta step needs 8"),
     ],
 )
@@ -358,19 +361,18 @@ def test_two_stage_detectors_are_refused(stub: Callable[..., None], fmb: Path, t
         run(fmb, tmp_path)
 
 
-def test_a_smaller_crop_is_said(stub: Any, fmb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = run(fmb, tmp_path, crop=(256, 256), max_steps=1)
+def test_a_smaller_crop_is_noted(stub: Any, fmb: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    made = run(fmb, tmp_path, crop=(256, 256), max_steps=1, note=notes.append)
     assert made.crop == (64, 64)
-    assert "images of 80x64 are smaller than the crop of 256x256; the fusion loss is taken on 64x64" in (
-        capsys.readouterr().err
-    )
+    assert notes == ["fmb: images of 80x64 are smaller than the crop of 256x256; the fusion loss is taken on 64x64"]
 
 
 @pytest.mark.parametrize("name", ["fmb", "msrs", "m3fd", "llvip"])
 def test_published_settings(name: str) -> None:
-    full = load_config(CONFIGS / f"{name}.py")
+    full = PRESETS.choose([name])
     sizes = {"fmb": (300, 400), "msrs": (240, 320), "m3fd": (192, 256), "llvip": (256, 320)}
-    assert full["task_size"] == sizes[name]
-    assert (full["crop"], full["meta_steps"], full["alpha"], full["batch"]) == ((256, 256), 200, 1.0, 2)
-    assert (full["train"]["epochs"], full["decay"], full["decay_every"]) == (40, 0.1, 10)
-    assert set(full["lr"].values()) == {1e-4}
+    assert full.task_size == sizes[name]
+    assert (full.crop, full.meta_steps, full.alpha, full.batch) == ((256, 256), 200, 1.0, 2)
+    assert (full.epochs, full.decay, full.decay_every) == (40, 0.1, 10)
+    assert {full.lr_fusion, full.lr_task, full.lr_proposal, full.lr_inner} == {1e-4}

@@ -23,6 +23,7 @@ from fusionbench.plugins.trainable import names, trainings
 from fusionbench.tasks import detection, saliency, segmentation
 from fusionbench.tasks.network import Prediction, Target, TaskNetwork
 from fusionbench.tasks.recipe import FusedSplit, at_size, evaluate, factor, network_input, optimiser
+from fusionbench.tasks.segmentation.recipe import SegmentationSettings
 from fusionbench.tasks.task import task, task_of
 
 TASKS = tuple(cards("task"))
@@ -93,7 +94,7 @@ def test_names_are_those_that_can_be_trained() -> None:
     for one in ours:
         assert one.card.name == task_of(one.name).name
         for data in one.datasets:
-            assert one.config_file(data).is_file()
+            assert one.check_dataset(data) is None
 
 
 def test_no_such_network() -> None:
@@ -254,7 +255,7 @@ def test_fused_pictures_take_the_place_of_the_visible(tmp_path: Path) -> None:
     target = task("saliency").target
 
     def split(files: Any) -> FusedSplit:
-        return FusedSplit(data, "train", None, ["saliency"], target, pictures=files)
+        return FusedSplit(data, "train", files, needs=["saliency"], target=target)
 
     assert split(None).ids == ["a", "b", "c"]
     assert split(None).batch([1], 0, 0).vis.max() == 0
@@ -274,6 +275,10 @@ def test_fused_pictures_take_the_place_of_the_visible(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- optimiser and schedule
 
 
+def sectioned(section: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {f"{section}_{name}": value for name, value in settings.items()}
+
+
 class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -283,7 +288,8 @@ class Small(nn.Module):
 
 def test_optimiser_groups() -> None:
     network = Small()
-    made = optimiser(network, {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}, 0.1)
+    settings = {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}
+    made = optimiser(network, SegmentationSettings(**sectioned("optimiser", settings), backbone_lr=0.1))
     assert isinstance(made, torch.optim.AdamW)
     of = {id(p): (g["lr"], g["weight_decay"]) for g in made.param_groups for p in g["params"]}
     rules = {name: of.get(id(p)) for name, p in network.named_parameters()}
@@ -302,15 +308,16 @@ def test_optimiser_groups() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"type": "Adamw"}, "optimiser.type=Adamw: no optimiser of torch.optim"),
-        ({}, "optimiser.type=None: no optimiser of torch.optim"),
-        ({"type": "SGD", "beta": 1}, r"optimiser: .*beta.*; see torch.optim.SGD"),
-        ({"type": "SGD", "lr": -1.0}, r"optimiser: Invalid learning rate: -1.0; see torch.optim.SGD"),
+        ({"type": "Adamw"}, "optimiser_type=Adamw: no optimiser of torch.optim"),
+        ({"type": "lr_scheduler"}, "optimiser_type=lr_scheduler: no optimiser of torch.optim"),
+        ({"type": "AdamW", "momentum": 0.9}, r"optimiser: .*momentum.*; see torch.optim.AdamW"),
+        ({"type": "SGD", "nesterov": True}, r"optimiser: Nesterov .*; see torch.optim.SGD"),
+        ({"type": "SGD", "lr": -1.0}, r"optimiser_lr=-1.0: must be a number above 0"),
     ],
 )
 def test_no_such_optimiser(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(FusionbenchError, match=text):
-        optimiser(Small(), settings, 1.0)
+        optimiser(Small(), SegmentationSettings(**sectioned("optimiser", settings)))
 
 
 @pytest.mark.parametrize(
@@ -327,10 +334,10 @@ def test_no_such_optimiser(settings: dict[str, Any], text: str) -> None:
     ],
 )
 def test_schedule(settings: dict[str, Any], values: dict[int, float]) -> None:
-    of_step = factor(settings, 100)
+    of_step = factor(SegmentationSettings(**{"schedule_warmup": 0, **sectioned("schedule", settings)}), 100)
     assert {step: of_step(step) for step in values} == pytest.approx(values)
 
 
 def test_no_such_schedule() -> None:
-    with pytest.raises(FusionbenchError, match=r"schedule.type=exp: choose poly, cosine, step or triangular"):
-        factor({"type": "exp"}, 10)
+    with pytest.raises(FusionbenchError, match=r"schedule_type=exp: choose one of poly, cosine, step, triangular"):
+        SegmentationSettings(schedule_type="exp")  # type: ignore[arg-type]

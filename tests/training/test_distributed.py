@@ -15,10 +15,10 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.training import distributed
 from fusionbench.training.functional import call, inner_update, outer_gradient, second_order
 from fusionbench.training.order import Step
-from tests.training.toys import CONTEXT, run, settings, start, together, weights
+from tests.training.toys import CONTEXT, join, run, settings, start, together, weights
 
 
-def both(name: str, out: Path, config: dict[str, Any], resume: bool = False) -> list[int]:
+def both(name: str, out: Path, config: Any, resume: bool = False) -> list[int]:
     out.mkdir(exist_ok=True)
     processes = [start(name, out, config, resume, environment) for environment in together(2)]
     for process in processes:
@@ -51,7 +51,7 @@ def test_resume_of_two(tmp_path: Path) -> None:
 
 
 def test_uneven_batch(tmp_path: Path) -> None:
-    assert both("toy", tmp_path, settings() | {"batch": 3}) == [2, 2]
+    assert both("toy", tmp_path, settings(batch=3)) == [2, 2]
     assert (tmp_path / "error.txt").read_text() == (
         "a batch of 3 cannot be divided among 2 processes; use a multiple of 2"
     )
@@ -88,11 +88,7 @@ def meta(net: nn.Module, loss: nn.Module, x: Tensor, other: Tensor, checkpointed
 
 
 def member(environment: dict[str, str], path: Path, checkpointed: bool) -> None:
-    import os
-
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    with distributed.group():
+    with distributed.group(launch=join(environment)):
         rank, (net, loss, x, other) = distributed.rank(), made()
         if rank:
             nn.init.zeros_(net[0].weight)  # `join` brings the first process's weights
@@ -124,10 +120,10 @@ def test_second_order(tmp_path: Path, checkpointed: bool) -> None:
 
 def test_global_batch_norm_alone() -> None:
     net, *_, x = made()
-    ours, plain = distributed.GlobalBatchNorm(3).double(), nn.BatchNorm2d(3).double()
+    global_, plain = distributed.GlobalBatchNorm(3).double(), nn.BatchNorm2d(3).double()
     y = net[0](x)
-    torch.testing.assert_close(ours(y), plain(y))
-    torch.testing.assert_close(ours.eval()(y), plain.eval()(y))
+    torch.testing.assert_close(global_(y), plain(y))
+    torch.testing.assert_close(global_.eval()(y), plain.eval()(y))
 
 
 def test_no_such_gpu() -> None:

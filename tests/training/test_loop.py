@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.training.checkpoint import Checkpoint
-from fusionbench.training.config import Settings, config_text, load_config
 from fusionbench.training.logs import duration
 from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
+from fusionbench.training.settings import (
+    Above,
+    Count,
+    Natural,
+    NotNegative,
+    Presets,
+    Settings,
+    Size,
+    differing,
+    flat_name,
+    settings_text,
+)
 from tests.training import toys
 from tests.training.toys import run, settings
 
@@ -88,11 +101,9 @@ def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: E
 
 
 def test_out_of_memory_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmengine.config import Config
-
     breaking(monkeypatch, 1, raising(MemoryError()))
     with pytest.raises(FusionbenchError, match="batch=1 already: try a smaller crop"):
-        run("toy", tmp_path, Config(settings() | {"batch": 1}))
+        run("toy", tmp_path, settings(batch=1))
 
 
 def test_other_errors_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,11 +120,7 @@ def test_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FusionbenchError, match="12 training samples are fewer than a batch of 16; use a smaller batch"):
-        run("toy", tmp_path, settings() | {"batch": 16})
-    with pytest.raises(FusionbenchError, match=r"no setting 'train.epoch'; did you mean epochs"):
-        run("toy", tmp_path, settings(epoch=3))
-    with pytest.raises(FusionbenchError, match=r"train.precision=half: choose one of fp32, bf16, fp16"):
-        run("toy", tmp_path, settings(precision="half"))
+        run("toy", tmp_path, settings(batch=16))
     with monkeypatch.context() as patch:
         patch.setattr(toys.Toy, "check", lambda self: raising(DataError("an empty split"))(self))
         with pytest.raises(DataError, match="an empty split"):
@@ -123,7 +130,7 @@ def test_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run("toy", tmp_path)
     assert not (tmp_path / "log.jsonl").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(FusionbenchError, match="choose another --out"):
+    with pytest.raises(FusionbenchError, match="choose another out="):
         run("toy", tmp_path / "file" / "below")
 
 
@@ -132,7 +139,9 @@ def test_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_files(tmp_path: Path) -> None:
     notes: list[str] = []
-    result = train(toys.Toy(), settings(), tmp_path, command="fusionbench train toy", note=notes.append)
+    result = train(
+        toys.Toy(), settings(), tmp_path, options=RunOptions(command="fusionbench train toy", note=notes.append)
+    )
     assert result.finished
     assert result.step == 9
     records = log(tmp_path)
@@ -142,14 +151,14 @@ def test_files(tmp_path: Path) -> None:
     assert len((tmp_path / "times.jsonl").read_text().splitlines()) == 9
     session = json.loads((tmp_path / "sessions.jsonl").read_text())
     assert (session["command"], session["seed"], session["plan"]["processes"]) == ("fusionbench train toy", 0, 1)
-    assert json.loads((tmp_path / "config.json").read_text()) == settings()
+    assert (tmp_path / "config.json").read_text() == settings_text(settings())
     assert [n.split(":")[0] for n in notes] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert not list(tmp_path.glob(".*"))
 
 
 def test_tensorboard(tmp_path: Path) -> None:
     notes: list[str] = []
-    train(toys.Toy(), settings(tensorboard=True), tmp_path, note=notes.append, max_steps=1)
+    train(toys.Toy(), settings(tensorboard=True), tmp_path, options=RunOptions(note=notes.append, max_steps=1))
     if list((tmp_path / "tensorboard").glob("*")):
         assert not [n for n in notes if "TensorBoard" in n]
     else:
@@ -187,54 +196,134 @@ def test_mixed_precision(tmp_path: Path, precision: str) -> None:
     assert losses == pytest.approx([r["loss"] for r in log(tmp_path / "full") if "loss" in r], rel=0.05)
 
 
-# ---------------------------------------------------------------- configs
+# ---------------------------------------------------------------- settings
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    (tmp_path / "base.py").write_text("train = dict(epochs=40, seed=0)\nlr = 1e-4\ncrop = (256, 256)\n")
-    path = tmp_path / "recipe.py"
-    path.write_text(
-        "_base_ = ['./base.py']\nflip = True\nsizes = dict(tiny=dict(train=dict(epochs=2), crop=(32, 32)))\n"
-    )
-    return path
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Settings):
+    lr: Annotated[float, Above(0)] = 1e-4
+    lr_inner: NotNegative = 0.0
+    batch: Count = 8
+    workers: Natural = 4
+    crop: Size | None = (256, 256)
+    scale: tuple[float, float] | None = None
+    turns: tuple[float, ...] = ()
+    keep: tuple[str, ...] | None = None
+    flip: bool = True
+    variant: Literal["released", "paper"] | None = "released"
+    file: str | None = None
+    network: str = "small"
+    epochs: Count = 40
 
 
-def test_config(recipe: Path) -> None:
-    full = load_config(recipe)
-    assert (full.train.epochs, full.crop, full.get("sizes")) == (40, (256, 256), None)
-    tiny = load_config(recipe, ["lr=0.01", "train.precision=bf16", "flip=false", "crop=(64, 96)"], size="tiny")
-    assert (tiny.lr, tiny.flip, tiny.train.seed, tuple(tiny.crop)) == (0.01, False, 0, (64, 96))
-    assert Settings.of(tiny) == Settings(epochs=2, precision="bf16")
-    from mmengine.config import Config
+PRESETS = Presets(
+    record=Mixed,
+    datasets={"fmb": {"crop": (480, 640)}},
+    networks={"large": {"lr": 1e-5, "batch": 2}},
+    sizes={"tiny": {"epochs": 2, "crop": (32, 32), "batch": 4}},
+    dataset_sizes={"tiny": {"fmb": {"crop": (48, 64)}}},
+)
 
-    assert config_text(Config.fromstring(config_text(tiny), ".json")) == config_text(tiny)
+
+def test_presets() -> None:
+    full = PRESETS.choose()
+    assert full == Mixed()
+    assert (full.epochs, full.crop, full.save_every) == (40, (256, 256), 200)
+    assert PRESETS.choose(["fmb"]).crop == (480, 640)
+    assert PRESETS.choose(["fmb"], size="tiny").crop == (48, 64)
+    large = PRESETS.choose(["msrs"], network="large", size="tiny", on="average")
+    assert (large.lr, large.batch, large.network, large.datasets, large.on) == (1e-5, 4, "large", ("msrs",), "average")
+    with pytest.raises(FusionbenchError, match="no size 'small'; there are: tiny"):
+        PRESETS.choose(size="small")
+
+
+def test_options_and_files() -> None:
+    options = ["lr=0.01", "train.precision=bf16", "flip=false", "crop=[64, 96]", "keep=a,b", "file=7", "lr.inner=1"]
+    tiny = PRESETS.choose(options=options, size="tiny")
+    assert (tiny.lr, tiny.precision, tiny.flip, tiny.crop, tiny.seed) == (0.01, "bf16", False, (64, 96), 0)
+    assert (tiny.keep, tiny.file, tiny.lr_inner) == (("a", "b"), "7", 1.0)
+    assert PRESETS.choose(options=["file=none", "variant=none", "crop=None"]) == Mixed(variant=None, crop=None)
+    given = {"train": {"epochs": 3}, "lr": {"inner": 0.5}, "turns": [0.5, 1], "datasets": ["fmb"]}
+    file = PRESETS.choose(["msrs"], file=given, options=["epochs=4"])
+    assert (file.epochs, file.lr_inner, file.turns, file.datasets) == (4, 0.5, (0.5, 1.0), ("msrs",))
+    assert json.loads(settings_text(tiny)).keys() == {setting.name for setting in fields(Mixed)}
+    assert PRESETS.choose(file=json.loads(settings_text(tiny))) == tiny
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("key", "name"),
     [
-        (["lrr=1"], r"no setting 'lrr' in this recipe; did you mean lr"),
-        (["train.epoch=1"], r"no setting 'train.epoch' in this recipe; did you mean train.epochs"),
-        (["lr"], r"option 'lr' is not key=value"),
-        (["lr=fast"], r"lr=fast: needs a number, such as 0.0001"),
-        (["train.epochs=1.5"], r"train.epochs=1.5: needs a whole number"),
-        (["flip=2"], r"flip=2: needs true or false"),
+        ("epochs", "epochs"),
+        ("train.epochs", "epochs"),
+        ("lr.fusion", "lr_fusion"),
+        ("networks.detection.weights", "detection_weights"),
+        ("train", "train"),
     ],
 )
-def test_config_errors(recipe: Path, options: list[str], text: str) -> None:
+def test_flat_names(key: str, name: str) -> None:
+    assert flat_name(key) == name
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("lrr=1", r"no setting 'lrr' in this recipe; did you mean lr"),
+        ("train.epoch=1", r"no setting 'train.epoch' in this recipe; did you mean epochs"),
+        ("datasets=fmb", r"no setting 'datasets' in this recipe"),
+        ("lr", r"option 'lr' is not key=value"),
+        ("lr=fast", r"lr=fast: needs a number, such as 0.0001$"),
+        ("lr=0", r"lr=0: must be a number above 0$"),
+        ("lr.inner=-1", r"lr.inner=-1: must be at least 0$"),
+        ("train.epochs=1.5", r"train.epochs=1.5: needs a whole number, such as 40$"),
+        ("flip=2", r"flip=2: needs true or false$"),
+        ("crop=96", r"crop=96: needs two numbers above 0, such as crop=\(96,128\)$"),
+        ("crop=(96,-1)", r"crop=\(96, -1\): needs two numbers above 0"),
+        ("scale=(1,2,3)", r"scale=\(1, 2, 3\): needs two numbers"),
+        ("turns=x", r"turns=x: needs numbers in brackets, such as turns=\(0.5,0.75\)$"),
+        ("keep=3", r"keep=3: needs names, such as keep=NAME,NAME$"),
+        ("variant=mine", r"variant=mine: choose one of None, released, paper$"),
+        ("precision=half", r"precision=half: choose one of fp32, bf16, fp16$"),
+        ("network=none", r"network=None: needs text$"),
+    ],
+)
+def test_wrong_options(option: str, text: str) -> None:
     with pytest.raises(FusionbenchError, match=text):
-        load_config(recipe, options)
+        PRESETS.choose(options=[option])
 
 
-def test_config_files(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(FusionbenchError, match="no such config file"):
-        load_config(tmp_path / "none.py")
-    with pytest.raises(FusionbenchError, match="no size 'small'; there are: tiny"):
-        load_config(recipe, size="small")
-    (tmp_path / "bad.py").write_text("lr = (\n")
-    with pytest.raises(FusionbenchError, match="not a readable config"):
-        load_config(tmp_path / "bad.py")
+def test_an_unknown_section_names_each_setting_once() -> None:
+    with pytest.raises(FusionbenchError) as caught:
+        PRESETS.choose(options=["train.foo=1"])
+    names = str(caught.value).partition("; there are: ")[2].split(", ")
+    assert len(names) == len(set(names)) == len(fields(Mixed)) - 2
+    with pytest.raises(FusionbenchError, match=r"loss=1: is a section; .*, such as loss.weight"):
+        Presets(record=Sectioned).choose(options=["loss=1"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sectioned(Settings):
+    loss_weight: float = 1.0
+
+
+def test_records_check_themselves() -> None:
+    assert Mixed(crop=[3, 4], lr=1).crop == (3, 4)  # type: ignore[arg-type]
+    with pytest.raises(FusionbenchError, match="batch=0: must be a number above 0"):
+        Mixed(batch=0)
+
+
+def test_settings_of_earlier_runs() -> None:
+    """In sections, without the loop's defaults."""
+    old = {"lr": {"inner": 0.0}, "crop": [256, 256], "keep": "a,b", "train": {"epochs": 40, "workers": 2}}
+    now = Mixed(keep=("a", "b"))
+    assert differing(json.dumps(old), now) == []
+    assert differing(json.dumps(old), Mixed(keep=("a",), epochs=41, workers=3)) == [
+        "epochs 40, now 41", "keep ('a', 'b'), now ('a',)"
+    ]  # fmt: skip
+    assert differing(json.dumps(old), Mixed(keep=("a", "b"), on="average", batch=9)) == [
+        "batch not set, now 9", "on not set, now average"
+    ]  # fmt: skip
+    assert differing(settings_text(now), replace(now, crop=None)) == ["crop (256, 256), now not set"]
+    assert differing(json.dumps(old | {"gone": 1}), now) == ["gone 1, now not set"]
 
 
 def test_duration() -> None:

@@ -10,20 +10,20 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from fusionbench import environment
-from fusionbench.tasks.recipe import TaskRecipe
+from fusionbench.tasks.recipe import TaskRecipe, TaskSettings
 from fusionbench.training.data import Batch
 from fusionbench.training.loop import train
+from fusionbench.training.options import Launch, RunOptions
 from fusionbench.training.order import Step
 from fusionbench.training.request import TrainRequest
 from tests.training.test_recipes import Trees, _alone, go, losses, order, same, trees
-from tests.training.toys import CONTEXT, together
+from tests.training.toys import CONTEXT, join, together
 
 __all__ = ["_alone", "trees"]  # fixtures
 
@@ -76,13 +76,13 @@ def test_kill_9(pair: str, trees: Trees, tmp_path: Path, monkeypatch: pytest.Mon
 # ---------------------------------------------------------------- two processes
 
 
-class Still(TaskRecipe):
+class Still(TaskRecipe[TaskSettings]):
     """Without dropout and drop path, which each process draws for itself; in double precision, so that only a wrong
     divisor can make a difference.
     """
 
-    def build(self, config: Any, device: torch.device) -> None:
-        super().build(config, device)
+    def build(self, settings: TaskSettings, device: torch.device) -> None:
+        super().build(settings, device)
         for part in self.network.modules():
             if isinstance(part, (nn.Dropout, nn.Dropout2d)):
                 part.p = 0.0
@@ -95,17 +95,16 @@ class Still(TaskRecipe):
         return replace(batch, vis=batch.vis.double())
 
 
-def learn(order: TrainRequest) -> None:
-    recipe = Still()
+def learn(order: TrainRequest, launch: Launch | None = None) -> None:
+    recipe, settings = Still(), order.settings
+    assert isinstance(settings, TaskSettings)
     recipe.datasets = order.opened
-    train(recipe, order.config, order.out, quiet=True, note=lambda text: None)
+    train(recipe, settings, order.out, options=RunOptions(quiet=True, launch=launch or Launch()))
 
 
 def member(orders: list[TrainRequest], variables: list[dict[str, str]]) -> None:
-    torch.set_num_threads(1)
-    for each, settings in zip(orders, variables, strict=True):
-        os.environ.update(settings)
-        learn(each)
+    for request, own in zip(orders, variables, strict=True):
+        learn(request, join(own))
 
 
 def two_orders(trees: Trees, out: Path) -> list[TrainRequest]:
@@ -118,7 +117,7 @@ def shares(trees: Trees, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shares")
     orders = two_orders(trees, out)
     environments = list(zip(*(together(2) for _ in orders), strict=True))  # by process
-    processes = [CONTEXT.Process(target=member, args=(orders, list(mine))) for mine in environments]
+    processes = [CONTEXT.Process(target=member, args=(orders, list(own))) for own in environments]
     for process in processes:
         process.start()
     for process in processes:

@@ -15,8 +15,9 @@ from PIL import Image
 
 from fusionbench.data import open_dataset
 from fusionbench.data.synth import synth
+from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.run import RunOptions, run
+from fusionbench.training.run import run
 from fusionbench.training.trained import WEIGHTS
 
 PAIRS = {  # what is trained, and a learning rate with which 8 pictures are learnt in seconds

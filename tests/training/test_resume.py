@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.training.checkpoint import Checkpoint, Keeper
+from fusionbench.training.checkpoint import Checkpoint, Checkpoints
 from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
 from tests.training import toys
 from tests.training.toys import run, settings, start, weights
 
@@ -104,7 +105,7 @@ def test_damaged_checkpoint(tmp_path: Path, damage: str) -> None:
     out, notes = tmp_path / "torn", []
     run("toy", out, max_steps=5)
     spoil(out / "last.pt", damage)
-    train(toys.Toy(), settings(), out, resume=True, note=notes.append)
+    train(toys.Toy(), settings(), out, resume=True, options=RunOptions(note=notes.append))
     assert notes[0].startswith(f"{out / 'last.pt'}: damaged checkpoint (")
     assert notes[0].endswith("; going on from previous.pt, step 4")
     same(tmp_path / "calm", out)
@@ -134,7 +135,7 @@ def test_plain_tensors_only(tmp_path: Path) -> None:
     held = torch.load(tmp_path / "last.pt", weights_only=True)
     assert {"state", "precision", "rng", "config", "order", "epoch", "position", "step", "log_bytes"} <= held.keys()
     with pytest.raises(FusionbenchError, match=r"state.net.f is a function: a checkpoint holds tensors and plain"):
-        Keeper(tmp_path).keep(Checkpoint({"net": {"f": spoil}}, {}, [], "", ""))
+        Checkpoints(tmp_path).add(Checkpoint({"net": {"f": spoil}}, {}, [], "", ""))
     Checkpoint.read(tmp_path / "last.pt")
 
 
@@ -153,10 +154,10 @@ def test_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_resume_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("toy", tmp_path, max_steps=5)
-    with pytest.raises(FusionbenchError, match=r"holds a training run; go on with --resume"):
+    with pytest.raises(FusionbenchError, match=r"holds a training run; go on with resume=True, or choose another out="):
         run("toy", tmp_path)
     with pytest.raises(FusionbenchError, match=r"the run has other settings: lr 0.01, now 0.02; resume with its own"):
-        run("toy", tmp_path, settings() | {"lr": 0.02}, resume=True)
+        run("toy", tmp_path, settings(lr=0.02), resume=True)
     monkeypatch.setattr(toys.Bilevel, "batches", toys.Toy.batches)
     with pytest.raises(WeightsError, match=r"holds net, optimiser, schedule, this recipe needs .*weights"):
         run("bilevel", tmp_path, resume=True)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,38 @@ from torch import Tensor, nn
 from fusionbench.errors import FusionbenchError
 from fusionbench.training import functional
 from fusionbench.training.loop import train
+from fusionbench.training.options import Launch, RunOptions
 from fusionbench.training.order import Step, draw, randomness, shuffled
 from fusionbench.training.recipe import Recipe
+from fusionbench.training.settings import Count, Positive, Presets, Settings
 
 SAMPLES = 12
 
 
-def settings(**train_: Any) -> dict[str, Any]:
-    """A config; keywords are of the section ``train``."""
-    return {"batch": 4, "lr": 0.01, "train": {"epochs": 3, "save_every": 2, "tensorboard": False, **train_}}
+@dataclass(frozen=True, kw_only=True)
+class ToySettings(Settings):
+    batch: Count = 4
+    lr: Positive = 0.01
+    epochs: Count = 3
+    save_every: Count = 2
+    tensorboard: bool = False
 
 
-class Toy(Recipe):
+settings = ToySettings
+
+
+class Toy(Recipe[ToySettings, Any]):
     """Regression with a small convolutional net; normalisation, noise from the global generators, a schedule."""
 
+    presets = Presets(record=ToySettings)
     noise = 0.01  # uses the global generators, so that resume must put them back
 
-    def build(self, config: Any, device: torch.device) -> None:
-        self.device, self.batch = device, config["batch"]
+    def build(self, settings: ToySettings, device: torch.device) -> None:
+        self.device, self.batch = device, settings.batch
         self.net = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.GELU(), nn.Conv2d(4, 1, 3)).to(
             device
         )
-        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config["lr"])
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=settings.lr)
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, [1, 2])
         self.images = torch.from_numpy(randomness(7).random((SAMPLES, 1, 8, 8), np.float32))
         self.rounds = 0
@@ -81,10 +92,10 @@ class Bilevel(Toy):
 
     noise = 0.0
 
-    def build(self, config: Any, device: torch.device) -> None:
-        super().build(config, device)
+    def build(self, settings: ToySettings, device: torch.device) -> None:
+        super().build(settings, device)
         self.weights = nn.Conv2d(1, 2, 1).to(device)
-        self.outer = torch.optim.Adam(self.weights.parameters(), lr=config["lr"])
+        self.outer = torch.optim.Adam(self.weights.parameters(), lr=settings.lr)
 
     def state(self) -> Mapping[str, Any]:
         return {**super().state(), "weights": self.weights, "outer": self.outer}
@@ -131,9 +142,9 @@ class Quiet(Toy):
 TOYS = {"toy": Toy, "bilevel": Bilevel, "quiet": Quiet}
 
 
-def run(name: str, out: Path, config: dict[str, Any] | None = None, resume: bool = False, **more: Any) -> Any:
+def run(name: str, out: Path, settings: ToySettings | None = None, resume: bool = False, **options: Any) -> Any:
     """Train a toy here."""
-    return train(TOYS[name](), config or settings(), out, resume, note=lambda text: None, **more)
+    return train(TOYS[name](), settings or ToySettings(), out, resume=resume, options=RunOptions(**options))
 
 
 def weights(out: Path) -> dict[str, Tensor]:
@@ -148,22 +159,29 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 
 
-def child(name: str, out: Path, config: dict[str, Any], resume: bool, environment: Mapping[str, str]) -> None:
-    """What a process of its own does."""
+def join(environment: Mapping[str, str]) -> Launch:
+    """Take over what torchrun would set for a process of a group."""
     os.environ.update(environment)
     torch.set_num_threads(1)
+    names = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    rank, world, local_rank = (int(environment.get(name, usual)) for name, usual in names.items())
+    return Launch(rank=rank, world=world, local_rank=local_rank)
+
+
+def child(name: str, out: Path, settings: ToySettings, resume: bool, environment: Mapping[str, str]) -> None:
+    """What a process of its own does."""
     try:
-        run(name, out, config, resume)
+        run(name, out, settings, resume, launch=join(environment))
     except FusionbenchError as error:
         (out / "error.txt").write_text(str(error))
         raise SystemExit(2) from None
 
 
 def start(
-    name: str, out: Path, config: dict[str, Any], resume: bool = False, environment: Mapping[str, str] | None = None
+    name: str, out: Path, settings: ToySettings, resume: bool = False, environment: Mapping[str, str] | None = None
 ) -> Any:
     """Train a toy in a process of its own, which is returned running."""
-    process = CONTEXT.Process(target=child, args=(name, out, config, resume, dict(environment or {})))
+    process = CONTEXT.Process(target=child, args=(name, out, settings, resume, dict(environment or {})))
     process.start()
     return process
 

@@ -1,0 +1,48 @@
+"""How a run is done, which no weight depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Note = Callable[[str], None]  # takes a remark, one line
+
+
+def silent(text: str) -> None:
+    """A note that is not printed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Which process of how many this is, as torchrun numbers them; its rendezvous is torch's own (``env://``).
+
+    Attributes:
+        rank: of this process, from 0.
+        world: how many there are.
+        local_rank: of this process on its machine, which chooses its GPU.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is done.
+
+    Attributes:
+        command: for the provenance.
+        note: takes remarks, a line each; from the first process only.
+        max_steps: stop (with a checkpoint) when so many steps are done in all.
+        max_seconds: stop likewise after so much time in this session.
+        quiet: no progress bar.
+        launch: which process of how many this is.
+    """
+
+    command: str = ""
+    note: Note = silent
+    max_steps: int | None = None
+    max_seconds: float | None = None
+    quiet: bool = False
+    launch: Launch = Launch()

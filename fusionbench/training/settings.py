@@ -1,0 +1,329 @@
+"""Settings of a recipe: one flat, typed record; presets, a file and ``key=value`` options replace its values.
+
+A dotted key, as nested config files have it, means a flat one: the outer section ``train`` or ``networks`` is left
+out, any other section is joined by an underscore (``train.epochs``: ``epochs``, ``lr.fusion``: ``lr_fusion``). No torch
+in here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.cards import did_you_mean
+
+Changes = Mapping[str, Any]  # field to new value; checked against the field's type when the record is made
+
+
+@dataclass(frozen=True)
+class Above:
+    """The range of a field: every number in it is above a limit."""
+
+    limit: float
+
+    def __contains__(self, value: float) -> bool:
+        return value > self.limit
+
+    def __str__(self) -> str:
+        return f"must be a number above {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """The range of a field: every number in it is a limit or above."""
+
+    limit: float
+
+    def __contains__(self, value: float) -> bool:
+        return value >= self.limit
+
+    def __str__(self) -> str:
+        return f"must be at least {self.limit:g}"
+
+
+Count = Annotated[int, Above(0)]
+Natural = Annotated[int, AtLeast(0)]
+Positive = Annotated[float, Above(0)]
+NotNegative = Annotated[float, AtLeast(0)]
+Size = Annotated[tuple[int, int], Above(0)]  # height, width
+Interval = Annotated[tuple[float, float], Above(0)]  # from, to
+
+OUTER = ("train", "networks")  # sections of a dotted key that are left out
+FIXED = ("datasets", "on")  # what a run is of, which no option changes
+FREE = ("workers", "save_every", "picture_every", "half", "tensorboard")  # may change on resume, no loss depends on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the loop itself reads; the record of a recipe inherits it and adds its own.
+
+    Values are checked against the fields' types when a record is made, and converted: lists to tuples, whole numbers to
+    floats where the field is one.
+
+    Raises:
+        FusionbenchError: a value of another type, or outside its range.
+    """
+
+    epochs: Count = 1  # how often the recipe is asked for an epoch of steps
+    seed: Natural = 0  # decides initial weights, data order and augmentation
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of forward passes (autocast); fp16 with loss scaling
+    workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
+    log_every: Count = 1  # steps between two lines of the loss log
+    save_every: Count = 200  # steps between two checkpoints; each epoch ends with one in any case
+    validate_every: Count = 1  # epochs between two validations
+    picture_every: Natural = 1  # epochs between two sets of sample pictures, 0 for none
+    half: bool = False  # save the weights in float16 at the end; training and checkpoints stay as they are
+    tensorboard: bool = True  # also write TensorBoard files, where that package is installed
+    datasets: tuple[str, ...] = ()  # what is trained on, by name; of the run, not to be changed
+    on: str | None = None  # the entry whose fused pictures are trained on; of the run, not to be changed
+
+    def __post_init__(self) -> None:
+        for name, kind in kinds(type(self)).items():
+            object.__setattr__(self, name, fitted(name, getattr(self, name), kind))
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presets(Generic[S]):
+    """The record of a recipe, and what replaces its values: plain dicts of changed fields.
+
+    Attributes:
+        record: whose defaults are the published settings.
+        datasets: changes by dataset.
+        networks: changes by network, for recipes that train one of several.
+        sizes: changes by size.
+        dataset_sizes: further changes by size and dataset.
+    """
+
+    record: type[S]
+    datasets: Mapping[str, Changes] = field(default_factory=dict)
+    networks: Mapping[str, Changes] = field(default_factory=dict)
+    sizes: Mapping[str, Changes] = field(default_factory=dict)
+    dataset_sizes: Mapping[str, Mapping[str, Changes]] = field(default_factory=dict)
+
+    def choose(
+        self,
+        datasets: Sequence[str] = (),
+        *,
+        network: str | None = None,
+        size: str | None = None,
+        on: str | None = None,
+        file: Changes | None = None,
+        options: Sequence[str] = (),
+    ) -> S:
+        """The settings for some datasets: presets, then a file, then options.
+
+        Args:
+            datasets: by name.
+            network: becomes the setting ``network``.
+            size: one of ``sizes``; None for the published settings.
+            on: the entry whose pictures are trained on.
+            file: the values of a config file, flat or in sections.
+            options: ``key=value``, the key flat or dotted.
+
+        Raises:
+            FusionbenchError: no such size or setting, or a value that does not fit.
+        """
+        if size is not None and size not in self.sizes:
+            raise FusionbenchError(f"no size {size!r}; {did_you_mean(size, self.sizes)}")
+        changes: dict[str, Any] = {"datasets": tuple(datasets), "on": on}
+        for name in datasets:
+            changes |= self.datasets.get(name, {})
+        if network is not None:
+            changes |= self.networks.get(network, {})
+        if size is not None:
+            changes |= self.sizes[size]
+            for name in datasets:
+                changes |= self.dataset_sizes.get(size, {}).get(name, {})
+        if network is not None:
+            changes["network"] = network
+        settings = self.record(**changes)
+        for key, value in flat(file or {}):
+            if key not in FIXED:
+                settings = changed(settings, key, value)
+        for option in options:
+            key, equals, text = option.partition("=")
+            if not equals:
+                raise FusionbenchError(f"option {option!r} is not key=value")
+            settings = changed(settings, key, parse(text), text)
+        return settings
+
+
+# ---------------------------------------------------------------- keys
+
+
+def flat_name(key: str) -> str:
+    """The flat key that a dotted one means."""
+    *sections, name = key.split(".")
+    while sections and sections[0] in OUTER:
+        sections.pop(0)
+    return "_".join([*sections, name])
+
+
+def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
+    """The settings with another value.
+
+    Args:
+        settings: not changed.
+        key: of the field, flat or dotted; errors repeat it as it is.
+        value: the new one.
+        text: what the user typed, which a field of text takes as it stands.
+
+    Raises:
+        FusionbenchError: no such setting, or the value does not fit.
+    """
+    known = {name: kind for name, kind in kinds(type(settings)).items() if name not in FIXED}
+    name = flat_name(key)
+    if name not in known:
+        if inside := [other for other in known if other.startswith(f"{name}_")]:
+            example = f"{key}.{inside[0].removeprefix(f'{name}_')}"
+            raise FusionbenchError(f"{key}={value}: is a section; change one of its settings, such as {example}")
+        raise FusionbenchError(f"no setting {key!r} in this recipe; {did_you_mean(name, known)}")
+    if text is not None and value is not None and not isinstance(value, str) and str in _parts(known[name]):
+        value = text
+    return replace(settings, **{name: fitted(key, value, known[name], getattr(settings, name))})
+
+
+# ---------------------------------------------------------------- values
+
+
+@cache
+def kinds(record: Callable[..., Settings]) -> dict[str, Any]:
+    """The types of a record's fields, with their ranges."""
+    assert isinstance(record, type)
+    hints = get_type_hints(record, include_extras=True)
+    return {setting.name: hints[setting.name] for setting in fields(record)}
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """The types of a union; a type by itself."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def fitted(key: str, value: Any, kind: Any, example: object = None) -> Any:
+    """A value as a field of this type holds it.
+
+    Args:
+        key: named in errors.
+        value: of any type.
+        kind: of the field: bool, int, float, str, a ``Literal``, a tuple of one of them, with a range or None.
+        example: of a right value, for errors.
+
+    Raises:
+        FusionbenchError: another type, or outside the range.
+    """
+    optional = NoneType in _parts(kind)
+    if value is None and optional:
+        return None
+    (kind,) = (part for part in _parts(kind) if part is not NoneType)
+    ranges: list[Any] = []
+    if get_origin(kind) is Annotated:
+        kind, *ranges = get_args(kind)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            choices = [*([None] if optional else []), *get_args(kind)]
+            raise FusionbenchError(f"{key}={value}: choose one of {', '.join(map(str, choices))}")
+        return value
+    if get_origin(kind) is tuple:
+        return _tuple(key, value, get_args(kind), ranges)
+    if wrong := _unlike(value, kind, example):
+        raise FusionbenchError(f"{key}={value}: {wrong}")
+    for interval in ranges:
+        if value not in interval:
+            raise FusionbenchError(f"{key}={value}: {interval}")
+    return kind(value)
+
+
+def _unlike(value: object, kind: type, example: object) -> str:
+    """Why a value is none of this type, or ""."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "needs true or false"
+    if kind is str:
+        return "" if isinstance(value, str) else "needs text"
+    such_as = "" if example is None else f", such as {example}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"needs a number{such_as}"
+    return f"needs a whole number{such_as}" if kind is int and isinstance(value, float) else ""
+
+
+def _tuple(key: str, value: object, inside: tuple[Any, ...], ranges: Sequence[Any]) -> tuple[Any, ...]:
+    """A value of several numbers or texts; texts may be one, with commas."""
+    kind, any_length = inside[0], inside[-1] is Ellipsis
+    if kind is str and isinstance(value, str):
+        value = [part for part in value.split(",") if part]
+    if isinstance(value, (list, tuple)) and (any_length or len(value) == len(inside)):
+        wrong = any(_unlike(item, kind, None) or any(item not in interval for interval in ranges) for item in value)
+        if not wrong:
+            return tuple(kind(item) for item in value)
+    if kind is str:
+        raise FusionbenchError(f"{key}={value}: needs names, such as {key}=NAME,NAME")
+    if any_length:
+        raise FusionbenchError(f"{key}={value}: needs numbers in brackets, such as {key}=(0.5,0.75)")
+    raise FusionbenchError(f"{key}={value}: needs two numbers above 0, such as {key}=(96,128)")
+
+
+def parse(text: str) -> Any:
+    """The value of an option: a Python literal, ``true``, ``false`` or ``none`` in any case, else the text."""
+    word = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in word:
+        return word[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+# ---------------------------------------------------------------- as text
+
+
+def settings_text(settings: Settings) -> str:
+    """Every setting as JSON."""
+    return json.dumps(asdict(settings), indent=1) + "\n"
+
+
+def differing(text: str, now: Settings) -> list[str]:
+    """What differs between a run's settings and present ones, and may not differ on resume.
+
+    Args:
+        text: JSON of the run's settings; of earlier versions in sections, and without the loop's defaults.
+        now: the present ones.
+
+    Returns:
+        ``lr 0.1, now 0.2``. Where the run has no such setting, only a value other than the default counts.
+    """
+    known = kinds(type(now))
+    before = {flat_name(key): value for key, value in flat(json.loads(text))}
+    lines = [f"{name} {_shown(before[name])}, now not set" for name in sorted(before.keys() - known.keys())]
+    defaults = {setting.name: setting.default for setting in fields(now)}
+    for name in sorted(known.keys() - set(FREE)):
+        value = getattr(now, name)
+        if name not in before and value in (None, defaults[name]):
+            continue
+        old = before.get(name)
+        with suppress(FusionbenchError):  # of another type: not equal
+            old = fitted(name, old, known[name])
+        if old != value:
+            lines.append(f"{name} {_shown(old)}, now {_shown(value)}")
+    return lines
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
