@@ -3,56 +3,113 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cli.options import Comma, command_line, data_root, names
+from fusionbench.cli.options import Comma, command_line, data_root, names, records
+from fusionbench.cli.spelling import RENAMED, spelt
 from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.trainable import trainings
 
 if TYPE_CHECKING:
     from fusionbench.training.request import TrainRequest
 
+SPELLING = {**RENAMED, "datasets": "--dataset"}
+
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from fusionbench.plugins.trainable import trainings
-
     return [CompletionItem(t.name, help=t.card.title) for t in trainings() if t.name.startswith(typed)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """Which recipe is followed, on which data, and what is changed of it."""
+
+    datasets: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"
+        ),
+    ]
+    stage: Annotated[str | None, click.option("--stage", help="For methods that are trained in stages.")]
+    size: Annotated[
+        str | None,
+        click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published."),
+    ]
+    entry: Annotated[
+        str | None,
+        click.option(
+            "--on",
+            "entry",
+            metavar="ENTRY",
+            help="For task networks: train on this entry's fused images [visible].",
+        ),
+    ]
+    options: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--cfg-options",
+            "options",
+            multiple=True,
+            metavar="KEY=VALUE...",
+            help="Change settings of the recipe.",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where the run is kept and how it is done."""
+
+    out: Annotated[
+        Path | None,
+        click.option(
+            "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...]."
+        ),
+    ]
+    resume: Annotated[
+        bool, click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
+    ]
+    weights_name: Annotated[
+        str | None,
+        click.option(
+            "--as",
+            "weights_name",
+            metavar="WEIGHTS",
+            help="For methods: name of the new entry [dataset-size-seed].",
+        ),
+    ]
+    device: Annotated[
+        str,
+        click.option(
+            "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...; under torchrun each GPU."
+        ),
+    ]
+    max_steps: Annotated[
+        int | None,
+        click.option("--max-steps", type=click.IntRange(1), help="Stop when so many steps are done; --resume goes on."),
+    ]
+    max_seconds: Annotated[
+        float | None,
+        click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
+    ]
 
 
 @click.command("train")
 @click.argument("name", shell_complete=_trainable)
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb")
-@click.option("--stage", help="For methods that are trained in stages.")
-@click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published.")
-@click.option("--on", "entry", metavar="ENTRY", help="For task networks: train on this entry's fused images [visible].")
-@click.option("--cfg-options", "options", multiple=True, metavar="KEY=VALUE...", help="Change settings of the recipe.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...].")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
-@click.option("--as", "weights_name", metavar="WEIGHTS", help="For methods: name of the new entry [dataset-size-seed].")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...; under torchrun each GPU.")
-@click.option("--max-steps", type=click.IntRange(1), help="Stop when so many steps are done; --resume goes on.")
-@click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on.")
+@records(recipe=RecipeOptions, how=RunFlags)
 @click.option("--show-config", is_flag=True, help="Print the settings and stop.")
 @data_root
 def train_command(
     name: str,
     more: tuple[str, ...],
-    datasets: tuple[str, ...],
-    stage: str | None,
-    size: str | None,
-    entry: str | None,
-    options: tuple[str, ...],
-    out: Path | None,
-    resume: bool,
-    weights_name: str | None,
-    device: str,
-    max_steps: int | None,
-    max_seconds: float | None,
+    recipe: RecipeOptions,
+    how: RunFlags,
     show_config: bool,
     data_root: Path | None,
 ) -> None:
@@ -63,49 +120,46 @@ def train_command(
     """
     from fusionbench.training.request import TrainRequest
 
-    if more and not options:
+    if more and not recipe.options:
         raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
     request = TrainRequest(
         name=name,
-        datasets=datasets,
-        stage=stage,
-        size=size,
-        entry=entry,
-        options=(*options, *more),  # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left
-        folder=out,
-        resume=resume,
-        weights_name=weights_name,
-        device=device,
+        datasets=recipe.datasets,
+        stage=recipe.stage,
+        size=recipe.size,
+        entry=recipe.entry,
+        options=(*recipe.options, *more),  # `--cfg-options a=1 b=2`, as OpenMMLab's tools have it: b=2 is in `more`
+        folder=how.out,
+        resume=how.resume,
+        weights_name=how.weights_name,
+        device=how.device,
         data_root=data_root,
     )
-    if entry and not request.chosen.network:
-        raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
-    if show_config:
-        click.echo(request.settings_text(), nl=False)
-        return
-    rank = os.environ.get("RANK", "0")
-
-    def note(text: str) -> None:
-        if rank == "0":
-            click.echo(text, err=True)
-
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
     try:
-        for line in train(request, note, max_steps, max_seconds):
-            note(line)
+        if recipe.entry and not request.chosen.network:
+            raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        if show_config:
+            click.echo(request.settings_text(), nl=False)
+            return
+        train(request, how, quiet=not first)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
     except FusionbenchError as error:
-        if rank == "0":
-            raise
-        click.echo(f"error (process {rank}): {error}", err=True)
+        text = spelt(str(error), SPELLING)
+        if first:
+            raise FusionbenchError(text) from None
+        click.echo(f"error (process {os.environ['RANK']}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
 
 
-def train(
-    request: TrainRequest, note: Callable[[str], None], max_steps: int | None, max_seconds: float | None
-) -> list[str]:
-    """Fuse the training pictures where an entry's are asked for, then train; lines that say what came out."""
+def train(request: TrainRequest, how: RunFlags, quiet: bool) -> None:
+    """Fuse the training pictures where an entry's are asked for, then train; prints what came out."""
     from fusionbench.training.run import RunOptions, run
+
+    def note(text: str) -> None:
+        if not quiet:
+            click.echo(spelt(text, SPELLING), err=True)
 
     pictures = None
     if request.training.network and request.entry:
@@ -113,5 +167,6 @@ def train(
         from fusionbench.runtime import locations
 
         pictures = training_pictures(request, locations.current().results, note)
-    options = RunOptions(command=command_line(), note=note, max_steps=max_steps, max_seconds=max_seconds)
-    return run(request, options, pictures)
+    options = RunOptions(command=command_line(), note=note, max_steps=how.max_steps, max_seconds=how.max_seconds)
+    for line in run(request, options, pictures):
+        note(line)

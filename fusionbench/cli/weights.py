@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import as_json, names
+from fusionbench.cli.spelling import note
+from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import cards
 
 
@@ -60,7 +62,7 @@ def list_weights(json_: bool) -> None:
             if w.sha256 not in {known["sha256"] for known in listed}
         ]
         if entry.data.get("requires_weights") and not here and not json_:
-            click.echo(f"{method}: none here; {hint(entry)}", err=True)
+            note(f"{method}: none here; {hint(entry)}")
     if json_:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -74,7 +76,6 @@ def list_weights(json_: bool) -> None:
 @click.argument("name")
 def remove(method: str, name: str) -> None:
     """Remove a checkpoint from the cache."""
-    from fusionbench.errors import WeightsError
     from fusionbench.plugins.weights import broken, installed
 
     for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fusionbench.data import Dataset, open_spec
 from fusionbench.data.opening import data_root
 from fusionbench.errors import FusionbenchError
@@ -23,6 +25,7 @@ from fusionbench.evaluation.protocol import (
     variants_of,
 )
 from fusionbench.plugins.cards import cards
+from fusionbench.results.records import Board, PlanInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,10 @@ class Source:
         """Whether images of the split are not scored."""
         return self.expected is not None and len(self.ids) < self.expected
 
+    def board(self) -> Board:
+        """What provenance and tables tell of it."""
+        return msgspec.convert(self.info(), Board)
+
     def info(self) -> dict[str, Any]:
         """Facts for provenance and tables."""
         split, title = self.dataset.split(self.split), self.dataset.card.title
@@ -112,6 +119,10 @@ class Plan:
     def count(self) -> int:
         """Number of fused images the plan covers."""
         return len(self.entries) * sum(len(s.ids) for s in self.sources)
+
+    def summary(self) -> PlanInfo:
+        """What provenance tells of it."""
+        return msgspec.convert(self.info(), PlanInfo)
 
     def info(self) -> dict[str, Any]:
         """The plan as plain data."""

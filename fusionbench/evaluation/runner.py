@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
+
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import RELEASED, Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
@@ -20,6 +22,7 @@ from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.scoring import Scorer, digest, reason_of
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
+from fusionbench.results.records import EntryInfo
 from fusionbench.results.store import Score, Store, storage_error
 
 T = TypeVar("T")
@@ -82,8 +85,10 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     finally:
         torch.set_num_threads(threads)
     outcome.seconds = time.perf_counter() - began
-    facts = provenance.collect(command, started, outcome.seconds, plan.info())
-    store.put_run(started, {**facts, "fused": outcome.fused, "scored": outcome.scored})
+    run = provenance.collect(
+        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.fused, outcome.scored
+    )
+    store.put_run(run)
     return outcome
 
 
@@ -101,7 +106,7 @@ def fuse_only(plan: Plan, store: Store, progress: Progress = lambda *_: None) ->
     try:
         hashes, failed = _hash(plan, source, progress)
         for entry in plan.entries:
-            store.put_entry(entry.key, entry.id, entry.info())
+            store.put_entry(entry.key, msgspec.convert(entry.info(), EntryInfo))
             _fuse(plan, entry, store, {source.label: hashes}, {source.label: failed}, outcome, progress)
     finally:
         torch.set_num_threads(threads)
@@ -115,9 +120,9 @@ def _run(plan: Plan, store: Store, outcome: Outcome, progress: Progress) -> None
     failures: dict[str, dict[tuple[str, str], str]] = {}
     for source in plan.sources:
         hashes[source.label], failures[source.label] = _hash(plan, source, progress)
-        store.put_board(source.info(), hashes[source.label].items(), source.dataset.ids(source.split))
+        store.put_board(source.board(), hashes[source.label].items(), source.dataset.ids(source.split))
     for entry in plan.entries:
-        store.put_entry(entry.key, entry.id, entry.info())
+        store.put_entry(entry.key, msgspec.convert(entry.info(), EntryInfo))
         _fuse(plan, entry, store, hashes, failures, outcome, progress)
     for source in plan.sources:
         _score(plan, source, store, hashes[source.label], failures[source.label], outcome, progress)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
@@ -23,6 +25,7 @@ from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.trainable import training
 from fusionbench.plugins.weights import sha256
+from fusionbench.results.records import TaskTest
 from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
 from fusionbench.training.config import load_config, plain_config
@@ -229,7 +232,7 @@ class TaskPlanner:
         for key in keys:
             pictures = hashlib.sha256((learnt_from + self.test[key].digest).encode()).hexdigest()
             result = {**facts, "pictures": pictures}
-            if not self.store.has_task(key, self.source.label, self.source.split, result):
+            if not self.store.has_task(key, self.source.label, self.source.split, msgspec.convert(result, TaskTest)):
                 job = self.jobs.get(job.weights, job)
                 scored = {**job.scored, key: self.test[key].files}
                 self.jobs[job.weights] = replace(job, scored=scored, results=(*job.results, (key, result)))

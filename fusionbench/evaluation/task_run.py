@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fusionbench.data import open_dataset
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import one_entry
@@ -18,6 +20,7 @@ from fusionbench.evaluation.runner import Progress
 from fusionbench.evaluation.task_plan import Job, TaskPlanner, TaskRequest
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
+from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
 from fusionbench.runtime import locations
 from fusionbench.tasks.loading import load_network
@@ -65,8 +68,8 @@ def run_tasks(
                     problems.failures.append(f"{name} on {source.label}: no column")
             store.put_task_state(source.label, source.split, name, problems.gaps.get((source.label, name), ""))
     if scored:
-        facts = provenance.collect(command, started, time.perf_counter() - began, plan.info())
-        store.put_run(started, {**facts, "fused": 0, "scored": scored})
+        session, seconds = provenance.session(command, started), time.perf_counter() - began
+        store.put_run(provenance.collect(session, seconds, plan.summary(), 0, scored))
     return problems
 
 
@@ -96,7 +99,7 @@ def _planned(
     if learners and not on_split[train_split].ids:
         raise DataError(
             f"{source.label} {train_split}: no pair here has {task.needs}, so no network can be trained; "
-            "give trained ones with --frozen"
+            "give trained ones with frozen="
         )
     test, why = fused_pictures(plan, plan.entries, store, on_split[test_split], task, progress)
     train, why_not = (
@@ -137,7 +140,9 @@ def _run(planner: TaskPlanner, progress: Progress, failures: list[str]) -> int:
             failures.append(f"{what}, {facts['protocol']}, seed {facts['seed']}, {who}: {outcome}")
         else:
             for key, result in job.results:
-                planner.store.put_task(key, source.label, source.split, result | outcome[key])
+                planner.store.put_task(
+                    key, source.label, source.split, msgspec.convert(result | outcome[key], TaskResult)
+                )
             new += len(job.results)
         progress(what, done, len(jobs))
     return new

@@ -168,8 +168,8 @@ class _Run:
         if self.first:
             (self.out / "config.json").write_text(at.config, encoding="utf-8")
             plan = {"from_step": at.step, "processes": self.world, "device": str(self.place)}
-            session = provenance.collect(command, provenance.now(), 0.0, plan) | {"seed": self.settings.seed}
-            del session["wall_seconds"]
+            session = provenance.session(command, provenance.now()).plain()
+            session |= {"seed": self.settings.seed, "plan": plan}
             with (self.out / "sessions.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(session) + "\n")
 

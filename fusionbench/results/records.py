@@ -1,0 +1,242 @@
+"""What a results store and a table's provenance hold, as typed records; in the file they are JSON with these keys.
+
+Unknown keys are passed over when a record is read, so that a newer version's store can be shown.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+Value = bool | int | float | str  # of a method's option
+SOURCE = ""  # where an entry's key is expected: the source pair itself
+SOURCE_NAME = "source"  # its name in texts
+
+
+class Case(NamedTuple):
+    """One image of one entry."""
+
+    entry: str
+    """The entry's key, or :data:`SOURCE`."""
+    image: str
+    """Id of the image."""
+
+
+Failures = dict[Case, str]  # to the reason
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the records."""
+
+    def plain(self) -> dict[str, object]:
+        """The record as plain data, as it is stored."""
+        data: dict[str, object] = msgspec.to_builtins(self)
+        return data
+
+
+class WeightsInfo(Record, frozen=True, kw_only=True):
+    """The checkpoint of an entry, see :class:`fusionbench.plugins.weights.Weights`."""
+
+    name: str
+    sha256: str
+    trained_on: str
+    listed: bool
+
+
+class EntryInfo(Record, frozen=True, kw_only=True):
+    """What one row of a table is.
+
+    Attributes:
+        id: readable and unique among the rows, e.g. ``refusion[ivif]``.
+        method: name of the method.
+        title: of the method.
+        version: of the method.
+        code: hash of the method's code.
+        options: all of them, but for folders of this machine.
+        weights: the checkpoint, or None.
+        output_rule: ``released`` or the name of a common rule.
+        output: the method's own output rule.
+        source_only: whether the row is a source image itself, which is never ranked.
+    """
+
+    id: str
+    method: str
+    title: str
+    version: str
+    code: str
+    options: dict[str, Value]
+    weights: WeightsInfo | None
+    output_rule: str
+    output: dict[str, str] | None
+    source_only: bool
+
+
+class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a generated tree comes from; all empty for real images.
+
+    Attributes:
+        generator: its name.
+        seed: of the generator.
+        like: the dataset whose layout it has.
+        size: height and width in pixels.
+        counts: pairs by split.
+        conditions: split to image id to weather and light.
+    """
+
+    generator: str = ""
+    seed: int | None = None
+    like: str = ""
+    size: tuple[int, int] | None = None
+    counts: dict[str, int] = {}
+    conditions: dict[str, dict[str, str]] = {}
+
+
+class Board(Record, frozen=True, kw_only=True):
+    """A dataset split that is scored under a protocol.
+
+    Attributes:
+        dataset: label in tables; a generated tree says so here.
+        title: of the dataset.
+        split: name of the split.
+        split_sha256: hash of its list of ids.
+        split_source: who says what belongs to it.
+        expected: number of images in the whole split, or None where nobody states it.
+        protocol: citable token, with what the user changed.
+        own_metrics: metric ids of the protocol.
+        colour: colour rule of the protocol.
+        output: ``released`` or an output rule that all entries share.
+        metrics: metric ids of the columns.
+        origin: of a generated tree.
+    """
+
+    dataset: str
+    title: str
+    split: str
+    split_sha256: str
+    split_source: str
+    expected: int | None
+    protocol: str
+    own_metrics: tuple[str, ...]
+    colour: str
+    output: str
+    metrics: tuple[str, ...]
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        if self.colour == "gray":  # so in older stores
+            msgspec.structs.force_setattr(self, "colour", "grey")
+
+
+class PlannedBoard(Board, frozen=True, kw_only=True):
+    """A board with the number of images that a run covers."""
+
+    images: int
+
+
+class PlanInfo(Record, frozen=True, kw_only=True):
+    """What was to be run."""
+
+    entries: tuple[EntryInfo, ...]
+    sources: tuple[PlannedBoard, ...]
+    skipped: tuple[str, ...]
+    device: str
+    jobs: int
+
+
+class Hardware(Record, frozen=True, kw_only=True):
+    """The machine.
+
+    Attributes:
+        cpu: name of the processor.
+        cores: logical ones.
+        memory_gib: in GiB; 0 where the system does not tell.
+        gpus: names of those that torch can use.
+        machine: architecture, e.g. ``x86_64``.
+        system: e.g. ``Linux``.
+    """
+
+    cpu: str
+    cores: int | None
+    memory_gib: float
+    gpus: tuple[str, ...]
+    machine: str
+    system: str
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """Provenance of one run.
+
+    Attributes:
+        command: as typed.
+        started: UTC.
+        wall_seconds: how long it took.
+        fusionbench: version of the package.
+        commit: of the checkout, or None outside one.
+        python: version.
+        libraries: versions of those that decide numbers.
+        hardware: the machine.
+        seed: of the run; fusing and scoring have none.
+        plan: what was to be run.
+        fused: number of images fused.
+        scored: number of values computed.
+    """
+
+    command: str
+    started: str
+    wall_seconds: float
+    fusionbench: str
+    commit: str | None
+    python: str
+    libraries: dict[str, str]
+    hardware: Hardware
+    seed: int | None
+    plan: PlanInfo
+    fused: int
+    scored: int
+
+
+class TaskTest(Record, frozen=True, kw_only=True):
+    """A task network and the pictures it is tested on.
+
+    Attributes:
+        task: name of the task.
+        network: name of the network.
+        protocol: ``retrained`` or ``frozen``.
+        recipe: size and changed settings, or the hash of given networks, in one token.
+        seed: of its training; the number of a given network.
+        code: hash of the code that the scores depend on.
+        pictures: hash of what it was trained on and of what it is tested on.
+        trained_on: in a clause.
+        test_split: the split it is tested on.
+        command: as typed.
+    """
+
+    task: str
+    network: str
+    protocol: str
+    recipe: str
+    seed: int
+    code: str
+    pictures: str
+    trained_on: str
+    test_split: str
+    command: str
+
+
+class TaskResult(TaskTest, frozen=True, kw_only=True):
+    """A test with its scores.
+
+    Attributes:
+        images: number of pictures.
+        classes: names of the scored ones.
+        scores: condition (``all``, ``day``, ``night``) to score to value; None or NaN where it is undefined.
+        per_class: condition to class to value.
+        facts: condition to what the task counts besides, such as a confusion matrix.
+    """
+
+    images: int
+    classes: tuple[str, ...]
+    scores: dict[str, dict[str, float | None]]
+    per_class: dict[str, dict[str, float | None]] = {}
+    facts: dict[str, dict[str, object]] = {}
