@@ -108,7 +108,7 @@ def main() -> None:
     for branch in (loop.rsc.ir, loop.rsc.vi):
         torch.nn.init.normal_(branch.a2si0.zc.weight)
     ir, vis = torch.rand(1, 1, height, width), torch.rand(1, 3, height, width)
-    print(f"{provenance.hardware()['cpu']}, {options.threads} thread(s), torch {torch.__version__}")
+    print(f"{provenance.hardware().cpu}, {options.threads} thread(s), torch {torch.__version__}")
     with torch.no_grad():
         networks = {task: network(task) for task in NETWORKS}
         start = loop.start(ir, luma(vis))

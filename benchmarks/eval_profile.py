@@ -71,7 +71,7 @@ def main() -> None:
     ordered = sorted(spent.items(), key=lambda kv: -kv[1])
     lines = [
         f"{count} MSRS test pairs, {len(entries)} entries, the eight metrics, one worker and one thread. "
-        f"{hardware['cpu']}; commit {provenance.commit()}; {provenance.now()}.",
+        f"{hardware.cpu}; commit {provenance.commit()}; {provenance.now()}.",
         f"Command: `python benchmarks/eval_profile.py --pairs {count}`.",
         "",
         "| part | ms per pair | share |",

@@ -185,7 +185,7 @@ def main() -> None:
     cold, warm = rows["TDFusion's six"]
     hardware = provenance.hardware()
     lines = [
-        f"{what}, 480x640, one thread; median per pair. {hardware['cpu']}, {hardware['cores']} cores; "
+        f"{what}, 480x640, one thread; median per pair. {hardware.cpu}, {hardware.cores} cores; "
         + ", ".join(f"{k} {v}" for k, v in provenance.libraries().items())
         + f"; commit {provenance.commit()}; {provenance.now()}. "
         + f"Command: `python benchmarks/metrics.py --pairs {options.pairs}`.",
@@ -220,7 +220,7 @@ def main() -> None:
         "GPU: "
         + (
             ", ".join(f"{v:.0f} pairs/s {k}" for k, v in gpu.items())
-            + f" (the eight, batches of 32, {hardware['gpus']})."
+            + f" (the eight, batches of 32, {list(hardware.gpus)})."
             if gpu
             else "not measured; no GPU was at hand."
         ),

@@ -94,7 +94,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         outcome = run(plan, store, command="fusionbench.evaluate")
         tables = [
-            build(store, s.info(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
+            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
             for s in plan.sources
         ]
         return Result(tables, outcome)

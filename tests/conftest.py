@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here and in every process a test starts
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from fusionbench import environment
+from fusionbench import cli, environment
 
 REPO = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
@@ -107,8 +109,29 @@ def make_tree(root: Path, count: int, size: tuple[int, int] = (48, 64)) -> None:
         dataset.write(Sample(ident, "test", ir[0].numpy(), vis[0].numpy()), "test")
 
 
-def fusionbench(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, as a user would."""
+@dataclass(frozen=True)
+class Done:
+    """How a command line ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def fusionbench(*arguments: object, **settings: str) -> Done:
+    """Run the command line through its entry point in this process, with these environment variables."""
+    with CliRunner().isolation(env=settings) as streams:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(argument) for argument in arguments])
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        out, err = (stream.getvalue().decode() for stream in streams[:2])
+    environment.apply()  # the folders that the test's own calls use
+    return Done(stop.value.code or 0, out, err)
+
+
+def process(*arguments: object, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, where a test needs a fresh one (each costs a start of torch)."""
     return subprocess.run(
         [sys.executable, "-m", "fusionbench", *map(str, arguments)],
         capture_output=True,

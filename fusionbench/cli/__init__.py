@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from fusionbench import environment
+from fusionbench.cli.spelling import note
+from fusionbench.errors import FusionbenchError
 
 # verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
 VERBS = {
@@ -46,7 +49,8 @@ class Lazy(click.Group):
         if name not in VERBS:
             return None
         module = importlib.import_module(f"fusionbench.cli.{VERBS[name][1]}")
-        return getattr(module, name.replace("-", "_") + "_command")
+        command: click.Command = getattr(module, name.replace("-", "_") + "_command")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Verbs by section, from the table above: nothing is imported."""
@@ -54,8 +58,10 @@ class Lazy(click.Group):
             with formatter.section(section):
                 formatter.write_dl([(name, text) for name, (s, _, text) in VERBS.items() if s == section])
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Say which verbs are near when there is none of that name."""
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the verbs that are near when there is none of that name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
@@ -82,23 +88,26 @@ def cli(plugins: tuple[str, ...]) -> None:
     environment.apply(plugins)
 
 
-def main() -> None:
-    """Entry point: errors a user can mend are one line on stderr and exit code 2."""
-    from fusionbench.errors import FusionbenchError
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Entry point: errors a user can mend are one line on stderr and exit code 2.
 
+    Args:
+        words: the command line behind the program's name; by default that of this process.
+    """
+    typed = list(sys.argv[1:] if words is None else words)
     environment.apply()  # completion calls no verb
     try:
-        sys.exit(cli.main(prog_name="fusionbench", standalone_mode=False))
+        sys.exit(cli.main(typed, prog_name="fusionbench", standalone_mode=False, obj=typed))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; finished images are kept, the same command continues", err=True)
+        note("stopped; finished images are kept, the same command continues")
         sys.exit(130)
     except FusionbenchError as error:
-        click.echo(f"error: {error}", err=True)
+        note(f"error: {error}")
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `fusionbench list | head` is no error
@@ -106,8 +115,5 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("FUSIONBENCH_DEBUG"):
             raise
-        click.echo(
-            f"internal error: {type(error).__name__}: {error}; FUSIONBENCH_DEBUG=1 shows where; please report it",
-            err=True,
-        )
+        note(f"internal error: {type(error).__name__}: {error}; FUSIONBENCH_DEBUG=1 shows where; please report it")
         sys.exit(70)

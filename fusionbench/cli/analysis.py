@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.cli.options import Comma, as_json, names, out
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.protocol import Protocol, metrics_of
+from fusionbench.plugins.cards import profiles
+
+if TYPE_CHECKING:
+    from fusionbench.report.analysis import Comparison, Stability
+    from fusionbench.report.tables import Table
 
 
 @click.command("compare")
@@ -30,50 +39,26 @@ def compare_command(
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
 
-    results = {}
     with Store(out, create=False) as store:
-        for board in store.boards(dataset):
-            table = build(store, board, metrics, entry_ids=(first, second))
-            results[board["dataset"], table.board["protocol"]] = (len(table.ids), compare(table, first, second))
+        tables = [build(store, board, metrics, entry_ids=(first, second)) for board in store.boards(dataset)]
+    comparisons = [compare(table, first, second) for table in tables]
     if json_:
-        click.echo(
-            json.dumps(
-                plain(
-                    [
-                        {
-                            "dataset": d,
-                            "protocol": s,
-                            "images": n,
-                            "metrics": {
-                                x.metric.id: {
-                                    "n": x.n,
-                                    first: x.a,
-                                    second: x.b,
-                                    "difference": x.mean,
-                                    "ci95": [x.low, x.high],
-                                    "p_holm": x.p,
-                                    "effect": x.effect,
-                                    "better": x.better,
-                                }
-                                for x in rows
-                            },
-                        }
-                        for (d, s), (n, rows) in results.items()
-                    ]
-                ),
-                indent=1,
-            )
-        )
+        click.echo(json.dumps(plain([c.to_dict() for c in comparisons]), indent=1))
         return
-    for (d, s), (n, rows) in results.items():
-        click.echo(f"{d}, {s}, {n} images: {first} minus {second}")
-        click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
-        for x in rows:
-            digits = x.metric.digits + 1
-            span = f"[{x.low:.{digits}f}, {x.high:.{digits}f}]"
-            arrow = "↑" if x.metric.up else "↓"
-            name, verdict = f"{x.metric.title} {arrow}", x.better or "no clear difference"
-            click.echo(f"  {name:<18} {x.mean:>12.{digits}f} {span:>26} {x.p:>10.2g} {x.effect:>7.2f}  {verdict}")
+    for comparison in comparisons:
+        print_comparison(comparison)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """One line per metric."""
+    c = comparison
+    click.echo(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}")
+    click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
+    for d in c.differences:
+        digits = d.metric.digits + 1
+        span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
+        name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
+        click.echo(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
 
 
 @click.command("stability")
@@ -92,27 +77,10 @@ def stability_command(
 
     Score them first under each profile: fusionbench eval ... --profile tang; ... --profile tang-uint8.
     """
-    from fusionbench.errors import FusionbenchError
-    from fusionbench.evaluation.protocol import metrics_of
-    from fusionbench.plugins.cards import profiles
-    from fusionbench.report.analysis import draw, stability
-    from fusionbench.report.tables import build
-    from fusionbench.results.store import Store, storage_error
+    from fusionbench.report.analysis import stability
+    from fusionbench.report.figures import draw_ranks
 
-    tables = {}
-    with Store(out, create=False) as store:
-        boards = store.boards(dataset)
-        if len(boards) > 1:
-            have = ", ".join(f"{b['split']} with output {b['output']}" for b in boards)
-            raise FusionbenchError(f"{out}: {dataset} has several results ({have}); use an --out with one of them")
-        board = boards[0]
-        for name in chosen or ("default", *profiles()):
-            try:
-                columns = [m.id for m in metrics_of(name, None, "gray")]
-                tables[name] = build(store, board, columns, entry_ids=methods)
-            except FusionbenchError:
-                if chosen:
-                    raise
+    tables = tables_of(out, dataset, chosen, methods)
     if len(tables) < 2:
         raise FusionbenchError(
             f"{out}: scores of {len(tables)} profiles here, two are needed; run "
@@ -122,32 +90,45 @@ def stability_command(
     if not items:
         raise FusionbenchError(f"{out}: the profiles {', '.join(tables)} use the same variants for these entries")
     if json_:
-        click.echo(
-            json.dumps(
-                [
-                    {
-                        "metric": s.metric,
-                        "variants": s.variants,
-                        "order": s.order,
-                        "tau": {f"{a} / {b}": t for (a, b), t in s.tau.items()},
-                    }
-                    for s in items
-                ],
-                indent=1,
-            )
-        )
+        click.echo(json.dumps([s.to_dict() for s in items], indent=1))
     else:
-        for s in items:
-            click.echo(f"{s.metric}")
-            for p, order in s.order.items():
-                click.echo(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
-            click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
-            if len(set(s.first_places.values())) > 1:
-                click.echo("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))
+        print_stability(items)
     if output:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            draw(items, output)
-        except OSError as error:
-            raise storage_error(output, error) from None
+        draw_ranks(items, output)
         click.echo(f"drawn in {output}", err=True)
+
+
+def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[str]) -> dict[str, Table]:
+    """Profile to the table of a dataset under it; of profiles that nobody named, those that have scores.
+
+    Raises:
+        FusionbenchError: several results of the dataset, or a named profile without scores.
+    """
+    from fusionbench.report.tables import build
+    from fusionbench.results.store import Store
+
+    tables = {}
+    with Store(out, create=False) as store:
+        boards = store.boards(dataset)
+        if len(boards) > 1:
+            have = ", ".join(f"{b.split} with output {b.output}" for b in boards)
+            raise FusionbenchError(f"{out}: {dataset} has several results ({have}); use an --out with one of them")
+        for name in chosen or ("default", *profiles()):
+            try:
+                columns = [m.id for m in metrics_of(name, None, Protocol.colour)]
+                tables[name] = build(store, boards[0], columns, entry_ids=methods)
+            except FusionbenchError:
+                if chosen:
+                    raise
+    return tables
+
+
+def print_stability(items: Sequence[Stability]) -> None:
+    """Each metric's ranking under every profile."""
+    for s in items:
+        click.echo(f"{s.metric}")
+        for p, order in s.order.items():
+            click.echo(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
+        click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
+        if len(set(s.first_places.values())) > 1:
+            click.echo("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))

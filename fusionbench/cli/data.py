@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fusionbench.cli.options import Bar, as_json, data_root, names
+from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
 
 
@@ -19,34 +20,60 @@ def data_command() -> None:
     """Datasets: what is there, whether it is sound, how to get it, and scenes to start with."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SplitState:
+    """How many pairs of a split are here and how many it should have, and the hash of its list."""
+
+    here: int
+    expected: int | None
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetState:
+    """A dataset's folder, None where it is not here, and its splits."""
+
+    name: str
+    title: str
+    root: str | None = None
+    splits: dict[str, SplitState] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """For the list."""
+        counts = ", ".join(f"{n} {s.here}/{s.expected or '?'}" for n, s in self.splits.items() if s.here)
+        return f"{self.name:<10} {counts or 'not here':<40} {self.root or ''}".rstrip()
+
+
 @data_command.command("list")
 @data_root
 @as_json
 def list_data(data_root: Path | None, json_: bool) -> None:
     """What is there, split by split, and what is expected."""
-    from fusionbench.data import open_spec
     from fusionbench.data.opening import data_root as resolved
-    from fusionbench.errors import FusionbenchError
 
-    rows: list[dict[str, Any]] = []
-    for name, entry in cards("dataset").items():
-        try:
-            dataset = open_spec(name, data_root)
-        except FusionbenchError:
-            rows.append({"name": name, "title": entry.title, "root": None, "splits": {}})
-            continue
-        splits = {
-            s: {"here": len(dataset.ids(s)), "expected": dataset.split(s).count, "sha256": dataset.split(s).sha256}
-            for s in dataset.splits()
-        }
-        rows.append({"name": name, "title": entry.title, "root": str(dataset.root), "splits": splits})
+    states = [state_of(name, data_root) for name in cards("dataset")]
     if json_:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([asdict(state) for state in states], indent=1))
         return
-    for row in rows:
-        found = ", ".join(f"{s} {n['here']}/{n['expected'] or '?'}" for s, n in row["splits"].items() if n["here"])
-        click.echo(f"{row['name']:<10} {found or 'not here':<40} {row['root'] or ''}".rstrip())
+    for state in states:
+        click.echo(state.line())
     click.echo(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
+
+
+def state_of(name: str, root: Path | None) -> DatasetState:
+    """What is here of a dataset."""
+    from fusionbench.data import open_spec
+
+    title = card("dataset", name).title
+    try:
+        dataset = open_spec(name, root)
+    except FusionbenchError:
+        return DatasetState(name=name, title=title)
+    splits = {
+        s: SplitState(here=len(dataset.ids(s)), expected=dataset.split(s).count, sha256=dataset.split(s).sha256)
+        for s in dataset.splits()
+    }
+    return DatasetState(name=name, title=title, root=str(dataset.root), splits=splits)
 
 
 @data_command.command("check")
@@ -83,11 +110,11 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
     from fusionbench.data.opening import data_root as resolved
 
     with Bar() as bar:
-        where = fetch(card("dataset", name), resolved(data_root), url, sha256, bar)
-    click.echo(f"{name} is in {where}; check it: fusionbench data check {name}={where}")
+        folder = fetch(card("dataset", name), resolved(data_root), url, sha256, bar)
+    click.echo(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
 
 
-class Size(click.ParamType):
+class Size(SizeType):
     """``HxW``."""
 
     name = "HxW"

@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import shutil
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from fusionbench.cli.options import as_json, data_root, out
-from fusionbench.plugins.cards import cards
+from fusionbench.cli.spelling import spelt
+from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.plugins.cards import KINDS, cards
+from fusionbench.results.provenance import LIBRARIES, OPTIONAL, commit, hardware, libraries, version
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        state: ``bad`` must be mended, ``note`` may be.
+        what: was looked at.
+        found: what it is.
+        fix: how to mend it.
+    """
+
+    state: Literal["ok", "note", "bad"]
+    what: str
+    found: str
+    fix: str = ""
+
+    def text(self) -> str:
+        """For the terminal."""
+        return f"{self.state:<4}  {self.what}: {self.found}" + (f"\n      fix: {spelt(self.fix)}" if self.fix else "")
+
+    def to_dict(self) -> dict[str, str]:
+        """For --json."""
+        return {"state": self.state, "what": self.what, "found": self.found, "fix": spelt(self.fix)}
 
 
 @click.command("doctor")
@@ -18,120 +52,101 @@ from fusionbench.plugins.cards import cards
 @as_json
 def doctor_command(data_root: Path | None, out: Path, json_: bool) -> None:
     """Check environment, GPU, data and weights, and how to mend them. Exit code 1 when something must be mended."""
-    rows = [*_environment(out), *_plugins(), *_data(data_root), *_weights()]
-    bad = any(state == "bad" for state, *_ in rows)
+    findings = [*_software(), *_machine(), _folder(out), *_plugins(), *_data(data_root), *_weights()]
     if json_:
-        click.echo(json.dumps([{"state": s, "what": w, "found": f, "fix": x} for s, w, f, x in rows], indent=1))
+        click.echo(json.dumps([f.to_dict() for f in findings], indent=1))
     else:
-        for state, what, found, fix in rows:
-            click.echo(f"{state:<4}  {what}: {found}" + (f"\n      fix: {fix}" if fix else ""))
-    sys.exit(1 if bad else 0)
+        for finding in findings:
+            click.echo(finding.text())
+    sys.exit(1 if any(f.state == "bad" for f in findings) else 0)
 
 
-Row = tuple[str, str, str, str]  # ok | note | bad, what, found, fix
+def _software() -> Iterator[Finding]:
+    at_commit = commit()
+    yield Finding("ok", "fusionbench", version() + (f", commit {at_commit}" if at_commit else ""))
+    yield Finding("ok", "python", platform.python_version())
+    installed = libraries()
+    for name in LIBRARIES:
+        if name in installed:
+            yield Finding("ok", name, installed[name])
+        else:
+            yield Finding("bad", name, "absent", f"pip install {name}")
+    for name in OPTIONAL:
+        if name in installed:
+            yield Finding("ok", name, installed[name])
+        else:
+            fix = 'pip install "ivif-fusionbench[tasks]", for task networks and training'
+            yield Finding("note", name, "absent", fix)
 
 
-def _environment(out: Path) -> list[Row]:
-    import os
-    import platform
-    import shutil
+def _machine() -> Iterator[Finding]:
+    machine = hardware()
+    yield Finding("ok", "processor", f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB")
+    if machine.gpus:
+        yield Finding("ok", "GPU", ", ".join(machine.gpus))
+    else:
+        none = "none that torch can use; everything runs on the processor"
+        yield Finding("note", "GPU", none, "for a GPU, install the CUDA build of torch (leave constraints.txt out)")
 
-    from fusionbench.results.provenance import OPTIONAL, commit, hardware, libraries, version
 
-    rows: list[Row] = [
-        ("ok", "fusionbench", f"{version()}" + (f", commit {commit()}" if commit() else ""), ""),
-        ("ok", "python", platform.python_version(), ""),
-    ]
-    for name, found in libraries().items():
-        fix = f"pip install {name}" if found == "absent" else ""
-        rows.append(("bad" if fix else "ok", name, found, fix))
-    for name in (n for n in OPTIONAL if n not in libraries()):
-        rows.append(("note", name, "absent", 'pip install "ivif-fusionbench[tasks]", for task networks and training'))
-    facts = hardware()
-    rows.append(("ok", "processor", f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB", ""))
-    gpus = ", ".join(facts["gpus"])
-    rows.append(
-        ("ok", "GPU", gpus, "")
-        if gpus
-        else (
-            "note",
-            "GPU",
-            "none that torch can use; everything runs on the processor",
-            "for a GPU, install the CUDA build of torch (leave constraints.txt out)",
-        )
-    )
+def _folder(out: Path) -> Finding:
     parent = next(p for p in [out, *out.absolute().parents] if p.exists())
-    folder = parent.is_dir()
-    writable = folder and os.access(parent, os.W_OK)
-    free = shutil.disk_usage(parent).free / 2**30
-    rows.append(
-        (
-            "ok" if writable else "bad",
-            f"results in {out}",
-            f"{free:.1f} GiB free" if writable else f"{parent} {'cannot be written' if folder else 'is no folder'}",
-            "" if writable else "choose another directory with --out",
-        )
-    )
-    return rows
+    what = f"results in {out}"
+    if parent.is_dir() and os.access(parent, os.W_OK):
+        return Finding("ok", what, f"{shutil.disk_usage(parent).free / 2**30:.1f} GiB free")
+    why = "cannot be written" if parent.is_dir() else "is no folder"
+    return Finding("bad", what, f"{parent} {why}", "choose another directory with --out")
 
 
-def _plugins() -> list[Row]:
-    from fusionbench.plugins.cards import KINDS
-
-    return [("ok", f"{k}s", ", ".join(cards(k)) or "none", "") for k in KINDS]
+def _plugins() -> list[Finding]:
+    return [Finding("ok", f"{k}s", ", ".join(cards(k)) or "none") for k in KINDS]
 
 
-def _data(root: Path | None) -> list[Row]:
+def _data(root: Path | None) -> Iterator[Finding]:
     from fusionbench.data import open_spec
     from fusionbench.data.opening import data_root as resolved
-    from fusionbench.errors import FusionbenchError
 
-    rows: list[Row] = []
+    empty = True
     for name in cards("dataset"):
         try:
             dataset = open_spec(name, root)
         except FusionbenchError:
             continue
+        empty = False
         counts = ", ".join(f"{s} {len(dataset.ids(s))}" for s in dataset.splits())
-        rows.append(("ok", f"data {name}", f"{counts} ({dataset.root})", ""))
-    if not rows:
-        rows.append(
-            (
-                "note",
-                "data",
-                f"nothing under {resolved(root)}",
-                "set FUSIONBENCH_DATA, or: fusionbench data synth --like msrs --out data/MSRS",
-            )
-        )
-    return rows
+        yield Finding("ok", f"data {name}", f"{counts} ({dataset.root})")
+    if empty:
+        fix = "set FUSIONBENCH_DATA, or: fusionbench data synth --like msrs --out data/MSRS"
+        yield Finding("note", "data", f"nothing under {resolved(root)}", fix)
 
 
-def _weights() -> list[Row]:
-    from fusionbench.errors import WeightsError
+def _weights() -> Iterator[Finding]:
+    for name, entry in cards("method").items():
+        if entry.facts.requires_weights:
+            try:
+                yield from _weights_of(name)
+            except WeightsError as error:
+                yield _bad(f"weights of {name}", str(error))
+
+
+def _weights_of(name: str) -> Iterator[Finding]:
     from fusionbench.plugins.weights import broken, hint, installed, verify
 
-    rows: list[Row] = []
-    for name, entry in cards("method").items():
-        if not entry.data.get("requires_weights"):
-            continue
+    usable, damaged = installed(name, warn=False), broken(name)
+    for record, why in damaged.items():
+        yield _bad(f"weights {name}[{record.stem}]", f"{record}: {why}")
+    if not usable and not damaged:
+        yield Finding("note", f"weights of {name}", "none here", hint(cards("method")[name]))
+    for weights in usable:
+        what = f"weights {name}[{weights.name}]"
         try:
-            here, bad = installed(name, warn=False), broken(name)
+            verify(weights)
+            yield Finding("ok", what, f"sha256 {weights.sha256[:12]}..., trained on {weights.trained_on}")
         except WeightsError as error:
-            what, _, fix = str(error).partition("; ")
-            rows.append(("bad", f"weights of {name}", what, fix))
-            continue
-        for record, why in bad.items():
-            what, _, fix = why.partition("; ")
-            rows.append(("bad", f"weights {name}[{record.stem}]", f"{record}: {what}", fix))
-        if not here and not bad:
-            rows.append(("note", f"weights of {name}", "none here", hint(entry)))
-        for w in here:
-            try:
-                verify(w)
-                rows.append(
-                    ("ok", f"weights {name}[{w.name}]", f"sha256 {w.sha256[:12]}..., trained on {w.trained_on}", "")
-                )
-            except WeightsError as error:
-                what, _, fix = str(error).partition("; ")
-                rows.append(("bad", f"weights {name}[{w.name}]", what, fix))
-    return rows
+            yield _bad(what, str(error))
+
+
+def _bad(what: str, error: str) -> Finding:
+    """An error whose remedy stands behind a semicolon."""
+    found, _, fix = error.partition("; ")
+    return Finding("bad", what, found, fix)

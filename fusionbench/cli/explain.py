@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
 from fusionbench.plugins.cards import card
+
+if TYPE_CHECKING:
+    from fusionbench.report.explain import Verdict
+
+Means = dict[str, dict[str, float | None]]  # whose pictures of which dataset -> metric id -> mean
 
 
 @click.command("explain")
@@ -29,36 +38,16 @@ def explain_command(
     Judged by the definition's range and by what real methods reached in the committed tables. With --images, the same
     pictures are scored under every variant, the closest first.
     """
-    from fusionbench.report.explain import explain
+    from fusionbench.report.explain import verdicts
 
     entry = card("metric", metric)
-    verdicts = explain(entry, value)
-    scored: dict[str, dict[str, float | None]] = {}
-    if images:
-        scored = _score(metric, images, datasets, data_root)
+    judged = verdicts(entry, value)
+    means = score(metric, images, datasets, data_root) if images else {}
     if json_:
-        click.echo(
-            json.dumps(
-                {
-                    "metric": metric,
-                    "value": value,
-                    "scored": scored,
-                    "variants": [
-                        {
-                            "variant": v.variant,
-                            "verdict": v.verdict,
-                            "used_by": v.used_by,
-                            "measured": [s.__dict__ for s in v.spans],
-                        }
-                        for v in verdicts
-                    ],
-                },
-                indent=1,
-            )
-        )
+        click.echo(json.dumps(as_dict(metric, value, judged, means), indent=1))
         return
     click.echo(f"{entry.title} = {value:g}")
-    for v in verdicts:
+    for v in judged:
         click.echo(f"  {v.verdict:<11} {metric}@{v.variant}: {v.formula}")
         for s in v.spans:
             click.echo(
@@ -67,32 +56,43 @@ def explain_command(
             )
         if v.used_by:
             click.echo(f"              published with by {'; '.join(v.used_by)}")
-    for where, means in scored.items():
+    for where, by_variant in means.items():
         click.echo(f"{where}:")
-        ordered = sorted(means.items(), key=lambda kv: math.inf if kv[1] is None else abs(kv[1] - value))
+        ordered = sorted(by_variant.items(), key=lambda kv: math.inf if kv[1] is None else abs(kv[1] - value))
         for name, mean in ordered:
             click.echo(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
 
 
-def _score(
-    metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root: Path | None
-) -> dict[str, dict[str, float | None]]:
-    import tempfile
+def as_dict(metric: str, value: float, judged: Sequence[Verdict], means: Means) -> dict[str, object]:
+    """Everything as plain data for --json."""
+    variants = [
+        {
+            "variant": v.variant,
+            "verdict": v.verdict,
+            "used_by": v.used_by,
+            "measured": [dataclasses.asdict(s) for s in v.spans],
+        }
+        for v in judged
+    ]
+    return {"metric": metric, "value": value, "scored": means, "variants": variants}
 
+
+def score(metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root: Path | None) -> Means:
+    """Means of these pictures under every variant of a metric."""
     from fusionbench.evaluation.plan import Request, make_plan
     from fusionbench.evaluation.runner import run
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
 
     plan = make_plan(Request(datasets=datasets, metrics=(f"{metric}@all",), images=images, data_root=root))
-    found = {}
+    means: Means = {}
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store, Bar() as bar:
         run(plan, store, progress=bar)
         for s in plan.sources:
-            table = build(store, s.info(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
+            table = build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
             for row in table.rows:
-                means = {m.id: row.mean(m.id) for m in table.metrics}
-                found[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {
-                    k: None if math.isnan(v) else v for k, v in means.items()
+                values = {m.id: row.mean(m.id) for m in table.metrics}
+                means[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {
+                    k: None if math.isnan(v) else v for k, v in values.items()
                 }
-    return found
+    return means

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
 
 import click
+import msgspec
 
 from fusionbench.cli.options import any_name, as_json
+from fusionbench.cli.spelling import spelt
 from fusionbench.errors import PluginError
 from fusionbench.evaluation.protocol import in_profile
-from fusionbench.plugins.cards import KINDS, Card, cards, profiles
+from fusionbench.plugins.cards import (
+    KINDS,
+    Card,
+    DatasetCard,
+    MethodCard,
+    MetricCard,
+    TaskCard,
+    cards,
+    did_you_mean,
+    profiles,
+)
+from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, Oracle, TaskFacts, Variant
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
 
@@ -20,23 +33,23 @@ WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
 @as_json
 def list_command(what: str | None, json_: bool) -> None:
     """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default."""
-    found: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
             rows = {n: p.title for n, p in profiles().items()}
         elif name == "protocols":
             rows = {
-                f"{p}@v{facts['version']}": f"{c.title}, split {facts['split']}, {len(facts['metrics'])} metrics"
+                f"{p}@v{facts.version}": f"{c.title}, split {facts.split}, {len(facts.metrics)} metrics"
                 for c in cards("dataset").values()
-                for p, facts in c.data.get("protocols", {}).items()
+                for p, facts in c.facts.protocols.items()
             }
         else:
             rows = {n: c.summary for n, c in cards(name[:-1]).items()}
-        found[name] = rows
+        tables[name] = rows
     if json_:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(tables, indent=1))
         return
-    for name, rows in found.items():
+    for name, rows in tables.items():
         if not rows:
             continue
         click.echo(f"{name}")
@@ -51,134 +64,175 @@ def list_command(what: str | None, json_: bool) -> None:
 @as_json
 def show_command(name: str, kind: str | None, json_: bool) -> None:
     """Show what the card of a plugin says; for a metric, every variant."""
-    found = [cards(k)[name] for k in KINDS if (kind in (None, k)) and name in cards(k)]
-    if not found:
-        from fusionbench.plugins.cards import did_you_mean
-
-        every = [n for k in KINDS for n in cards(k)]
-        raise PluginError(f"no plugin {name!r}; {did_you_mean(name, every)}")
+    chosen = [cards(k)[name] for k in KINDS if (kind in (None, k)) and name in cards(k)]
+    if not chosen:
+        raise PluginError(f"no plugin {name!r}; {did_you_mean(name, [n for k in KINDS for n in cards(k)])}")
     if json_:
-        click.echo(json.dumps([c.data for c in found], indent=1, default=str))
+        click.echo(json.dumps([c.data for c in chosen], indent=1, default=str))
         return
-    for entry in found:
-        click.echo(_describe(entry))
+    for entry in chosen:
+        click.echo(describe(entry))
 
 
-def _describe(entry: Card) -> str:
-    d = entry.data
-    lines = [f"{entry.title} ({entry.kind} {entry.name}, version {d['version']})", entry.summary, ""]
-    paper = ", ".join(str(d[k]) for k in ("paper", "venue", "year") if k in d)
+def describe(entry: Card[Facts]) -> str:
+    """A card in words."""
+    facts = entry.facts
+    lines = [f"{entry.title} ({entry.kind} {entry.name}, version {entry.version})", entry.summary, ""]
     for label, value in (
-        ("paper", paper),
-        ("urls", " ".join(d.get("urls", []))),
-        ("licence", d.get("licence", "")),
+        ("paper", ", ".join(str(text) for text in (facts.paper, facts.venue, facts.year) if text)),
+        ("urls", " ".join(facts.urls)),
+        ("licence", facts.licence),
         ("code", str(entry.source)),
     ):
         if value:
             lines.append(f"{label + ':':<10}{value}")
-    for name, option in entry.options.items():
-        lines.append(f"option {name} = {option.default}: {option.help}")
-    lines += {"metric": _metric, "dataset": _dataset, "method": _method, "task": _task}[entry.kind](entry)
-    lines += _training(entry)
-    return "\n".join(lines) + "\n"
+    lines += [f"option {name} = {option.default}: {option.help}" for name, option in entry.options.items()]
+    if isinstance(facts, MetricFacts):
+        lines += _metric(cards("metric")[entry.name])
+    elif isinstance(facts, DatasetFacts):
+        lines += _dataset(cards("dataset")[entry.name])
+    elif isinstance(facts, MethodFacts):
+        lines += _method(cards("method")[entry.name])
+    elif isinstance(facts, TaskFacts):
+        lines += _task(cards("task")[entry.name])
+    return "\n".join([*lines, *_training(entry)]) + "\n"
 
 
-def _metric(entry: Card) -> list[str]:
-    d = entry.data
-    low, high = d["range"]
-    better = "larger" if d["direction"] == "up" else "smaller"
-    parity = entry.path.parent / "parity.json"
-    measured = json.loads(parity.read_text(encoding="utf-8")) if parity.is_file() else {}
-    lines = [f"better:   {better}; range [{low}, {high}]; default {entry.name}@{d['default']}"]
-    for name, v in d["variants"].items():
-        lines += [
-            "",
-            f"{entry.name}@{name}" + ("  (default)" if name == d["default"] else ""),
-            f"  {v.get('formula', '')}",
-        ]
-        low, high = v.get("range", d["range"])
+class Agreement(msgspec.Struct, frozen=True):
+    """How far a variant was measured to be from another program or a published sheet.
+
+    Attributes:
+        theirs: name of the value there.
+        program: of whom, or which sheet.
+        images: on how many.
+        claimed: the tolerance that the card claims; None where the two are known to differ.
+        deviation: the largest one measured; None where nothing could be measured.
+        kind: ``program``, ``library`` or ``sheet``.
+    """
+
+    theirs: str
+    program: str
+    images: int
+    claimed: float | None
+    deviation: float | None
+    kind: str
+
+    def line(self) -> str:
+        """In words."""
+        who = f"the published {self.program.upper()} sheet" if self.kind == "sheet" else self.program
+        verb = "differs from" if self.claimed is None else "agrees with"
+        claim = "" if self.claimed is None else f", claimed {self.claimed:g}"
+        return f"  {verb} {who} ({self.theirs}) on {self.images} images: measured <= {self.deviation:g}{claim}"
+
+
+def measured(path: Path) -> dict[str, list[Agreement]]:
+    """Metric id to what was measured of it, from the file beside the metrics.
+
+    Raises:
+        PluginError: a file that cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=dict[str, list[Agreement]])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PluginError(f"{path}: cannot be read: {error}") from None
+    return {name: [a for a in agreements if a.deviation is not None] for name, agreements in rows.items()}
+
+
+def _metric(entry: MetricCard) -> list[str]:
+    facts = entry.facts
+    agreements = measured(entry.path.parent / "parity.json")
+    better = "larger" if facts.direction == "up" else "smaller"
+    lines = [f"better:   {better}; range {_range(facts.range)}; default {entry.name}@{facts.default}"]
+    for name, variant in facts.variants.items():
+        default = "  (default)" if name == facts.default else ""
+        lines += ["", f"{entry.name}@{name}{default}", f"  {variant.formula}"]
         lines.append(
-            f"  range [{low}, {high}]; input {v.get('input', 'grey levels 0..255')}; "
-            f"options {v.get('options', {}) or 'none'}"
+            f"  range {_range(facts.range_of(name))}; input {variant.input}; options {variant.options or 'none'}"
         )
-        if v.get("used_by"):
-            lines.append("  published with by " + "; ".join(v["used_by"]))
-        used = [p for p in d.get("profiles", {}) if name in (v.partition("/")[0] for v in in_profile(entry, p))]
+        if variant.used_by:
+            lines.append("  published with by " + "; ".join(variant.used_by))
+        used = [p for p in facts.profiles if name in (v.partition("/")[0] for v in in_profile(entry, p))]
         if used:
             lines.append("  profiles " + ", ".join(used))
-        lines += _agreement(v.get("oracles", []), measured.get(f"{entry.name}@{name}", []))
-        if v.get("note"):
-            lines.append(f"  note: {v['note']}")
-    lines += ["", *(f"fault of {f['implementation']}: {f['what']}" for f in d.get("faults", []))]
-    return lines
+        lines += _agreement(variant, agreements.get(f"{entry.name}@{name}", []))
+        if variant.note:
+            lines.append(f"  note: {variant.note}")
+    return [*lines, "", *(f"fault of {f.implementation}: {f.what}" for f in facts.faults)]
 
 
-def _agreement(oracles: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+def _range(bounds: tuple[float, float]) -> str:
+    return f"[{bounds[0]}, {bounds[1]}]"
+
+
+def _agreement(variant: Variant, agreements: list[Agreement]) -> list[str]:
     """What was measured against others; of what a card claims beyond that, the claim."""
+    known = {(a.theirs, a.program) for a in agreements}
+    claims = [o for o in variant.oracles if (o.metric, o.implementation or o.file) not in known]
+    return [*(a.line() for a in agreements), *map(_claim, claims)]
+
+
+def _claim(oracle: Oracle) -> str:
+    who = oracle.implementation or f"the published {oracle.file.upper()} sheet"
+    return f"  agrees with {who} ({oracle.metric}) to rtol {oracle.rtol:g}, atol {oracle.atol:g}"
+
+
+def _task(entry: TaskCard) -> list[str]:
+    facts = entry.facts
+    columns = ", ".join(score for score, _ in facts.columns)
+    return [f"needs:    {facts.needs}", f"networks: {', '.join(facts.networks)}", f"columns:  {columns}"]
+
+
+def _training(entry: Card[Facts]) -> list[str]:
+    name = entry.facts.networks[0] if isinstance(entry.facts, TaskFacts) else entry.name
     lines = []
-    rows = [r for r in rows if r["deviation"] is not None]
-    for r in rows:
-        who = f"the published {r['program'].upper()} sheet" if r["kind"] == "sheet" else r["program"]
-        agrees, claim = ("differs from", "") if r["claimed"] is None else ("agrees with", f", claimed {r['claimed']:g}")
-        bound = f"on {r['images']} images: measured <= {r['deviation']:g}{claim}"
-        lines.append(f"  {agrees} {who} ({r['theirs']}) {bound}")
-    known = {(r["theirs"], r["program"]) for r in rows}
-    for o in oracles:
-        if (o["metric"], o.get("implementation") or o["file"]) not in known:
-            who = o.get("implementation") or f"the published {o['file'].upper()} sheet"
-            lines.append(f"  agrees with {who} ({o['metric']}) to rtol {o.get('rtol', 0):g}, atol {o.get('atol', 0):g}")
-    return lines
+    for training in entry.facts.training:
+        stage = f" --stage {training.stage}" if training.stage else ""
+        many = "one or several of" if training.together else "one of"
+        lines.append(f"training: fusionbench train {name}{stage} --dataset, {many} {', '.join(training.datasets)}")
+    return lines + [f"ours:     {text}" for text in entry.facts.ours]
 
 
-def _task(entry: Card) -> list[str]:
-    d = entry.data
-    columns = ", ".join(score for score, _ in d["columns"])
-    return [f"needs:    {d['needs']}", f"networks: {', '.join(d['networks'])}", f"columns:  {columns}"]
-
-
-def _training(entry: Card) -> list[str]:
-    name = entry.data["networks"][0] if entry.kind == "task" else entry.name
-    lines = []
-    for facts in entry.data.get("training", []):
-        stage = f" --stage {facts['stage']}" if facts.get("stage") else ""
-        many = "one or several of" if facts.get("together") else "one of"
-        lines.append(f"training: fusionbench train {name}{stage} --dataset, {many} {', '.join(facts['datasets'])}")
-    return lines + [f"ours:     {text}" for text in entry.data.get("ours", [])]
-
-
-def _dataset(entry: Card) -> list[str]:
-    d = entry.data
-    lines = [f"split {s['name']}: {s.get('count', '?')} pairs ({s.get('source', '')})" for s in d.get("splits", [])]
-    for kind, names in d.get("classes", {}).items():
-        if kind != "palette":
-            lines.append(f"{kind} classes: {', '.join(map(str, names))}")
+def _dataset(entry: DatasetCard) -> list[str]:
+    facts = entry.facts
+    lines = [f"split {s.name}: {'?' if s.count is None else s.count} pairs ({s.source})" for s in facts.splits]
+    classes = facts.classes
+    for kind, names in (
+        ("segmentation", classes.segmentation),
+        ("boxes", classes.boxes),
+        ("box_aliases", tuple(classes.box_aliases)),
+    ):
+        if names:
+            lines.append(f"{kind} classes: {', '.join(names)}")
     lines += [
-        f"protocol {n}@v{p['version']}: split {p['split']}, colour {p['colour']}, output {p['output']}, "
-        f"profile {p['profile']}, metrics {', '.join(p['metrics'])}"
-        for n, p in d.get("protocols", {}).items()
+        f"protocol {n}@v{p.version}: split {p.split}, colour {p.colour}, output {p.output}, "
+        f"profile {p.profile}, metrics {', '.join(p.metrics)}"
+        for n, p in facts.protocols.items()
     ]
-    if d.get("get"):
-        lines += ["", "how to get it:", d["get"].strip()]
-    if d.get("tree"):
-        lines += ["", "the tree to build:", d["tree"].rstrip()]
+    if facts.get:
+        lines += ["", "how to get it:", facts.get.strip()]
+    if facts.tree:
+        lines += ["", "the tree to build:", facts.tree.rstrip()]
     return lines
 
 
-def _method(entry: Card) -> list[str]:
+def _method(entry: MethodCard) -> list[str]:
     from fusionbench.plugins.weights import hint, installed
 
-    d: dict[str, Any] = entry.data
-    lines = [f"output rule (released): {', '.join(f'{k} {v}' for k, v in d.get('output', {}).items())}"]
-    here = {w.name: w for w in installed(entry.name)}
-    for w in d.get("weights", []):
-        state = "here" if w["sha256"] in {own.sha256 for own in here.values()} else "not here"
-        file = w.get("file", "comes with fusionbench")
+    facts = entry.facts
+    rule = {} if facts.output is None else msgspec.to_builtins(facts.output)
+    lines = [f"output rule (released): {', '.join(f'{k} {v}' for k, v in rule.items())}"]
+    usable = {w.name: w for w in installed(entry.name)}
+    for listed in facts.weights:
+        state = "here" if listed.sha256 in {w.sha256 for w in usable.values()} else "not here"
+        file = listed.file or "comes with fusionbench"
         lines.append(
-            f"weights {w['name']}: {file} sha256 {w['sha256'][:12]}..., trained on {w['trained_on']} ({state})"
+            f"weights {listed.name}: {file} sha256 {listed.sha256[:12]}..., trained on {listed.trained_on} ({state})"
         )
-    for name, own in here.items():
+    for name, own in usable.items():
         if not own.listed:
             lines.append(f"weights {name}: yours, sha256 {own.sha256[:12]}..., trained on {own.trained_on} (here)")
-    if d.get("requires_weights") and not here:
-        lines.append(f"to run it: {hint(entry)}")
+    if facts.requires_weights and not usable:
+        lines.append(f"to run it: {spelt(hint(entry))}")
     return lines

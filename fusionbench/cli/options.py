@@ -1,24 +1,37 @@
-"""Options that several verbs share, and completion with real names."""
+"""Options that several verbs share, records of options, and completion with real names."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.plugins.cards import cards, profiles
+from fusionbench.plugins.cards import KINDS, cards, profiles
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    NamesType = click.ParamType[tuple[str, ...]]
+    SizeType = click.ParamType[tuple[int, int]]
+else:
+    NamesType = SizeType = click.ParamType  # generic in newer versions of click only
+
+Command = TypeVar("Command", bound=Callable[..., None])
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def command_line() -> str:
     """What the user typed, for the provenance."""
-    return " ".join(["fusionbench", *sys.argv[1:]])
+    words: list[str] = click.get_current_context().find_root().obj
+    return " ".join(["fusionbench", *words])
 
 
-def names(kind: str) -> Callable[..., list[CompletionItem]]:
+def names(kind: str) -> Completion:
     """Completion of plugin names of one kind, also behind a comma; reads cards only."""
 
     def complete(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -32,8 +45,6 @@ def names(kind: str) -> Callable[..., list[CompletionItem]]:
 
 def any_name(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Completion of a plugin name of any kind."""
-    from fusionbench.plugins.cards import KINDS
-
     return [CompletionItem(n, help=c.summary) for k in KINDS for n, c in cards(k).items() if n.startswith(typed)]
 
 
@@ -42,17 +53,17 @@ def profile_names(_ctx: click.Context, _param: click.Parameter, typed: str) -> l
     return [n for n in ("default", *profiles()) if n.startswith(typed)]
 
 
-class Comma(click.ParamType):
+class Comma(NamesType):
     """``a,b,c``, also inside brackets: ``gff[r1=3,r2=4],average``."""
 
     name = "NAMES"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Split at commas outside brackets."""
         if isinstance(value, tuple):
             return value
         parts, depth, part = [], 0, ""
-        for c in value:
+        for c in str(value):
             depth += (c == "[") - (c == "]")
             if c == "," and not depth:
                 parts.append(part)
@@ -62,7 +73,30 @@ class Comma(click.ParamType):
         return tuple(p.strip() for p in [*parts, part] if p.strip())
 
 
-def data_root(function: Any) -> Any:
+def records(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options as records, so that it takes few parameters.
+
+    Args:
+        kinds: parameter of the command to a dataclass whose fields are ``Annotated[type, click.option(...)]``; the
+            options stand in the help before those of decorators below this one.
+    """
+    fields = {name: get_type_hints(kind, include_extras=True) for name, kind in kinds.items()}
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**values: object) -> None:
+            filled = {name: kind(**{f: values.pop(f) for f in fields[name]}) for name, kind in kinds.items()}
+            function(**filled, **values)
+
+        for hint in reversed([hint for hints in fields.values() for hint in hints.values()]):
+            (option,) = hint.__metadata__
+            option(command)  # click notes the option on the function
+        return command
+
+    return decorate
+
+
+def data_root(function: Command) -> Command:
     """The option --data-root."""
     return click.option(
         "--data-root",
@@ -72,7 +106,7 @@ def data_root(function: Any) -> Any:
     )(function)
 
 
-def out(function: Any) -> Any:
+def out(function: Command) -> Command:
     """The option --out."""
     return click.option(
         "--out",
@@ -85,7 +119,7 @@ def out(function: Any) -> Any:
     )(function)
 
 
-def as_json(function: Any) -> Any:
+def as_json(function: Command) -> Command:
     """The option --json."""
     return click.option("--json", "json_", is_flag=True, help="Machine-readable output.")(function)
 
@@ -94,8 +128,8 @@ class Bar:
     """A progress bar on stderr for anything long; silent when stderr is no terminal."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.live: Any = None
-        self.tasks: dict[str, Any] = {}
+        self.live: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
         self.shown = sys.stderr.isatty() and not quiet
 
     def __enter__(self) -> Bar:
@@ -114,7 +148,7 @@ class Bar:
             self.live.start()
         return self
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int | None) -> None:
         """Show that `done` of `total` is finished."""
         if self.live is not None:
             if what not in self.tasks:

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out
+from fusionbench.cli.spelling import spelt
+from fusionbench.errors import FusionbenchError
 
 
 @click.command("reproduce")
@@ -30,23 +32,20 @@ def reproduce_command(
     from fusionbench.report.reproduce import reproduce
 
     with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
-        found = reproduce(result, out or Path(scratch), data_root, images, jobs, device, bar)
+        again = reproduce(result, out or Path(scratch), data_root, images, jobs, device, bar)
+    differences = [spelt(line) for line in again.differences]
     if json_:
-        click.echo(
-            json.dumps(
-                {"same": found.same, "cells": found.cells, "worst": found.worst, "differences": found.differences},
-                indent=1,
-            )
-        )
+        facts = {"same": again.same, "cells": again.cells, "worst": again.worst, "differences": differences}
+        click.echo(json.dumps(facts, indent=1))
     else:
-        for line in found.differences:
+        for line in differences:
             click.echo(f"differs: {line}")
-        for name, gap in found.worst.items():
+        for name, gap in again.worst.items():
             click.echo(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
-        state = "not all the same" if not found.same else "all the same"
-        state += f", but {len(found.differences)} other things differ" if found.same and found.differences else ""
-        click.echo(f"{found.cells} means compared: {state}")
-    sys.exit(0 if found.same and not found.differences else 1)
+        state = "not all the same" if not again.same else "all the same"
+        state += f", but {len(differences)} other things differ" if again.same and differences else ""
+        click.echo(f"{again.cells} means compared: {state}")
+    sys.exit(0 if again.same and not differences else 1)
 
 
 @click.command("export")
@@ -58,23 +57,16 @@ def reproduce_command(
 @out
 def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], out: Path) -> None:
     """Write per-image scores, one row each, with the hashes of weights, source pair, fused picture and code."""
-    import pandas as pd
-
-    from fusionbench.errors import FusionbenchError
-    from fusionbench.report.analysis import frame
-    from fusionbench.results.store import Store, storage_error
+    from fusionbench.report.scores import frame, write_frame
+    from fusionbench.results.store import Store
 
     if output.suffix not in (".parquet", ".csv"):
         raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
     with Store(out, create=False) as store:
-        rows: pd.DataFrame = frame(store, store.boards(dataset), methods)
+        rows = frame(store, store.boards(dataset), methods)
     if rows.empty:
         raise FusionbenchError(f"{out}: no scores to export" + (f" for {dataset}" if dataset else ""))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        rows.to_parquet(output, index=False) if output.suffix == ".parquet" else rows.to_csv(output, index=False)
-    except OSError as error:
-        raise storage_error(output, error) from None
+    write_frame(output, rows)
     click.echo(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
 
 

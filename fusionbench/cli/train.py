@@ -3,66 +3,125 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cli.options import Comma, command_line, data_root, names
+from fusionbench.cli.options import Comma, command_line, data_root, names, records
+from fusionbench.cli.spelling import RENAMED, spelt
 from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.trainable import trainings
 
 if TYPE_CHECKING:
-    from fusionbench.training.options import RunOptions
+    from fusionbench.training.options import Launch
     from fusionbench.training.request import TrainRequest
 
-LAUNCH = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, and what is meant without it
+TORCHRUN = {"rank": "RANK", "world": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # its environment variables
+SPELLING = {**RENAMED, "datasets": "--dataset"}
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-    from fusionbench.plugins.trainable import trainings
-
     return [CompletionItem(t.name, help=t.card.title) for t in trainings() if t.name.startswith(typed)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """Which recipe is followed, on which data, and what is changed of it."""
+
+    datasets: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"
+        ),
+    ]
+    stage: Annotated[str | None, click.option("--stage", help="For methods that are trained in stages.")]
+    size: Annotated[
+        str | None,
+        click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published."),
+    ]
+    entry: Annotated[
+        str | None,
+        click.option(
+            "--on",
+            "entry",
+            metavar="ENTRY",
+            help="For task networks: train on this entry's fused images [visible].",
+        ),
+    ]
+    file: Annotated[
+        Path | None,
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Settings from an OpenMMLab config; a .py file is Python that is run.",
+        ),
+    ]
+    options: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--cfg-options",
+            "options",
+            multiple=True,
+            metavar="KEY=VALUE...",
+            help="Change settings of the recipe.",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where the run is kept and how it is done."""
+
+    out: Annotated[
+        Path | None,
+        click.option(
+            "--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...]."
+        ),
+    ]
+    resume: Annotated[
+        bool, click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
+    ]
+    weights_name: Annotated[
+        str | None,
+        click.option(
+            "--as",
+            "weights_name",
+            metavar="WEIGHTS",
+            help="For methods: name of the new entry [dataset-size-seed].",
+        ),
+    ]
+    device: Annotated[
+        str,
+        click.option(
+            "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...; under torchrun each GPU."
+        ),
+    ]
+    max_steps: Annotated[
+        int | None,
+        click.option("--max-steps", type=click.IntRange(1), help="Stop when so many steps are done; --resume goes on."),
+    ]
+    max_seconds: Annotated[
+        float | None,
+        click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
+    ]
 
 
 @click.command("train")
 @click.argument("name", shell_complete=_trainable)
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb")
-@click.option("--stage", help="For methods that are trained in stages.")
-@click.option("--size", help="A size of the recipe, e.g. tiny (two cores, minutes); without it, as published.")
-@click.option("--on", "entry", metavar="ENTRY", help="For task networks: train on this entry's fused images [visible].")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Settings from an OpenMMLab config; a .py file is Python that is run.",
-)
-@click.option("--cfg-options", "options", multiple=True, metavar="KEY=VALUE...", help="Change settings of the recipe.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run's folder [runs/NAME-DATASET...].")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder.")
-@click.option("--as", "weights_name", metavar="WEIGHTS", help="For methods: name of the new entry [dataset-size-seed].")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...; under torchrun each GPU.")
-@click.option("--max-steps", type=click.IntRange(1), help="Stop when so many steps are done; --resume goes on.")
-@click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on.")
+@records(recipe=RecipeOptions, how=RunFlags)
 @click.option("--show-config", is_flag=True, help="Print every setting and stop.")
 @data_root
 def train_command(
     name: str,
     more: tuple[str, ...],
-    datasets: tuple[str, ...],
-    stage: str | None,
-    size: str | None,
-    entry: str | None,
-    config_file: Path | None,
-    options: tuple[str, ...],
-    out: Path | None,
-    resume: bool,
-    weights_name: str | None,
-    device: str,
-    max_steps: int | None,
-    max_seconds: float | None,
+    recipe: RecipeOptions,
+    how: RunFlags,
     show_config: bool,
     data_root: Path | None,
 ) -> None:
@@ -71,50 +130,47 @@ def train_command(
     What a run leaves in its folder: checkpoints, the loss log, sample pictures, its settings, weights.safetensors.
     A trained method is at once an entry of `eval`. A killed run goes on with --resume, with the same numbers.
     """
-    from fusionbench.training.options import Launch, RunOptions
     from fusionbench.training.request import TrainRequest
 
-    if more and not options:
+    if more and not recipe.options:
         raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
     request = TrainRequest(
         name=name,
-        datasets=datasets,
-        stage=stage,
-        size=size,
-        entry=entry,
-        file=_settings_in(config_file),
-        options=(*options, *more),  # --cfg-options a=1 b=2 as OpenMMLab's tools have it: what follows the first is left
-        folder=out,
-        resume=resume,
-        weights_name=weights_name,
-        device=device,
+        datasets=recipe.datasets,
+        stage=recipe.stage,
+        size=recipe.size,
+        entry=recipe.entry,
+        file=_settings_in(recipe.file),
+        options=(*recipe.options, *more),  # `--cfg-options a=1 b=2`, as OpenMMLab's tools have it: b=2 is in `more`
+        folder=how.out,
+        resume=how.resume,
+        weights_name=how.weights_name,
+        device=how.device,
         data_root=data_root,
     )
-    if entry and not request.chosen.network:
-        raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
-    if show_config:
-        click.echo(request.settings_text(), nl=False)
-        return
-    rank, world, local_rank = (int(os.environ.get(name, usual)) for name, usual in LAUNCH.items())
-
-    def note(text: str) -> None:
-        if rank == 0:
-            click.echo(text, err=True)
-
-    launch = Launch(rank=rank, world=world, local_rank=local_rank)
-    run_options = RunOptions(
-        command=command_line(), note=note, max_steps=max_steps, max_seconds=max_seconds, launch=launch
-    )
+    launch = _launch()
     try:
-        for line in train(request, run_options):
-            note(line)
+        if recipe.entry and not request.chosen.network:
+            raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        if show_config:
+            click.echo(request.settings_text(), nl=False)
+            return
+        train(request, how, launch)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
     except FusionbenchError as error:
-        if rank == 0:
-            raise
-        click.echo(f"error (process {rank}): {error}", err=True)
+        text = spelt(str(error), SPELLING)
+        if launch.rank == 0:
+            raise FusionbenchError(text) from None
+        click.echo(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _launch() -> Launch:
+    """Which of the processes this is that torchrun started; the only one without it."""
+    from fusionbench.training.options import Launch
+
+    return Launch(**{field: int(os.environ[name]) for field, name in TORCHRUN.items() if name in os.environ})
 
 
 def _settings_in(path: Path | None) -> dict[str, Any]:
@@ -132,14 +188,27 @@ def _settings_in(path: Path | None) -> dict[str, Any]:
         ) from None
 
 
-def train(request: TrainRequest, options: RunOptions) -> list[str]:
-    """Fuse the training pictures where an entry's are asked for, then train; lines that tell what came out."""
+def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
+    """Fuse the training pictures where an entry's are asked for, then train; prints what came out."""
+    from fusionbench.training.options import RunOptions
     from fusionbench.training.run import run
+
+    def note(text: str) -> None:
+        if launch.rank == 0:
+            click.echo(spelt(text, SPELLING), err=True)
 
     pictures = None
     if request.training.network and request.entry:
         from fusionbench.evaluation.pictures import training_pictures
         from fusionbench.runtime import locations
 
-        pictures = training_pictures(request, locations.current().results, options.note)
-    return run(request, options, pictures)
+        pictures = training_pictures(request, locations.current().results, note)
+    options = RunOptions(
+        command=command_line(),
+        note=note,
+        max_steps=how.max_steps,
+        max_seconds=how.max_seconds,
+        launch=launch,
+    )
+    for line in run(request, options, pictures):
+        note(line)

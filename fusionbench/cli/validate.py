@@ -8,6 +8,7 @@ import sys
 import click
 
 from fusionbench.cli.options import any_name, as_json
+from fusionbench.cli.spelling import spelt
 from fusionbench.errors import PluginError
 from fusionbench.plugins.cards import KINDS, cards, did_you_mean
 
@@ -23,10 +24,10 @@ def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
     """
     from fusionbench.evaluation.contract import validate
 
-    found = [cards(k)[plugin] for k in KINDS if kind in (None, k) and plugin in cards(k)]
-    if not found:
+    chosen = [cards(k)[plugin] for k in KINDS if kind in (None, k) and plugin in cards(k)]
+    if not chosen:
         raise PluginError(f"no plugin {plugin!r}; {did_you_mean(plugin, [n for k in KINDS for n in cards(k)])}")
-    reports = [validate(c) for c in found]
+    reports = [validate(c) for c in chosen]
     if json_:
         click.echo(
             json.dumps(
@@ -37,6 +38,6 @@ def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
         for r in reports:
             click.echo(f"{r.card.kind} {r.card.name} ({r.card.path})")
             for name, state, detail in r.rows:
-                click.echo(f"  {state:<4}  {name}" + (f": {detail}" if detail else ""))
+                click.echo(f"  {state:<4}  {name}" + (f": {spelt(detail)}" if detail else ""))
     if not all(r.ok for r in reports):
         sys.exit(1)

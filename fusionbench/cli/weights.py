@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import as_json, names
+from fusionbench.cli.spelling import note
+from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import cards
 
 
@@ -38,14 +40,14 @@ def list_weights(json_: bool) -> None:
     """What is here, and what the cards know of."""
     from fusionbench.plugins.weights import hint, installed
 
-    rows = []
+    rows: list[dict[str, str | bool]] = []
     for method, entry in cards("method").items():
         here = installed(method)
-        listed = entry.data.get("weights", [])
+        listed = entry.facts.weights
         for known in listed:
-            called = [w.name for w in here if w.sha256 == known["sha256"]]  # a file is known by its hash
-            facts = {k: known.get(k, "") for k in ("sha256", "trained_on", "file", "url")}
-            rows += [{"method": method, "name": n, "here": bool(called), **facts} for n in called or [known["name"]]]
+            called = [w.name for w in here if w.sha256 == known.sha256]  # a file is known by its hash
+            facts = {"sha256": known.sha256, "trained_on": known.trained_on, "file": known.file, "url": known.url}
+            rows += [{"method": method, "name": n, "here": bool(called), **facts} for n in called or [known.name]]
         rows += [
             {
                 "method": method,
@@ -57,10 +59,10 @@ def list_weights(json_: bool) -> None:
                 "url": "",
             }
             for w in here
-            if w.sha256 not in {known["sha256"] for known in listed}
+            if w.sha256 not in {known.sha256 for known in listed}
         ]
-        if entry.data.get("requires_weights") and not here and not json_:
-            click.echo(f"{method}: none here; {hint(entry)}", err=True)
+        if entry.facts.requires_weights and not here and not json_:
+            note(f"{method}: none here; {hint(entry)}")
     if json_:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -74,7 +76,6 @@ def list_weights(json_: bool) -> None:
 @click.argument("name")
 def remove(method: str, name: str) -> None:
     """Remove a checkpoint from the cache."""
-    from fusionbench.errors import WeightsError
     from fusionbench.plugins.weights import broken, installed
 
     for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:

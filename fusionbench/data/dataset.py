@@ -23,12 +23,13 @@ from fusionbench.data.labels import (
     write_yolo,
 )
 from fusionbench.data.layout import ROLES, Layout
-from fusionbench.data.origin import Origin, read_origin
+from fusionbench.data.origin import read_origin
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import grey, read_image, write_image
 from fusionbench.plugins.cards import DatasetCard
+from fusionbench.results.records import Origin
 
 DARK = ("dusk", "night")  # conditions of a generated tree that count as night
 

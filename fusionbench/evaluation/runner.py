@@ -99,7 +99,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     with one_thread():
         for source in plan.sources:
             work.read(source)
-            store.put_board(source.info(), work.hashes[source.label].items(), source.dataset.ids(source.split))
+            store.put_board(source.board(), work.hashes[source.label].items(), source.dataset.ids(source.split))
         for entry in plan.entries:
             work.fuse(entry)
         for source in plan.sources:
@@ -108,8 +108,10 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
             store.set_failures(source.label, source.split, failures, {e.key for e in plan.entries})
     outcome = work.finished()
     outcome.seconds = time.perf_counter() - began
-    facts = provenance.collect(command, started, outcome.seconds, plan.info())
-    store.put_run(started, {**facts, "fused": outcome.fused, "scored": outcome.scored})
+    run = provenance.collect(
+        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.fused, outcome.scored
+    )
+    store.put_run(run)
     return outcome
 
 
@@ -176,7 +178,7 @@ class _Work:
 
     def fuse(self, entry: Entry) -> None:
         """Fuse what is missing of one entry, over all sources, with the method loaded once."""
-        self.store.put_entry(entry.key, entry.id, entry.info().plain())
+        self.store.put_entry(entry.key, entry.info())
         cached = {} if entry.precomputed else self.store.fused(entry.key)
         todo = [
             (source, image, pair)

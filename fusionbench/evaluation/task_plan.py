@@ -253,7 +253,7 @@ class TaskPlanner:
             pictures = self.test.entries[key]
             digest = hashlib.sha256((test.pictures + pictures.digest).encode()).hexdigest()
             wanted = msgspec.structs.replace(test, pictures=digest)
-            if not self.run.store.has_task(key, self.source.label, self.source.split, wanted.plain()):
+            if not self.run.store.has_task(key, self.source.label, self.source.split, wanted):
                 job = self.jobs.get(job.weights, job)
                 scored = {**job.scored, key: pictures.files}
                 self.jobs[job.weights] = replace(job, scored=scored, tests=(*job.tests, (key, wanted)))

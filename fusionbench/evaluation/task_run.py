@@ -71,8 +71,8 @@ def run_tasks(
                     problems.failures.append(f"{name} on {source.label}: no column")
             store.put_task_state(source.label, source.split, name, problems.gaps.get((source.label, name), ""))
     if scored:
-        facts = provenance.collect(command, started, time.perf_counter() - began, plan.info())
-        store.put_run(started, {**facts, "fused": 0, "scored": scored})
+        session, seconds = provenance.session(command, started), time.perf_counter() - began
+        store.put_run(provenance.collect(session, seconds, plan.summary(), 0, scored))
     return problems
 
 
@@ -125,7 +125,7 @@ def _done(planner: TaskPlanner, failures: list[str]) -> int:
             failures.append(f"{what}, {test.protocol}, seed {test.seed}, {entries}: {outcome}")
         else:
             for key, result in outcome:
-                run.store.put_task(key, source.label, source.split, result.plain())
+                run.store.put_task(key, source.label, source.split, result)
             new += len(outcome)
         run.progress(what, number, len(jobs))
     return new
@@ -204,7 +204,7 @@ def score(job: Job, key: str) -> list[tuple[str, TaskResult]]:
                 classes=tuple(classes),
                 scores=scores,
                 per_class=per_class,
-                facts={c: t.facts() for c, t in tallies.items()},
+                facts={c: dict(t.facts()) for c, t in tallies.items()},
             ),
         )
         for wanted, test in job.tests

@@ -60,11 +60,12 @@ class Training:
 
 def trainings() -> list[Training]:
     """Everything that can be trained, by name."""
-    methods = [(entry, (entry.name,)) for entry in cards("method").values()]
-    tasks = [(entry, entry.facts.networks) for entry in cards("task").values()]
+    every: list[tuple[MethodCard | TaskCard, tuple[str, ...]]] = []
+    every += [(entry, (entry.name,)) for entry in cards("method").values()]
+    every += [(entry, entry.facts.networks) for entry in cards("task").values()]
     return [
         Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together)
-        for entry, known in [*methods, *tasks]
+        for entry, known in every
         for rule in entry.facts.training
         for name in known
     ]

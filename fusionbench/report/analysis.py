@@ -1,74 +1,19 @@
-"""Using the numbers: per-image frames, paired comparison, stability of rankings across profiles."""
+"""Comparing rows of tables: paired differences of two entries, stability of rankings across profiles."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
-from fusionbench.errors import FusionbenchError, PluginError
-from fusionbench.evaluation.protocol import Metric, metric
-from fusionbench.report.tables import RESAMPLES, Table
-from fusionbench.results.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def frame(store: Store, boards: Iterable[dict[str, Any]], entries: Iterable[str] = ()) -> pd.DataFrame:
-    """Every per-image score of current code, one row each, with the hashes that say what it was computed from.
-
-    Args:
-        store: an output directory's results.
-        boards: which datasets, splits and output rules.
-        entries: only these ids or method names.
-    """
-    import pandas as pd
-
-    wanted, rows = set(entries), []
-    metrics = {}
-    for name in store.metrics():
-        with contextlib.suppress(PluginError):  # of a plugin that is not here now
-            metrics[name] = metric(name)
-    scores = store.scores({name: m.code for name, m in metrics.items()})
-    for board in boards:
-        pairs = store.pairs(board["dataset"], board["split"])
-        failures = store.failures(board["dataset"], board["split"])
-        for key, info in store.entries(board["output"]).items():
-            if wanted and info["id"] not in wanted and info["method"] not in wanted:
-                continue
-            fused = store.fused(key)
-            for ident, pair in pairs.items():
-                if pair not in fused or (key, ident) in failures or ("", ident) in failures:
-                    continue
-                image = fused[pair][0]
-                for name, m in metrics.items():
-                    if (image, pair, name) in scores:
-                        rows.append(
-                            {
-                                "protocol": board["protocol"],
-                                "dataset": board["dataset"],
-                                "split": board["split"],
-                                "split_sha256": board["split_sha256"],
-                                "entry": info["id"],
-                                "weights_sha256": (info["weights"] or {}).get("sha256", ""),
-                                "output_rule": info["output_rule"],
-                                "method_code": info["code"],
-                                "id": ident,
-                                "metric": name,
-                                "metric_version": m.card.data["version"],
-                                "metric_code": m.code,
-                                "value": scores[image, pair, name],
-                                "pair_sha256": pair,
-                                "fused_sha256": image,
-                            }
-                        )
-    return pd.DataFrame(rows)
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.protocol import Metric
+from fusionbench.report.rows import Values, interval
+from fusionbench.report.tables import Table
 
 
 @dataclass(frozen=True)
@@ -95,62 +40,92 @@ class Difference:
     better: str
 
 
-def compare(table: Table, first: str, second: str) -> list[Difference]:
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two entries of one table, metric by metric."""
+
+    dataset: str
+    protocol: str
+    images: int
+    first: str
+    second: str
+    differences: tuple[Difference, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain data."""
+        metrics = {
+            d.metric.id: {
+                "n": d.n,
+                self.first: d.a,
+                self.second: d.b,
+                "difference": d.mean,
+                "ci95": [d.low, d.high],
+                "p_holm": d.p,
+                "effect": d.effect,
+                "better": d.better,
+            }
+            for d in self.differences
+        }
+        return {"dataset": self.dataset, "protocol": self.protocol, "images": self.images, "metrics": metrics}
+
+
+def compare(table: Table, first: str, second: str) -> Comparison:
     """Paired comparison of two entries of a table on the same images.
 
     Raises:
         FusionbenchError: when the table lacks one of them.
     """
-    from scipy import stats
-
     rows = {r.id: r for r in table.rows}
     for name in (first, second):
         if name not in rows:
             raise FusionbenchError(
-                f"no entry {name!r} in the results of {table.board['dataset']}; there are: {', '.join(rows)}"
+                f"no entry {name!r} in the results of {table.board.dataset}; there are: {', '.join(rows)}"
             )
-    found: list[Difference] = []
+    differences = []
     for m in table.metrics:
         a, b = rows[first].values[m.id], rows[second].values[m.id]
         both = ~(np.isnan(a) | np.isnan(b))
-        a, b = a[both], b[both]
-        d = a - b
-        if not d.size:
-            continue
-        moved = d[d != 0]
-        p, effect = math.nan, 0.0
-        if moved.size:
-            p = float(stats.wilcoxon(moved).pvalue)
-            ranks = stats.rankdata(np.abs(moved))
-            effect = float((ranks * np.sign(moved)).sum() / ranks.sum())
-        draws = np.random.default_rng(0).integers(0, d.size, (RESAMPLES, d.size))
-        low, high = np.percentile(d[draws].mean(axis=1), [2.5, 97.5])
-        found.append(
-            Difference(
-                m, d.size, float(a.mean()), float(b.mean()), float(d.mean()), float(low), float(high), p, effect, ""
-            )
-        )
-    return _holm(found, first, second)
+        if both.any():
+            differences.append(_difference(m, a[both], b[both]))
+    return Comparison(
+        dataset=table.board.dataset,
+        protocol=table.board.protocol,
+        images=len(table.ids),
+        first=first,
+        second=second,
+        differences=tuple(_holm(differences, first, second)),
+    )
 
 
-def _holm(found: Sequence[Difference], first: str, second: str) -> list[Difference]:
-    """Holm's step-down correction of the p values, and who is better after it."""
-    from dataclasses import replace
+def _difference(m: Metric, a: Values, b: Values) -> Difference:
+    """Of values ``[N]`` on the same images; p is not corrected yet, and nobody is called better."""
+    d = a - b
+    moved = d[d != 0]
+    p, effect = math.nan, 0.0
+    if moved.size:
+        p = float(stats.wilcoxon(moved).pvalue)
+        ranks = stats.rankdata(np.abs(moved))
+        effect = float((ranks * np.sign(moved)).sum() / ranks.sum())
+    low, high = interval(d)
+    return Difference(m, d.size, float(a.mean()), float(b.mean()), float(d.mean()), low, high, p, effect, "")
 
-    order = sorted((i for i, d in enumerate(found) if not math.isnan(d.p)), key=lambda i: found[i].p)
+
+def _holm(differences: Sequence[Difference], first: str, second: str) -> list[Difference]:
+    """Holm's step-down correction of the p values, and who is better after it. SciPy has no such correction."""
+    order = sorted((i for i, d in enumerate(differences) if not math.isnan(d.p)), key=lambda i: differences[i].p)
     corrected, running = {}, 0.0
-    for place, i in enumerate(order):
-        running = max(running, min(1.0, (len(order) - place) * found[i].p))
+    for step, i in enumerate(order):
+        running = max(running, min(1.0, (len(order) - step) * differences[i].p))
         corrected[i] = running
-    out = []
-    for i, d in enumerate(found):
+    results = []
+    for i, d in enumerate(differences):
         p = corrected.get(i, math.nan)
         winner = (first if (d.mean > 0) == d.metric.up else second) if p < 0.05 else ""
-        out.append(replace(d, p=p, better=winner))
-    return out
+        results.append(replace(d, p=p, better=winner))
+    return results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stability:
     """How one metric's ranking of the same entries changes with the profile.
 
@@ -158,6 +133,7 @@ class Stability:
         metric: name of the metric.
         variants: profile to metric id.
         order: profile to entry ids, best first.
+        means: profile to entry id to mean.
         tau: Kendall's tau between every two profiles.
     """
 
@@ -172,8 +148,13 @@ class Stability:
         """Profile to the entry it puts first."""
         return {p: names[0] for p, names in self.order.items()}
 
+    def to_dict(self) -> dict[str, object]:
+        """As plain data."""
+        tau = {f"{a} / {b}": t for (a, b), t in self.tau.items()}
+        return {"metric": self.metric, "variants": self.variants, "order": self.order, "tau": tau}
 
-def stability(tables: dict[str, Table]) -> list[Stability]:
+
+def stability(tables: Mapping[str, Table]) -> list[Stability]:
     """Rankings of the same entries and images under several profiles.
 
     Args:
@@ -182,72 +163,27 @@ def stability(tables: dict[str, Table]) -> list[Stability]:
     Returns:
         One item per metric that at least two profiles have in different variants.
     """
-    from scipy import stats
-
     metrics: dict[str, dict[str, Metric]] = {}
     for profile, table in tables.items():
         for m in table.metrics:
             metrics.setdefault(m.card.name, {})[profile] = m
-    found = []
-    for name, by_profile in metrics.items():
-        if len({m.id for m in by_profile.values()}) < 2:
-            continue
-        means = {
-            p: {r.id: r.mean(m.id) for r in tables[p].rows if not r.info["source_only"]} for p, m in by_profile.items()
-        }
-        shared = sorted(set.intersection(*({k for k, v in d.items() if not math.isnan(v)} for d in means.values())))
-        if len(shared) < 2:
-            continue
-        signs = {p: -1 if m.up else 1 for p, m in by_profile.items()}
-        order = {p: [e for _, e in sorted((signs[p] * means[p][e], e) for e in shared)] for p in by_profile}
-        tau = {
-            (p, q): float(
-                stats.kendalltau([signs[p] * means[p][e] for e in shared], [signs[q] * means[q][e] for e in shared])[0]
-            )
-            for p, q in combinations(by_profile, 2)
-        }
-        found.append(
-            Stability(
-                name,
-                {p: m.id for p, m in by_profile.items()},
-                order,
-                {p: {e: means[p][e] for e in shared} for p in by_profile},
-                tau,
-            )
-        )
-    return found
+    items = (_stability(name, variants, tables) for name, variants in metrics.items())
+    return [item for item in items if item is not None]
 
 
-def draw(items: Sequence[Stability], path: Any) -> None:
-    """One panel per metric: each entry's rank under every profile, joined by a line."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = min(4, len(items))
-    lines = math.ceil(len(items) / columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(3.6 * columns, 2.9 * lines), squeeze=False)
-    colours = plt.get_cmap("tab10")
-    names = sorted({e for s in items for e in s.order[next(iter(s.order))]})
-    for axis in axes.flat[len(items) :]:
-        axis.axis("off")
-    for axis, item in zip(axes.flat, items, strict=False):
-        profiles = list(item.order)
-        for name in names:
-            places = [item.order[p].index(name) + 1 if name in item.order[p] else math.nan for p in profiles]
-            axis.plot(profiles, places, marker="o", color=colours(names.index(name) % 10), label=name, lw=2)
-        worst = min(item.tau.values())
-        axis.set_title(f"{item.metric}  (lowest τ {worst:.2f})", fontsize=10)
-        axis.set_ylim(len(names) + 0.5, 0.5)
-        axis.set_yticks(range(1, len(names) + 1))
-        axis.set_ylabel("rank", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.margins(x=0.15)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+def _stability(name: str, variants: Mapping[str, Metric], tables: Mapping[str, Table]) -> Stability | None:
+    """Of one metric (profile to variant); None where the variants are the same, or share fewer than two entries."""
+    if len({m.id for m in variants.values()}) < 2:
+        return None
+    means = {p: {r.id: r.mean(m.id) for r in tables[p].ranked} for p, m in variants.items()}
+    shared = sorted(set.intersection(*({k for k, v in d.items() if not math.isnan(v)} for d in means.values())))
+    if len(shared) < 2:
+        return None
+    signed = {p: [(-1 if m.up else 1) * means[p][e] for e in shared] for p, m in variants.items()}
+    return Stability(
+        metric=name,
+        variants={p: m.id for p, m in variants.items()},
+        order={p: [e for _, e in sorted(zip(signed[p], shared, strict=True))] for p in variants},
+        means={p: {e: means[p][e] for e in shared} for p in variants},
+        tau={(p, q): float(stats.kendalltau(signed[p], signed[q])[0]) for p, q in combinations(variants, 2)},
+    )

@@ -6,13 +6,13 @@ on real images. A value outside the definition's range is impossible, one far ou
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from pathlib import Path
 
-from fusionbench.plugins.cards import Card
+from fusionbench.plugins.cards import MetricCard
+from fusionbench.report.published import PublishedTable, read
 
 MARGIN = 0.5  # of the measured span, on either side: other methods and images than ours exist
 
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one variant says of a value: ``impossible``, ``implausible``, ``plausible`` or ``unmeasured``."""
+    """A value under one variant: ``impossible``, ``implausible``, ``plausible`` or ``unmeasured``."""
 
     variant: str
     verdict: str
@@ -40,41 +40,40 @@ class Verdict:
 
 
 def measured(metric: str) -> dict[str, list[Span]]:
-    """Variant to the spans found in the committed tables; source-only rows are left out."""
-    found: dict[str, list[Span]] = {}
-    for path in sorted(resources.files("fusionbench.leaderboards").iterdir(), key=lambda p: p.name):
-        if not path.name.endswith(".json") or path.name.endswith(".provenance.json"):
+    """Variant to the spans of the committed tables; source-only rows are left out."""
+    spans: dict[str, list[Span]] = {}
+    for path in sorted(Path(str(resources.files("fusionbench.leaderboards"))).glob("*.json")):
+        if path.name.endswith(".provenance.json"):
             continue
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for column in table.get("metrics", []):
-            name, _, variant = column["id"].partition("@")
+        table = read(path, PublishedTable)
+        for column in table.metrics:
+            name, _, variant = column.id.partition("@")
             if name != metric or "/" in variant:
                 continue
-            means = [r["scores"][column["id"]]["mean"] for r in table["rows"] if not r["source_only"]]
-            means = [v for v in means if v is not None]
-            if means:
-                found.setdefault(variant, []).append(
-                    Span(table["dataset"], table["images"], len(means), min(means), max(means))
-                )
-    return found
+            means = [r.scores[column.id].mean for r in table.rows if not r.source_only]
+            values = [v for v in means if v is not None]
+            if values:
+                span = Span(table.dataset, table.images, len(values), min(values), max(values))
+                spans.setdefault(variant, []).append(span)
+    return spans
 
 
-def explain(entry: Card, value: float) -> list[Verdict]:
+def verdicts(entry: MetricCard, value: float) -> list[Verdict]:
     """Judge a value under every variant of a metric, the plausible ones first."""
     spans = measured(entry.name)
-    found = []
-    for name, variant in entry.data["variants"].items():
-        low, high = variant.get("range", entry.data["range"])
-        mine = tuple(spans.get(name, ()))
+    every = []
+    for name, variant in entry.facts.variants.items():
+        low, high = entry.facts.range_of(name)
+        own = tuple(spans.get(name, ()))
         if not low <= value <= high or math.isnan(value):
             verdict = "impossible"
-        elif not mine:
+        elif not own:
             verdict = "unmeasured"
         else:
-            verdict = "plausible" if any(_near(s, value) for s in mine) else "implausible"
-        found.append(Verdict(name, verdict, variant.get("formula", ""), tuple(variant.get("used_by", ())), mine))
+            verdict = "plausible" if any(_near(s, value) for s in own) else "implausible"
+        every.append(Verdict(name, verdict, variant.formula, variant.used_by, own))
     order = ("plausible", "unmeasured", "implausible", "impossible")
-    return sorted(found, key=lambda v: order.index(v.verdict))
+    return sorted(every, key=lambda v: order.index(v.verdict))
 
 
 def _near(span: Span, value: float) -> bool:

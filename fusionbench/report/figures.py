@@ -1,16 +1,30 @@
-"""Figures of what methods publish of themselves: their views."""
+"""Figures: what methods publish of themselves (their views), and how ranks change with the metric profile."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from fusionbench.errors import DataError, FusionbenchError, PluginError
 from fusionbench.evaluation.entries import Entry, entries
 from fusionbench.plugins.cards import did_you_mean
-from fusionbench.results.store import storage_error
+from fusionbench.results.storage_errors import storage_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fusionbench.plugins.method import Context
+    from fusionbench.report.analysis import Stability
+
+Image = NDArray[np.generic]  # [1 or 3, H, W]: 8-bit levels, or floats in 0..1
+Maps = dict[str, Image]  # column -> picture or map
 
 
 def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
@@ -43,12 +57,12 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
     rows, without = [], []
     for entry in chosen:
         try:
-            rows.append((entry.id, _maps(entry, view, ir, vis, Context([ir_path.stem]))))
+            rows.append((entry.id, maps_of(entry, view, ir, vis, Context([ir_path.stem]))))
         except FusionbenchError as error:
             without.append(error)  # such as a checkpoint that lacks the part that is looked at
     if not rows:
         raise without[0]
-    _save(rows, {"infrared": ir, "visible": vis}, output)
+    _save(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
     return "; ".join([f"{output}: {view} of {', '.join(name for name, _ in rows)}", *map(str, without)])
 
 
@@ -56,24 +70,35 @@ def _chosen(spec: str) -> tuple[list[Entry], str]:
     method, colon, view = spec.rpartition(":")
     if not colon or not method:
         raise FusionbenchError(f"{spec!r} is not METHOD:VIEW, such as tdfusion:weights")
-    found, skipped = entries(method)
-    if not found:
+    chosen, skipped = entries(method)
+    if not chosen:
         raise FusionbenchError(str(skipped[0]))
-    views = found[0].card.facts.views
-    if view not in views:
-        have = did_you_mean(view, views) if views else "it publishes none"
-        raise PluginError(f"{found[0].card.name} has no view {view!r}; {have}")
-    return found, view
+    card = chosen[0].card
+    if view not in card.facts.views:
+        have = did_you_mean(view, card.facts.views) if card.facts.views else "it publishes none"
+        raise PluginError(f"{card.name} has no view {view!r}; {have}")
+    return chosen, view
 
 
-def _maps(entry: Entry, view: str, ir: np.ndarray, vis: np.ndarray, context: Any) -> dict[str, np.ndarray]:
-    """The fused picture and the view's maps."""
+def maps_of(entry: Entry, view: str, ir: Image, vis: Image, context: Context) -> Maps:
+    """The fused picture of a pair and the maps of a view.
+
+    Args:
+        entry: whose view it is.
+        view: its name.
+        ir: uint8 ``[1,H,W]``.
+        vis: uint8 ``[3,H,W]``.
+        context: names the pair.
+
+    Raises:
+        FusionbenchError: the entry has no such maps, or fails.
+    """
     import torch
 
     from fusionbench.evaluation.fusing import fuse_pair
 
     method = entry.build("cpu")
-    found = {"fused": fuse_pair(method, entry.output_rule(), ir, vis, context=context)}
+    images: Maps = {"fused": fuse_pair(method, entry.output_rule(), ir, vis, context=context)}
     a, b = (torch.from_numpy(np.ascontiguousarray(x))[None].float() / 255 for x in (ir, vis))
     try:
         maps = method.views(a, b, context)
@@ -82,39 +107,76 @@ def _maps(entry: Entry, view: str, ir: np.ndarray, vis: np.ndarray, context: Any
     for name in entry.card.facts.views[view]:
         if name not in maps:
             raise PluginError(f"{entry.card.path}: view {view} lists {name!r}; views() gives {', '.join(maps)}")
-        found[name] = maps[name].detach().cpu().numpy()
-    return found
+        images[name] = maps[name].detach().cpu().numpy()
+    return images
 
 
-def _save(rows: list[tuple[str, dict[str, np.ndarray]]], sources: dict[str, np.ndarray], output: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+def _grid(rows: Sequence[tuple[str, Maps]], sources: Maps) -> Figure:
+    """A row for each entry, a column for each image; maps in colours on a scale from 0 to 1."""
     columns = [*sources, *rows[0][1]]
     height, width = next(iter(sources.values())).shape[1:]
     size = (2.6 * len(columns), (2.6 * height / width + 0.3) * len(rows))
-    figure, axes = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for number, (line, (name, maps)) in enumerate(zip(axes, rows, strict=True)):
         for axis, column in zip(line, columns, strict=True):
             image = {**sources, **maps}[column]
-            one = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-            is_map = column in maps and column != "fused"
-            limits = {"vmin": 0, "vmax": 1 if image.dtype.kind == "f" else 255}
-            shown = axis.imshow(one, cmap="viridis" if is_map else "gray", **limits)
+            picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+            colours = "viridis" if column in maps and column != "fused" else "gray"
+            shown = axis.imshow(picture, cmap=colours, vmin=0, vmax=1 if image.dtype.kind == "f" else 255)
             axis.set_xticks([])
             axis.set_yticks([])
             if number == 0:
                 axis.set_title(column, fontsize=9)
         line[0].set_ylabel(name, fontsize=8)
         figure.colorbar(shown, ax=line[-1], fraction=0.05)
+    return figure
+
+
+def draw_ranks(items: Sequence[Stability], path: Path) -> None:
+    """One panel per metric: each entry's rank under every profile, joined by a line.
+
+    Raises:
+        FusionbenchError: a file that cannot be written.
+    """
+    columns = min(4, len(items))
+    lines = math.ceil(len(items) / columns)
+    figure = Figure(figsize=(3.6 * columns, 2.9 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False)
+    names = sorted({e for s in items for e in s.order[next(iter(s.order))]})
+    tab10 = matplotlib.colormaps["tab10"]
+    colours = {name: tab10(number % 10) for number, name in enumerate(names)}
+    for axis in axes.flat[len(items) :]:
+        axis.axis("off")
+    for axis, item in zip(axes.flat, items, strict=False):
+        _draw_item(axis, item, colours)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    _save(figure, path, dpi=130)
+
+
+def _draw_item(axis: Axes, item: Stability, colours: Mapping[str, tuple[float, float, float, float]]) -> None:
+    """The ranks under one metric; ``colours`` has a colour for every entry of the figure."""
+    profiles = list(item.order)
+    for name, colour in colours.items():
+        ranks = [item.order[p].index(name) + 1 if name in item.order[p] else math.nan for p in profiles]
+        axis.plot(profiles, ranks, marker="o", color=colour, label=name, lw=2)
+    axis.set_title(f"{item.metric}  (lowest τ {min(item.tau.values()):.2f})", fontsize=10)
+    axis.set_ylim(len(colours) + 0.5, 0.5)
+    axis.set_yticks(range(1, len(colours) + 1))
+    axis.set_ylabel("rank", fontsize=8)
+    axis.tick_params(labelsize=8)
+    axis.margins(x=0.15)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _save(figure: Figure, path: Path, dpi: int) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(output, dpi=150)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=dpi)
     except OSError as error:
-        raise storage_error(output, error) from None
-    except ValueError as error:
-        raise FusionbenchError(f"{output}: {error}") from None
-    finally:
-        plt.close(figure)
+        raise storage_error(path, error) from None
+    except ValueError as error:  # matplotlib knows no such suffix
+        raise FusionbenchError(f"{path}: {error}") from None

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from typing import Any
+from typing import overload
 
 from fusionbench.report.tables import Table
 
@@ -35,7 +35,7 @@ LATEX = {
 }
 
 
-def render(table: Table, form: str, ci: bool = False) -> str:
+def as_text(table: Table, form: str, ci: bool = False) -> str:
     """The table in one of `FORMATS`; `ci` adds 95 % bootstrap intervals."""
     return {"md": markdown, "latex": latex, "csv": as_csv, "json": as_json}[form](table, ci)
 
@@ -51,8 +51,8 @@ def markdown(table: Table, ci: bool = False) -> str:
     lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for name, cells, rank in _cells(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
-        lines.append("| " + " | ".join([_md(name), *marked, rank]) + " |")
-    lines += ["", *(f"- {_md(note)}" for note in table.notes)] if table.notes else []
+        lines.append("| " + " | ".join([escape_markdown(name), *marked, rank]) + " |")
+    lines += ["", *(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
     return "\n".join(lines) + "\n"
 
 
@@ -60,8 +60,8 @@ def latex(table: Table, ci: bool = False) -> str:
     """A document that compiles as it stands; the table between the two marks can be lifted into a paper."""
     head = [
         "Method",
-        *(f"{_tex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
-        *(rf"{_tex(c.title)} $\uparrow$" for c in table.tasks),
+        *(f"{escape_latex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
+        *(rf"{escape_latex(c.title)} $\uparrow$" for c in table.tasks),
         r"Rank $\downarrow$",
     ]
     lines = [
@@ -73,24 +73,24 @@ def latex(table: Table, ci: bool = False) -> str:
         "% --- table begins",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(table.caption)}}}",
+        rf"\caption{{{escape_latex(table.caption)}}}",
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
         r"\toprule",
         " & ".join(head) + r" \\",
         r"\midrule",
     ]
-    sources = sum(r.info["source_only"] for r in table.rows)
+    sources = sum(r.source_only for r in table.rows)
     for number, (name, cells, rank) in enumerate(_cells(table, ci)):
         marked = [
             rf"\textbf{{{t}}}" if place == 1 else rf"\underline{{{t}}}" if place == 2 else t
-            for t, place in ((_tex(text), place) for text, place in cells)
+            for t, place in ((escape_latex(text), place) for text, place in cells)
         ]
-        lines.append(" & ".join([_tex(name), *marked, _tex(rank)]) + r" \\")
+        lines.append(" & ".join([escape_latex(name), *marked, escape_latex(rank)]) + r" \\")
         if number + 1 == sources < len(table.rows):
             lines.append(r"\midrule")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
-    lines += [rf"\noindent {_tex(note)}\par" for note in table.notes]
+    lines += [rf"\noindent {escape_latex(note)}\par" for note in table.notes]
     return "\n".join([*lines, r"\end{document}"]) + "\n"
 
 
@@ -107,7 +107,7 @@ def as_csv(table: Table, ci: bool = False) -> str:
         means = [_number(r.mean(m.id)) for m in table.metrics]
         ends = [_number(v) for m in table.metrics for v in r.interval(m.id)] if ci else []
         ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
-        writer.writerow([r.id, *means, *ends, average.get(r.id, ""), len(table.ids), table.board["protocol"]])
+        writer.writerow([r.id, *means, *ends, average.get(r.id, ""), len(table.ids), table.board.protocol])
     return out.getvalue()
 
 
@@ -116,7 +116,11 @@ def as_json(table: Table, ci: bool = False) -> str:
     return json.dumps(plain(table.to_dict(ci)), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def plain(value: Any) -> Any:
+@overload
+def plain(value: dict[str, object]) -> dict[str, object]: ...
+@overload
+def plain(value: object) -> object: ...
+def plain(value: object) -> object:
     """Data with None for numbers that JSON does not have."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
@@ -136,7 +140,7 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
     for m in table.metrics:
         steps = sorted(set(ranks[m.id].values()))[:2]
         places[m.id] = {k: steps.index(v) + 1 for k, v in ranks[m.id].items() if v in steps}
-    ranked = {r.id for r in table.rows if not r.info["source_only"]}
+    ranked = {r.id for r in table.ranked}
     rows = []
     for r in table.rows:
         cells: list[tuple[str, int]] = []
@@ -152,9 +156,11 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
     return rows
 
 
-def _tex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is; characters that the fonts of a plain document lack become ``?``."""
     return "".join(LATEX.get(c, c if " " <= c <= "~" or "\xa0" <= c <= "\xff" else "?") for c in text)
 
 
-def _md(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Text as one cell of a Markdown table."""
     return " ".join(text.splitlines()).replace("|", "\\|")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.plan import Plan, Request, make_plan
@@ -14,8 +13,12 @@ from fusionbench.evaluation.protocol import metric
 from fusionbench.evaluation.runner import Progress, run
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.report.published import Provenance, PublishedTable, read
 from fusionbench.report.tables import build
+from fusionbench.results.records import EntryInfo
 from fusionbench.results.store import Store
+
+SUFFIXES = (".provenance.json", ".json", ".md", ".csv", ".tex")
 
 
 @dataclass
@@ -37,6 +40,16 @@ class Reproduction:
         """Whether every compared mean has the same bits."""
         return self.cells > 0 and not any(self.worst.values())
 
+    def compare(self, recorded: PublishedTable, again: PublishedTable) -> None:
+        """Compare the means of two tables where both have one."""
+        rows = {row.id: row.scores for row in again.rows}
+        for row in recorded.rows:
+            for name, cell in row.scores.items():
+                if row.id in rows and name in rows[row.id]:
+                    self.cells += 1
+                    gap = _gap(cell.mean, rows[row.id][name].mean)
+                    self.worst[name] = max(self.worst.get(name, 0.0), gap)
+
 
 def reproduce(
     result: Path,
@@ -52,41 +65,44 @@ def reproduce(
     Args:
         result: ``STEM.provenance.json`` with ``STEM.json`` beside it (or either of them).
         out: a fresh output directory for the rerun.
-        data_root, images, jobs, device: as for ``eval``.
+        data_root: folder of the datasets.
+        images: ``NAME=DIR`` of pictures that other programs made.
+        jobs: images worked on at once.
+        device: that computes.
+        progress: called as work proceeds.
 
     Raises:
         FusionbenchError: files missing, or nothing that can be rerun here.
     """
-    facts, table = _read(result)
-    found = Reproduction()
-    plan = _plan(facts, found, data_root, images, jobs, device)
-    _verify_code(facts, found)
+    stem = next((result.name.removesuffix(s) for s in SUFFIXES if result.name.endswith(s)), result.name)
+    facts = read(result.with_name(f"{stem}.provenance.json"), Provenance)
+    table = read(result.with_name(f"{stem}.json"), PublishedTable)
+    again = Reproduction()
+    methods = _methods(facts.entries, {spec.partition("=")[0] for spec in images}, again.differences)
+    board = facts.board
+    request = Request(
+        datasets=(board.dataset.rpartition("-")[2],),
+        metrics=board.metrics,
+        images=images,
+        data_root=data_root,
+        split=board.split,
+        output_rule=None if board.output == "released" else board.output,
+        device=device,
+        jobs=jobs,
+        ids=tuple(facts.pairs),
+    )
+    plan = _plan(methods, request, again.differences)
+    again.differences += [*_changed_inputs(facts, plan), *_changed_code(facts)]
     with Store(out) as store:
         outcome = run(plan, store, f"fusionbench reproduce {result.name}", progress)
-        found.differences += [f"{i} of {d} ({e}): {reason}" for (e, d, i), reason in outcome.failures.items()]
+        again.differences += [f"{i} of {d} ({e}): {reason}" for (e, d, i), reason in outcome.failures.items()]
         source = plan.sources[0]
-        again = build(
-            store,
-            source.info(),
-            [m.id for m in source.metrics],
-            [e.key for e in plan.entries],
-            ids=source.ids,
-        )
+        columns, keys = [m.id for m in source.metrics], [e.key for e in plan.entries]
+        rerun = build(store, source.board(), columns, keys, ids=source.ids)
         pairs = store.pairs(source.label, source.split)
-    changed = [i for i, h in facts["pairs"].items() if i in pairs and pairs[i] != h]
-    absent = [i for i in facts["pairs"] if i not in pairs]
-    if changed:
-        found.differences.append(f"data: {len(changed)} source pairs have other bytes, e.g. {changed[0]}")
-    if absent:
-        found.differences.append(f"data: {len(absent)} source pairs are not here, e.g. {absent[0]}")
-    rows = {r["id"]: r["scores"] for r in again.to_dict()["rows"]}
-    for row in table["rows"]:
-        for name, cell in row["scores"].items():
-            if row["id"] in rows and name in rows[row["id"]]:
-                found.cells += 1
-                gap = _gap(cell["mean"], rows[row["id"]][name]["mean"])
-                found.worst[name] = max(found.worst.get(name, 0.0), gap)
-    return found
+    again.differences += _changed_pairs(facts.pairs, pairs)
+    again.compare(table, rerun.published())
+    return again
 
 
 def _gap(a: float | None, b: float | None) -> float:
@@ -95,93 +111,77 @@ def _gap(a: float | None, b: float | None) -> float:
     return abs(a - b)
 
 
-def _read(result: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    name = result.name
-    for suffix in (".provenance.json", ".json", ".md", ".csv", ".tex"):
-        if name.endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    loaded = []
-    for path in (result.with_name(name + ".provenance.json"), result.with_name(name + ".json")):
-        try:
-            loaded.append(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise FusionbenchError(
-                f"{path}: not there; a result is a table's .json with its .provenance.json beside it"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise FusionbenchError(f"{path}: cannot be read: {error}") from None
-    if "board" not in loaded[0] or "rows" not in loaded[1]:
-        raise FusionbenchError(f"{result}: no result of fusionbench")
-    return loaded[0], loaded[1]
-
-
-def _plan(
-    facts: dict[str, Any], found: Reproduction, data_root: Path | None, images: tuple[str, ...], jobs: int, device: str
-) -> Plan:
-    """The plan that made the table, as far as its parts are here."""
-    board = facts["board"]
+def _methods(entries: Iterable[EntryInfo], given: set[str], differences: list[str]) -> list[str]:
+    """The entries as users type them; what cannot be run here is noted."""
     methods = []
-    given = {i.partition("=")[0] for i in images}
-    for e in facts["entries"]:
-        if cards("method").get(e["method"]) is None:
-            found.differences.append(f"{e['id']}: no method {e['method']} here")
-        elif cards("method")[e["method"]].data.get("precomputed"):
-            if e["options"].get("name") not in given:
-                found.differences.append(
-                    f"{e['id']}: pictures of another program; name them with --images {e['options'].get('name')}=DIR"
-                )
+    known = cards("method")
+    for entry in entries:
+        card = known.get(entry.method)
+        if card is None:
+            differences.append(f"{entry.id}: no method {entry.method} here")
+        elif card.facts.precomputed:
+            name = entry.options.get("name")
+            if name not in given:
+                differences.append(f"{entry.id}: pictures of another program; name them with images={name}=DIR")
         else:
-            inside = [e["weights"]["name"]] if e["weights"] else []
-            defaults = cards("method")[e["method"]].defaults
-            inside += [f"{k}={v}" for k, v in e["options"].items() if v != defaults.get(k)]
-            methods.append(e["method"] + (f"[{','.join(inside)}]" if inside else ""))
-    name = board["dataset"].rpartition("-")[2]
-    rule = None if board["output"] == "released" else board["output"]
+            inside = [entry.weights.name] if entry.weights else []
+            inside += [f"{k}={v}" for k, v in entry.options.items() if v != card.defaults.get(k)]
+            methods.append(entry.method + (f"[{','.join(inside)}]" if inside else ""))
+    return methods
+
+
+def _plan(methods: Iterable[str], request: Request, differences: list[str]) -> Plan:
+    """The plan that made the table, as far as its methods can run here; those that cannot are noted."""
     usable = []
     for spec in methods:
         try:
-            make_plan(Request(methods=(spec,), datasets=(name,), data_root=data_root, output_rule=rule))
+            make_plan(
+                Request(
+                    methods=(spec,),
+                    datasets=request.datasets,
+                    data_root=request.data_root,
+                    output_rule=request.output_rule,
+                )
+            )
             usable.append(spec)
         except FusionbenchError as error:
-            found.differences.append(f"{spec}: cannot run here: {error}")
-    request = Request(
-        methods=tuple(usable),
-        datasets=(name,),
-        metrics=tuple(board["metrics"]),
-        images=images,
-        data_root=data_root,
-        split=board["split"],
-        output_rule=rule,
-        device=device,
-        jobs=jobs,
-        ids=tuple(facts["pairs"]),
-    )
-    plan = make_plan(request)
-    split = plan.sources[0].info()
-    if split["split_sha256"] != board["split_sha256"]:
-        found.differences.append(
-            f"split {board['split']}: its list is {split['split_sha256'][:12]}, "
-            f"recorded is {board['split_sha256'][:12]}"
-        )
-    recorded = {e["id"]: e for e in facts["entries"]}
+            differences.append(f"{spec}: cannot run here: {error}")
+    return make_plan(replace(request, methods=tuple(usable)))
+
+
+def _changed_inputs(facts: Provenance, plan: Plan) -> list[str]:
+    """The split's list and the weights, where they are not as recorded."""
+    lines = []
+    here, board = plan.sources[0].board().split_sha256, facts.board
+    if here != board.split_sha256:
+        lines.append(f"split {board.split}: its list is {here[:12]}, recorded is {board.split_sha256[:12]}")
+    recorded = {e.id: e.weights for e in facts.entries}
     for entry in plan.entries:
-        was = recorded.get(entry.id)
-        if was and was["weights"] and entry.weights and was["weights"]["sha256"] != entry.weights.sha256:
-            found.differences.append(
-                f"{entry.id}: weights {entry.weights.sha256[:12]}, recorded {was['weights']['sha256'][:12]}"
-            )
-    return plan
+        then = recorded.get(entry.id)
+        if then and entry.weights and then.sha256 != entry.weights.sha256:
+            lines.append(f"{entry.id}: weights {entry.weights.sha256[:12]}, recorded {then.sha256[:12]}")
+    return lines
 
 
-def _verify_code(facts: dict[str, Any], found: Reproduction) -> None:
-    for e in facts["entries"]:
-        here = cards("method").get(e["method"])
-        if here and code_hash(here) != e["code"]:
-            found.differences.append(
-                f"{e['id']}: the method's code has changed since "
-                f"(version {e['version']} then, {here.data['version']} now)"
+def _changed_code(facts: Provenance) -> list[str]:
+    """Methods and metrics whose code is not as recorded."""
+    lines = []
+    known = cards("method")
+    for entry in facts.entries:
+        card = known.get(entry.method)
+        if card and code_hash(card) != entry.code:
+            lines.append(
+                f"{entry.id}: the method's code has changed since (version {entry.version} then, {card.version} now)"
             )
-    for name, was in facts["metrics"].items():
-        if metric(name).code != was["code"]:
-            found.differences.append(f"{name}: the metric's code has changed since (version {was['version']} then)")
+    for name, then in facts.metrics.items():
+        if metric(name).code != then.code:
+            lines.append(f"{name}: the metric's code has changed since (version {then.version} then)")
+    return lines
+
+
+def _changed_pairs(recorded: dict[str, str], pairs: dict[str, str]) -> list[str]:
+    """Source pairs that have other bytes, or are not here."""
+    changed = [i for i, h in recorded.items() if i in pairs and pairs[i] != h]
+    absent = [i for i in recorded if i not in pairs]
+    lines = [f"data: {len(changed)} source pairs have other bytes, e.g. {changed[0]}"] if changed else []
+    return lines + ([f"data: {len(absent)} source pairs are not here, e.g. {absent[0]}"] if absent else [])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fusionbench.plugins.cards import cards
+from fusionbench.plugins.cards import TaskCard, cards
+from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
+
+Group = tuple[str, str, str, str]  # task, network, protocol, recipe: what stands in one column
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class TaskColumn:
     values: Mapping[str, tuple[float, ...]]
     note: str
 
+    def defined(self, entry: str) -> list[float]:
+        """The values of the seeds that have one."""
+        return [v for v in self.values.get(entry, ()) if not math.isnan(v)]
+
     def mean(self, entry: str) -> float:
         """Mean over the seeds; NaN without any."""
-        found = [v for v in self.values.get(entry, ()) if not math.isnan(v)]
-        return float(np.mean(found)) if found else math.nan
+        values = self.defined(entry)
+        return float(np.mean(values)) if values else math.nan
 
     def half(self, entry: str) -> float:
         """Half of the 95 % interval of the mean over seeds, by Student's t; NaN with fewer than two."""
-        return half_interval([v for v in self.values.get(entry, ()) if not math.isnan(v)])
+        return half_interval(self.defined(entry))
 
     def text(self, entry: str) -> str:
         """``0.4123 ± 0.0210``, or a dash."""
@@ -49,7 +55,7 @@ class TaskColumn:
         return {e: best.index(v) + 1 for e, v in means.items() if v in best}
 
 
-def half_interval(values: Any) -> float:
+def half_interval(values: Sequence[float]) -> float:
     """Half of the 95 % interval of the mean by Student's t; NaN with fewer than two values."""
     if len(values) < 2:
         return math.nan
@@ -58,16 +64,16 @@ def half_interval(values: Any) -> float:
     return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def with_interval(values: Any, digits: int = 4) -> str:
+def with_interval(values: Iterable[float | None], digits: int = 4) -> str:
     """Mean and interval as text, a dash without any value."""
-    held = [v for v in values if v is not None and not math.isnan(v)]
-    if not held:
+    defined = [v for v in values if v is not None and not math.isnan(v)]
+    if not defined:
         return "–"
-    half = half_interval(held)
-    return f"{np.mean(held):.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+    half = half_interval(defined)
+    return f"{np.mean(defined):.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
 
 
-def task_columns(store: Store, board: dict[str, Any], ids: Mapping[str, str]) -> tuple[TaskColumn, ...]:
+def task_columns(store: Store, board: Board, ids: Mapping[str, str]) -> tuple[TaskColumn, ...]:
     """The main scores of all tasks of a board, and an empty column for each task that could not be scored.
 
     Args:
@@ -75,133 +81,125 @@ def task_columns(store: Store, board: dict[str, Any], ids: Mapping[str, str]) ->
         board: which dataset and split.
         ids: entry key to entry id of the table's rows.
     """
-    every = cards("task")
-    groups: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
-    for key, info in current(store, board):
-        if key in ids and info["task"] in every:
-            groups.setdefault(_group(info), {}).setdefault(ids[key], []).append(info)
-    found = []
+    known = cards("task")
+    groups: dict[Group, dict[str, list[TaskResult]]] = {}
+    for key, result in current(store, board):
+        if key in ids and result.task in known:
+            groups.setdefault(_group(result), {}).setdefault(ids[key], []).append(result)
+    columns = []
     for (task, network, protocol, recipe), rows in groups.items():
-        for score, title in every[task].data["columns"]:
-            values = {
-                entry: tuple(_value(info["scores"]["all"].get(score)) for info in infos)
-                for entry, infos in rows.items()
-            }
-            infos = [info for row in rows.values() for info in row]
-            found.append(
-                TaskColumn(
-                    f"{task}/{network}/{protocol}/{recipe}/{score}",
-                    f"{title} {network} {protocol}",
-                    values,
-                    _note(f"{task} {network} {protocol}", protocol, recipe, infos),
-                )
-            )
-    for task, reason in store.task_gaps(board["dataset"], board["split"]).items():
-        if task in every and not any(c.id.startswith(f"{task}/") for c in found):
-            title = every[task].data["columns"][0][1]
-            found.append(TaskColumn(f"{task}/-/-/-/-", title, {}, f"{title} is empty: {reason}"))
-    return tuple(found)
+        note = _note(f"{task} {network} {protocol}", [r for results in rows.values() for r in results])
+        for score, title in known[task].facts.columns:
+            values = {entry: tuple(_value(r, score) for r in results) for entry, results in rows.items()}
+            ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
+            columns.append(TaskColumn(ident, f"{title} {network} {protocol}", values, note))
+    for task, reason in store.task_gaps(board.dataset, board.split).items():
+        if task in known and not any(c.id.startswith(f"{task}/") for c in columns):
+            title = known[task].facts.columns[0][1]
+            columns.append(TaskColumn(f"{task}/-/-/-/-", title, {}, f"{title} is empty: {reason}"))
+    return tuple(columns)
 
 
-def _group(info: Mapping[str, Any]) -> tuple[str, ...]:
-    return info["task"], info["network"], info["protocol"], info["recipe"]
-
-
-def current(store: Store, board: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def current(store: Store, board: Board) -> list[tuple[str, TaskResult]]:
     """(entry key, result) that may stand side by side: of each network those of the newest code and images."""
-    rows = store.tasks(board["dataset"], board["split"])
-    newest = {_group(info): _tested(info) for _, info in rows}
-    kept = [(key, info) for key, info in rows if _tested(info) == newest[_group(info)]]
-    return sorted(kept, key=lambda row: (*_group(row[1]), row[1]["seed"]))
+    rows = store.tasks(board.dataset, board.split)
+    newest = {_group(result): _tested(result) for _, result in rows}
+    comparable = [(key, result) for key, result in rows if _tested(result) == newest[_group(result)]]
+    return sorted(comparable, key=lambda row: (*_group(row[1]), row[1].seed))
 
 
-def _tested(info: Mapping[str, Any]) -> tuple[Any, ...]:
-    return info["code"], info["test_split"], info["images"]
+def _group(result: TaskResult) -> Group:
+    return result.task, result.network, result.protocol, result.recipe
 
 
-def _value(value: float | None) -> float:
+def _tested(result: TaskResult) -> tuple[str, str, int]:
+    return result.code, result.test_split, result.images
+
+
+def _value(result: TaskResult, score: str) -> float:
+    value = result.scores["all"].get(score)
     return math.nan if value is None else value
 
 
-def _note(title: str, protocol: str, recipe: str, infos: list[dict[str, Any]]) -> str:
-    seeds = len({i["seed"] for i in infos})
-    trained = sorted({i["trained_on"] for i in infos})
-    fed = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
-    images = f"{infos[0]['images']} pairs of {infos[0]['test_split']}"
+def _note(title: str, results: Sequence[TaskResult]) -> str:
+    """What the results of one group are, in a line."""
+    first, seeds = results[0], len({r.seed for r in results})
+    trained = sorted({r.trained_on for r in results})
+    images = f"{first.images} pairs of {first.test_split}"
     over = "mean ± half of the 95 % interval over {} (Student's t); not in the average rank."
-    if recipe.startswith("given-"):
+    if first.recipe.startswith("given-"):
         given = "a network" if seeds == 1 else f"{seeds} networks"
         spread = over.format("them") if seeds > 1 else "not in the average rank."
         return f"{title}: {given} given by the user, trained on {'; '.join(trained)}; tested on {images}; {spread}"
+    data = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
     return (
-        f"{title}: recipe {recipe}, {seeds} seeds, network trained on {fed}, tested on {images}; {over.format('seeds')}"
+        f"{title}: recipe {first.recipe}, {seeds} seeds, network trained on {data}, tested on {images}; "
+        f"{over.format('seeds')}"
     )
 
 
-def pages(store: Store, board: dict[str, Any], ids: Mapping[str, str]) -> dict[str, str]:
+def pages(store: Store, board: Board, ids: Mapping[str, str]) -> dict[str, str]:
     """Markdown of every task of a board, by task: all scores, by condition, by class.
 
     Args:
+        store: the results.
+        board: which dataset and split.
         ids: entry key to entry id, in the order of rows.
     """
-    names = cards("task")
-    by_task: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for key, info in current(store, board):
+    known = cards("task")
+    by_task: dict[str, list[tuple[str, TaskResult]]] = {}
+    for key, result in current(store, board):
         if key in ids:
-            by_task.setdefault(info["task"], []).append((ids[key], info))
+            by_task.setdefault(result.task, []).append((ids[key], result))
+    order = list(ids.values())
     return {
-        task: _page(names[task].data, board, rows, list(ids.values()))
+        task: _page(known[task], board, sorted(rows, key=lambda row: order.index(row[0])))
         for task, rows in by_task.items()
-        if task in names
+        if task in known
     }
 
 
-def _page(card: dict[str, Any], board: dict[str, Any], rows: list[tuple[str, dict[str, Any]]], order: list[str]) -> str:
-    lines = [f"# {card['title']} on {board['title']}, split {board['split']}", ""]
-    if board.get("origin"):
-        lines += [f"Synthetic images: {board['origin']['generator']}, seed {board['origin'].get('seed')}.", ""]
-    groups = list(dict.fromkeys((i["network"], i["protocol"], i["recipe"]) for _, i in rows))
-    for group in groups:
-        mine: dict[str, list[dict[str, Any]]] = {}
-        for entry, info in sorted(rows, key=lambda r: order.index(r[0])):
-            if (info["network"], info["protocol"], info["recipe"]) == group:
-                mine.setdefault(entry, []).append(info)
-        infos = [i for row in mine.values() for i in row]
-        lines += [
-            f"## {group[0]}, {group[1]}, recipe {group[2]}",
-            "",
-            _note(f"{card['name']} {group[0]} {group[1]}", group[1], group[2], infos),
-            "",
-        ]
-        conditions = sorted({c for i in infos for c in i["scores"]}, key=lambda c: (c != "all", c))
-        columns = [s for s, _ in card["columns"]]
-        cells = {
-            e: [with_interval([i["scores"].get(c, {}).get(s) for i in row]) for s in columns for c in conditions]
-            for e, row in mine.items()
-        }
-        lines += _table("Entry", [f"{s} {c}" for s in columns for c in conditions], cells)
-        scores = list(infos[0]["scores"]["all"])
-        lines += ["Every score, all conditions:", ""]
-        lines += _table(
-            "Score",
-            list(mine),
-            {s: [with_interval([i["scores"]["all"].get(s) for i in row]) for row in mine.values()] for s in scores},
-        )
-        classes = infos[0]["classes"] if infos[0]["per_class"]["all"] else []
-        if classes:
-            lines += [f"By class, all conditions ({card['columns'][0][1]}, class by class):", ""]
-            lines += _table(
-                "Class",
-                list(mine),
-                {
-                    n: [with_interval([i["per_class"]["all"].get(n) for i in row], 3) for row in mine.values()]
-                    for n in classes
-                },
-            )
+def _page(card: TaskCard, board: Board, rows: Sequence[tuple[str, TaskResult]]) -> str:
+    lines = [f"# {card.title} on {board.title}, split {board.split}", ""]
+    if board.origin.generator:
+        lines += [f"Synthetic images: {board.origin.generator}, seed {board.origin.seed}.", ""]
+    for group in sorted({_group(result) for _, result in rows}):
+        own: dict[str, list[TaskResult]] = {}
+        for entry, result in rows:
+            if _group(result) == group:
+                own.setdefault(entry, []).append(result)
+        lines += _section(card, group, own)
     return "\n".join(lines)
 
 
-def _table(corner: str, head: list[str], rows: Mapping[str, list[str]]) -> list[str]:
+def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResult]]) -> list[str]:
+    """One network under one protocol: main scores by condition, every score, main score by class."""
+    _, network, protocol, recipe = group
+    results = [r for own in rows.values() for r in own]
+    note = _note(f"{card.name} {network} {protocol}", results)
+    conditions = sorted({c for r in results for c in r.scores}, key=lambda c: (c != "all", c))
+    columns = [(score, condition) for score, _ in card.facts.columns for condition in conditions]
+    cells = {e: [_cell(own, score, condition) for score, condition in columns] for e, own in rows.items()}
+    lines = [f"## {network}, {protocol}, recipe {recipe}", "", note, ""]
+    lines += _table("Entry", [f"{score} {condition}" for score, condition in columns], cells)
+    lines += ["Every score, all conditions:", ""]
+    every = {score: [_cell(own, score, "all") for own in rows.values()] for score in results[0].scores["all"]}
+    lines += _table("Score", list(rows), every)
+    if results[0].per_class["all"]:
+        lines += [f"By class, all conditions ({card.facts.columns[0][1]}, class by class):", ""]
+        by_class = {
+            name: [with_interval([r.per_class["all"].get(name) for r in own], 3) for own in rows.values()]
+            for name in results[0].classes
+        }
+        lines += _table("Class", list(rows), by_class)
+    return lines
+
+
+def _cell(results: Sequence[TaskResult], score: str, condition: str) -> str:
+    return with_interval([r.scores.get(condition, {}).get(score) for r in results])
+
+
+def _table(corner: str, head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
     return [
         "| " + " | ".join([corner, *head]) + " |",
         "|---" + "|---:" * len(head) + "|",

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from fusionbench.report.formats import FORMATS, render
+import msgspec
+
+from fusionbench.report.formats import FORMATS, as_text
 from fusionbench.report.tables import Table
 from fusionbench.report.task_tables import current, pages
-from fusionbench.results.store import Store, storage_error
+from fusionbench.results.storage_errors import storage_error
+from fusionbench.results.store import Store
 
 
 def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]:
@@ -22,51 +25,51 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
     """
     written = []
     for table in tables:
-        folder = out / "tables"
-        texts = {f"{table.stem}.{suffix}": render(table, form) for form, suffix in FORMATS.items()}
-        keys = {key: info["id"] for key, info in store.entries(table.board["output"]).items()}
-        shown = {r.id: n for n, r in enumerate(table.rows)}
-        rows = {k: i for k, i in sorted(keys.items(), key=lambda p: shown.get(p[1], 0)) if i in shown}
-        for task, text in pages(store, table.board, rows).items():
+        texts = {f"{table.stem}.{suffix}": as_text(table, form) for form, suffix in FORMATS.items()}
+        ids = {key: entry.id for key, entry in store.entries(table.board.output).items()}
+        order = {r.id: number for number, r in enumerate(table.rows)}
+        shown = {k: i for k, i in sorted(ids.items(), key=lambda item: order.get(item[1], 0)) if i in order}
+        for task, text in pages(store, table.board, shown).items():
             texts[f"{table.stem}.{task}.md"] = text
         texts[f"{table.stem}.provenance.json"] = provenance_of(table, store)
-        for name, text in texts.items():
-            written.append(write_text(folder / name, text))
+        written += [write_text(out / "tables" / name, text) for name, text in texts.items()]
     return written
 
 
 def provenance_of(table: Table, store: Store) -> str:
     """Command, commit, versions, hardware, hashes and counts of a table, as JSON text."""
-    label = table.board["dataset"]
-    runs = [
-        {k: v for k, v in r.items() if k != "plan"} | {"device": r["plan"]["device"], "jobs": r["plan"]["jobs"]}
-        for r in store.runs()
-        if label in {s["dataset"] for s in r["plan"]["sources"]} and (r["fused"] or r["scored"])
-    ]
-    ids = {key: info["id"] for key, info in store.entries(table.board["output"]).items()}
+    board, rows = table.board, {r.id for r in table.rows}
+    ids = {key: entry.id for key, entry in store.entries(board.output).items()}
     trained: dict[str, list[dict[str, object]]] = {}
-    for key, info in current(store, table.board):
-        if key in ids:  # everything but the scores, which are on pages of their own
-            trained.setdefault(ids[key], []).append({k: v for k, v in info.items() if k not in ("per_class",)})
-    pairs = store.pairs(table.board["dataset"], table.board["split"])
-    facts = {
+    for key, result in current(store, board):
+        if ids.get(key) in rows:  # without the scores by class, which are on pages of their own
+            facts = result.plain()
+            del facts["per_class"]
+            trained.setdefault(ids[key], []).append(facts)
+    pairs = store.pairs(board.dataset, board.split)
+    everything = {
         "table": table.stem,
-        "board": table.board,
+        "board": board,
         "images": len(table.ids),
         "pairs": {i: pairs[i] for i in table.ids},
         "entries": [r.info for r in table.rows],
-        "metrics": {
-            m.id: {"version": m.card.data["version"], "code": m.code, "options": m.options} for m in table.metrics
-        },
-        "notes": list(table.notes),
-        **(
-            {"tasks": {e["id"]: found for e in [r.info for r in table.rows] if (found := trained.get(e["id"]))}}
-            if trained
-            else {}
-        ),
-        "runs": runs,  # every run that computed something for this dataset, oldest first
+        "metrics": {m.id: {"version": m.card.version, "code": m.code, "options": m.options} for m in table.metrics},
+        "notes": table.notes,
+        **({"tasks": trained} if trained else {}),
+        "runs": _runs(store, board.dataset),
     }
-    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    return json.dumps(msgspec.to_builtins(everything), indent=1, sort_keys=True) + "\n"
+
+
+def _runs(store: Store, dataset: str) -> list[dict[str, object]]:
+    """Every run that computed something for a dataset, oldest first."""
+    runs = []
+    for run in store.runs():
+        if dataset in {source.dataset for source in run.plan.sources} and (run.fused or run.scored):
+            facts = run.plain()
+            del facts["plan"]
+            runs.append({**facts, "device": run.plan.device, "jobs": run.plan.jobs})
+    return runs
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""Where a number comes from: command, commit, versions, hardware, hashes, date."""
+"""Where a number comes from: command, commit, versions, hardware, date."""
 
 from __future__ import annotations
 
@@ -8,10 +8,33 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "pillow", "mmengine", "safetensors")
-OPTIONAL = ("mmsegmentation", "mmdet", "mmcv-lite", "tensorboard")  # of the extra `tasks`
+from fusionbench.results.records import Hardware, PlanInfo, Record, Run
+
+LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "safetensors", "msgspec")
+OPTIONAL = ("mmengine", "mmsegmentation", "mmdet", "mmcv-lite", "pycocotools", "scikit-image", "tensorboard")
+
+
+class Session(Record, frozen=True, kw_only=True):
+    """What computes in a process.
+
+    Attributes:
+        command: as the user typed it.
+        started: in UTC.
+        fusionbench: its version.
+        commit: see :func:`commit`.
+        python: its version.
+        libraries: name to version.
+        hardware: the machine.
+    """
+
+    command: str
+    started: str
+    fusionbench: str
+    commit: str | None
+    python: str
+    libraries: dict[str, str]
+    hardware: Hardware
 
 
 def now() -> str:
@@ -29,7 +52,7 @@ def version() -> str:
 
 def commit() -> str | None:
     """Commit of the checkout this package runs from, with ``+changes`` behind it when files differ; None elsewhere."""
-    home = Path(__file__).resolve().parents[1]
+    home = Path(__file__).resolve().parents[2]
     if not (home / ".git").exists():
         return None
     try:
@@ -46,54 +69,81 @@ def _git(home: Path, *arguments: str) -> str:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that decide numbers; of the optional ones those that are there."""
-    found = {}
+    """Versions of the libraries that decide numbers, of those that are installed."""
+    versions = {}
     for name in (*LIBRARIES, *OPTIONAL):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            if name in LIBRARIES:
-                found[name] = "absent"
-    return found
+            continue
+    return versions
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores, memory, GPUs."""
+def hardware() -> Hardware:
+    """This machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = [x for x in info.read_text().splitlines() if x.startswith("model name")]
         model = lines[0].partition(":")[2].strip() if lines else model
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
-        "gpus": _gpus(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-    }
-
-
-def _gpus() -> list[str]:
-    import torch
-
-    return (
-        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    return Hardware(
+        cpu=model,
+        cores=os.cpu_count(),
+        memory_gib=round(memory / 2**30, 1),
+        gpus=_gpus(),
+        machine=platform.machine(),
+        system=platform.system(),
     )
 
 
-def collect(command: str, started: str, seconds: float, plan: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of one run."""
-    return {
-        "command": command,
-        "started": started,
-        "wall_seconds": round(seconds, 1),
-        "fusionbench": version(),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "libraries": libraries(),
-        "hardware": hardware(),
-        "seed": None,
-        "plan": plan,
-    }
+def _gpus() -> tuple[str, ...]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return ()
+    return tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def session(command: str, started: str) -> Session:
+    """What computes in this process.
+
+    Args:
+        command: as the user typed it.
+        started: from :func:`now`.
+    """
+    return Session(
+        command=command,
+        started=started,
+        fusionbench=version(),
+        commit=commit(),
+        python=platform.python_version(),
+        libraries=libraries(),
+        hardware=hardware(),
+    )
+
+
+def collect(by: Session, seconds: float, plan: PlanInfo, fused: int, scored: int) -> Run:
+    """The record of a run that has ended; its seed is None, as fusing and scoring draw no random numbers.
+
+    Args:
+        by: what computed it.
+        seconds: how long it took.
+        plan: what was to be run.
+        fused: number of images fused.
+        scored: number of values computed.
+    """
+    return Run(
+        command=by.command,
+        started=by.started,
+        wall_seconds=round(seconds, 1),
+        fusionbench=by.fusionbench,
+        commit=by.commit,
+        python=by.python,
+        libraries=by.libraries,
+        hardware=by.hardware,
+        seed=None,
+        plan=plan,
+        fused=fused,
+        scored=scored,
+    )

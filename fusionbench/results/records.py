@@ -149,6 +149,26 @@ class PlanInfo(Record, frozen=True, kw_only=True):
     jobs: int
 
 
+class Hardware(Record, frozen=True, kw_only=True):
+    """The machine.
+
+    Attributes:
+        cpu: name of the processor.
+        cores: logical ones.
+        memory_gib: in GiB; 0 where the system does not tell.
+        gpus: names of those that torch can use.
+        machine: architecture, e.g. ``x86_64``.
+        system: e.g. ``Linux``.
+    """
+
+    cpu: str
+    cores: int | None
+    memory_gib: float
+    gpus: tuple[str, ...]
+    machine: str
+    system: str
+
+
 class Run(Record, frozen=True, kw_only=True):
     """Provenance of one run.
 
@@ -160,7 +180,7 @@ class Run(Record, frozen=True, kw_only=True):
         commit: of the checkout, or None outside one.
         python: version.
         libraries: versions of those that decide numbers.
-        hardware: processor, cores, memory, GPUs.
+        hardware: the machine.
         seed: of the run; fusing and scoring have none.
         plan: what was to be run.
         fused: number of images fused.
@@ -174,7 +194,7 @@ class Run(Record, frozen=True, kw_only=True):
     commit: str | None
     python: str
     libraries: dict[str, str]
-    hardware: dict[str, object]
+    hardware: Hardware
     seed: int | None
     plan: PlanInfo
     fused: int

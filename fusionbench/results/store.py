@@ -1,6 +1,6 @@
 """The results store: one SQLite file that survives ``kill -9`` and two writers at once.
 
-What is kept is content-addressed, so that nothing stale can be shown: a fused image under its entry and the hash of
+Everything in it is content-addressed, so that nothing stale can be shown: a fused image under its entry and the hash of
 its source pair, a score under the hashes of fused image and pair, the metric's variant and code. Means are never
 stored; tables derive them.
 """
@@ -15,10 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results.records import Case
+from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
+from fusionbench.results.storage_errors import FOREIGN
+from fusionbench.results.storage_errors import storage_error as storage_error
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL, seq INTEGER NOT NULL,
@@ -41,6 +45,9 @@ CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason
 CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);
 """
 VERSION = 2
+TASK_KEY = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,10 @@ class Store:
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-            found = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, VERSION):
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
                 raise FusionbenchError(
-                    f"{self.path}: written by another version of fusionbench (store {found}); use another --out"
+                    f"{self.path}: written by another version of fusionbench (store {version}); use another out="
                 )
             if create:
                 self._db.executescript(SCHEMA)
@@ -120,24 +127,24 @@ class Store:
 
     # --- writing -----------------------------------------------------------------------------------------------
 
-    def put_entry(self, key: str, ident: str, info: dict[str, Any]) -> None:
+    def put_entry(self, key: str, entry: EntryInfo) -> None:
         """Register an entry; of an id and output rule, the latest registered key is the one that tables show."""
         with self.transaction() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM entries").fetchone()[0]
-            row = (key, ident, info["output_rule"], seq, _json(info))
+            row = (key, entry.id, entry.output_rule, seq, _json(entry))
             db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", row)
 
-    def put_board(self, info: dict[str, Any], pairs: Iterable[tuple[str, str]], every: Iterable[str]) -> None:
+    def put_board(self, board: Board, pairs: Iterable[tuple[str, str]], every: Iterable[str]) -> None:
         """Register a dataset's split under an output rule with its protocol, and its (id, hash) pairs.
 
         Args:
-            info: as :meth:`fusionbench.evaluation.plan.Source.info` gives it.
+            board: what is scored.
             pairs: the pairs of this run.
             every: all ids the split has now; pairs of earlier runs that are gone are forgotten.
         """
-        key, ids = (info["dataset"], info["split"], info["output"]), set(every)
+        key, ids = (board.dataset, board.split, board.output), set(every)
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(info)))
+            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(board)))
             known = db.execute("SELECT id FROM pairs WHERE dataset=? AND split=?", key[:2]).fetchall()
             gone = [(*key[:2], i) for (i,) in known if i not in ids]
             db.executemany("DELETE FROM pairs WHERE dataset=? AND split=? AND id=?", gone)
@@ -160,25 +167,24 @@ class Store:
             db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
 
     def set_failures(self, dataset: str, split: str, failures: Mapping[Case, str], entries: set[str]) -> None:
-        """Replace the failures of some entries on a split; ``("", id)`` is a failure of the source pair itself."""
+        """Replace the failures of some entries, and of the source pairs, on a split."""
         with self.transaction() as db:
             for entry in {*entries, ""}:
                 db.execute("DELETE FROM failures WHERE entry=? AND dataset=? AND split=?", (entry, dataset, split))
-            rows = [(entry, dataset, split, ident, reason) for (entry, ident), reason in failures.items()]
+            rows = [(entry, dataset, split, image, reason) for (entry, image), reason in failures.items()]
             db.executemany("INSERT INTO failures VALUES(?,?,?,?,?)", rows)
 
-    def put_task(self, entry: str, dataset: str, split: str, info: dict[str, Any]) -> None:
+    def put_task(self, entry: str, dataset: str, split: str, result: TaskResult) -> None:
         """Record what one task network made of an entry's pictures, in the place of an older such result.
 
         Args:
             entry: its key.
             dataset: label of the board whose table shows it.
             split: of that board.
-            info: the facts (`task`, `network`, `protocol`, `recipe`, `seed`, `code`, `pictures`) and the scores.
+            result: the scores and what they depend on.
         """
-        key = [info[k] for k in ("task", "network", "protocol", "recipe", "seed", "code", "pictures")]
         with self.transaction() as db:
-            row = (entry, dataset, split, *key, _json(_plain(info)))
+            row = (entry, dataset, split, *_task_key(result), _json(_without_nan(msgspec.to_builtins(result))))
             db.execute("INSERT OR REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def put_task_state(self, dataset: str, split: str, task: str, reason: str) -> None:
@@ -188,39 +194,37 @@ class Store:
             if reason:
                 db.execute("INSERT INTO task_gaps VALUES(?,?,?,?)", (dataset, split, task, reason))
 
-    def put_run(self, started: str, info: dict[str, Any]) -> None:
-        """Keep one run's provenance."""
+    def put_run(self, run: Run) -> None:
+        """Record one run's provenance."""
         with self.transaction() as db:
-            db.execute("INSERT INTO runs VALUES(?,?)", (started, _json(info)))
+            db.execute("INSERT INTO runs VALUES(?,?)", (run.started, _json(run)))
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def entries(self, output: str) -> dict[str, dict[str, Any]]:
-        """Key to info of the latest entry of every id under an output rule."""
+    def entries(self, output: str) -> dict[str, EntryInfo]:
+        """Key to facts of the latest entry of every id under an output rule."""
         rows = self._db.execute(
             "SELECT key, info FROM entries e WHERE output = ?"
             " AND seq = (SELECT max(seq) FROM entries WHERE id = e.id AND output = e.output) ORDER BY id",
             (output,),
         )
-        return {key: json.loads(info) for key, info in rows}
+        return {key: self._decoded(EntryInfo, info) for key, info in rows}
 
-    def boards(
-        self, dataset: str | None = None, split: str | None = None, output: str | None = None
-    ) -> list[dict[str, Any]]:
+    def boards(self, dataset: str | None = None, split: str | None = None, output: str | None = None) -> list[Board]:
         """What was scored, one item per dataset, split and output rule.
 
         Raises:
             FusionbenchError: when nothing fits, naming what there is.
         """
         rows = self._db.execute("SELECT info FROM boards ORDER BY dataset, split, output DESC")
-        every = [json.loads(info) for (info,) in rows]
+        every = [self._decoded(Board, info) for (info,) in rows]
         wanted = {"dataset": dataset, "split": split, "output": output}
-        found = [b for b in every if all(v in (None, b[k]) for k, v in wanted.items())]
-        if not found:
+        chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
+        if not chosen:
             asked = " ".join(v for v in wanted.values() if v) or "anything"
-            have = ", ".join(f"{b['dataset']} ({b['split']}, output {b['output']})" for b in every) or "nothing"
+            have = ", ".join(f"{b.dataset} ({b.split}, output {b.output})" for b in every) or "nothing"
             raise FusionbenchError(f"{self.path}: no results for {asked}; there are: {have}")
-        return found
+        return chosen
 
     def pairs(self, dataset: str, split: str) -> dict[str, str]:
         """Image id to pair hash, ordered by id."""
@@ -234,41 +238,41 @@ class Store:
 
     def scores(self, metrics: dict[str, str]) -> dict[tuple[str, str, str], float]:
         """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
-        found: dict[tuple[str, str, str], float] = {}
+        values: dict[tuple[str, str, str], float] = {}
         for metric, code in metrics.items():
             rows = self._db.execute("SELECT image, pair, value FROM scores WHERE metric=? AND code=?", (metric, code))
-            found.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
-        return found
+            values.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
+        return values
 
     def metrics(self) -> list[str]:
         """Ids of all metrics that have a score."""
         return [name for (name,) in self._db.execute("SELECT DISTINCT metric FROM scores ORDER BY metric")]
 
-    def failures(self, dataset: str, split: str) -> dict[tuple[str, str], str]:
-        """(entry key or "", image id) to reason."""
+    def failures(self, dataset: str, split: str) -> Failures:
+        """What failed on a split and why: of the source pairs first, then by entry key and image."""
         rows = self._db.execute(
             "SELECT entry, id, reason FROM failures WHERE dataset=? AND split=? ORDER BY entry, id", (dataset, split)
         )
-        return {(entry, ident): reason for entry, ident, reason in rows}
+        return {Case(entry, image): reason for entry, image, reason in rows}
 
-    def has_task(self, entry: str, dataset: str, split: str, facts: dict[str, Any]) -> bool:
-        """Whether a result with these facts, code and pictures included, is there."""
-        keys = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
-        found = self._db.execute(
-            "SELECT 1 FROM tasks WHERE entry=? AND dataset=? AND split=? AND " + " AND ".join(f"{k}=?" for k in keys),
-            (entry, dataset, split, *(facts[k] for k in keys)),
+    def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
+        """Whether the result of this test, with this code and these pictures, is there."""
+        rows = self._db.execute(
+            "SELECT 1 FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
+            + " AND ".join(f"{name}=?" for name in TASK_KEY),
+            (entry, dataset, split, *_task_key(test)),
         )
-        return found.fetchone() is not None
+        return rows.fetchone() is not None
 
-    def tasks(self, dataset: str, split: str) -> list[tuple[str, dict[str, Any]]]:
-        """(entry key, facts and scores) of every task result of a board, old to new; none in an older store."""
+    def tasks(self, dataset: str, split: str) -> list[tuple[str, TaskResult]]:
+        """(entry key, result) of every task result of a board, old to new; none in an older store."""
         if not self._has("tasks"):
             return []
         rows = self._db.execute(
             "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid",
             (dataset, split),
         )
-        return [(entry, json.loads(info)) for entry, info in rows]
+        return [(entry, self._decoded(TaskResult, info)) for entry, info in rows]
 
     def task_gaps(self, dataset: str, split: str) -> dict[str, str]:
         """Task to why it could not be scored."""
@@ -283,33 +287,34 @@ class Store:
     def _has(self, table: str) -> bool:
         return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name=?", (table,)).fetchone())
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self) -> list[Run]:
         """Provenance of every run, oldest first."""
-        return [json.loads(info) for (info,) in self._db.execute("SELECT info FROM runs ORDER BY rowid")]
+        return [self._decoded(Run, info) for (info,) in self._db.execute("SELECT info FROM runs ORDER BY rowid")]
+
+    def _decoded(self, kind: type[T], text: str) -> T:
+        """A record that is stored as JSON.
+
+        Raises:
+            FusionbenchError: when it is not one, naming the store.
+        """
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.MsgspecError as error:
+            raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None
 
 
-def storage_error(path: Path, error: Exception) -> FusionbenchError:
-    """One line for a file that cannot be written or read."""
-    text = str(error)
-    if "full" in text or "No space" in text:
-        text = "the disk is full; free some space and run the same command again, finished images are kept"
-    elif "readonly" in text or "Permission denied" in text or "Read-only" in text or "unable to open" in text:
-        text = "cannot be written; choose a writable directory with --out"
-    elif "not a database" in text or "malformed" in text:
-        text = "is damaged or no results store; move it away, or choose another --out"
-    elif "locked" in text:
-        text = "another run holds it for over a minute; try again"
-    return FusionbenchError(f"{path}: {text}")
+def _task_key(test: TaskTest) -> tuple[str | int, ...]:
+    return tuple(getattr(test, name) for name in TASK_KEY)
 
 
-def _plain(value: Any) -> Any:
-    """NaN, which JSON does not have, as None."""
+def _without_nan(value: object) -> object:
+    """Plain data with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _json(info: dict[str, Any]) -> str:
-    return json.dumps(info, sort_keys=True)
+def _json(record: object) -> str:
+    return json.dumps(msgspec.to_builtins(record), sort_keys=True)

@@ -191,7 +191,7 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
             sample = validation.read(index)
             scores.update(*evaluate(self.network, self.task, sample, self.device, self.settings.resize))
         values = scores.compute()
-        return {**values, "score": values[self.task.card.data["columns"][0][0]]}
+        return {**values, "score": values[self.task.card.facts.columns[0][0]]}
 
     def _validation(self, split: str) -> TrainingSplit:
         return TrainingSplit(self.dataset, split, None, [self.task.needs], self.task.target)

@@ -161,9 +161,8 @@ class _Run(Generic[S, B]):
         if self.first:
             (self.out / "config.json").write_text(state.config, encoding="utf-8")
             plan = {"from_step": state.step, "processes": self.world, "device": str(self.device)}
-            session = provenance.collect(self.options.command, provenance.now(), 0.0, plan)
-            session |= {"seed": self.settings.seed}
-            del session["wall_seconds"]
+            session = provenance.session(self.options.command, provenance.now()).plain()
+            session |= {"seed": self.settings.seed, "plan": plan}
             with (self.out / "sessions.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(session) + "\n")
 

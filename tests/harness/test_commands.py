@@ -13,16 +13,16 @@ from PIL import Image
 
 import fusionbench as package
 from fusionbench.plugins import cards
-from tests.conftest import fusionbench
+from tests.conftest import fusionbench, process
 from tests.harness.test_eval import run
 
 
 def test_help_is_quick() -> None:
-    fusionbench("--help")
+    process("--help")
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        assert fusionbench("--help").returncode == 0
+        assert process("--help").returncode == 0
         times.append(time.perf_counter() - began)
     assert min(times) < 0.3
 
@@ -81,21 +81,8 @@ def test_completion_scripts(shell: str) -> None:
     ],
 )
 def test_completion_knows_real_names(words: str, expected: str) -> None:
-    import os
-    import subprocess
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-m", "fusionbench"],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "_FUSIONBENCH_COMPLETE": "bash_complete",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
-        },
-    )
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = fusionbench(_FUSIONBENCH_COMPLETE="bash_complete", **asked)
     assert f"plain,{expected}" in done.stdout.splitlines(), done.stdout + done.stderr
 
 

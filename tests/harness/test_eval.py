@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.results.store import Store
-from tests.conftest import fusionbench, make_tree
+from tests.conftest import fusionbench, make_tree, process
 
 METRICS = "--metrics=en,sf"
 METHODS = "--methods=average,visible"
@@ -243,8 +243,8 @@ def test_output_rules_are_different_rows(tree: Path, tmp_path: Path) -> None:
     assert "msrs-fusion@v1+output=clip-round" in done.stdout
     run(tree, tmp_path / "r", methods="--methods=maximum")
     with Store(tmp_path / "r") as store:
-        assert [e["id"] for e in store.entries("clip-round").values()] == ["average", "visible"]
-        assert [e["id"] for e in store.entries("released").values()] == ["maximum"]
+        assert [e.id for e in store.entries("clip-round").values()] == ["average", "visible"]
+        assert [e.id for e in store.entries("released").values()] == ["maximum"]
     text = fusionbench("leaderboard", "--out", tmp_path / "r").stdout
     assert text.count("Protocol msrs-fusion@v1+output=clip-round:") == 1
     assert text.count("Protocol msrs-fusion@v1:") == 1
@@ -261,12 +261,14 @@ def test_a_full_disk_loses_nothing(tree: Path, tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", mount], capture_output=True).returncode:
         pytest.skip("this machine mounts no tmpfs")
     try:
-        done = run(tmp_path / "big", mount / "r", methods="--methods=average,visible,maximum")
+        words = ("eval", "--methods=average,visible,maximum", METRICS, "--datasets=msrs")
+        words += ("--data-root", tmp_path / "big", "--out", mount / "r")
+        done = process(*words)  # one that holds no file open afterwards
         assert done.returncode == 2
         assert "the disk is full" in done.stderr
         assert done.stderr.count("error:") == 1
         subprocess.run(["mount", "-o", "remount,size=50M", mount], check=True)
-        done = run(tmp_path / "big", mount / "r", methods="--methods=average,visible,maximum")
+        done = process(*words)
         assert done.returncode == 0, done.stderr
     finally:
         subprocess.run(["umount", mount], check=True)
@@ -296,7 +298,7 @@ def metric_plugin(folder: Path, options: str = "{}", version: str = "1", code: s
 
 
 def mine(tree: Path, out: Path, plugins: Path) -> float:
-    done = fusionbench(
+    done = process(  # cards and code are read once in a process
         *("--plugins", plugins, "eval", "--methods=average", "--metrics=mine", "--datasets=msrs", "--data-root", tree),
         *("--out", out, "--json"),
     )
@@ -324,11 +326,13 @@ def test_one_broken_metric_leaves_the_others(tree: Path, tmp_path: Path) -> None
 def test_a_method_that_wants_a_missing_file_leaves_the_others(tree: Path, tmp_path: Path) -> None:
     from tests.harness.test_cards import plugin
 
-    for error in ("OSError('no table.bin')", "SystemExit(3)"):
+    for number, error in enumerate(("OSError('no table.bin')", "SystemExit(3)")):
         body = "from fusionbench.plugins.method import Method\n\n\nclass Mine(Method):\n"
         body += f"    def fuse(self, *a):\n        raise {error}\n"
-        plugin(tmp_path / "p", code=body)
-        done = run(tree, tmp_path / "r", methods="--methods=average,mine", FUSIONBENCH_PLUGINS=str(tmp_path / "p"))
+        plugin(tmp_path / f"p{number}", code=body)
+        done = run(
+            tree, tmp_path / "r", methods="--methods=average,mine", FUSIONBENCH_PLUGINS=str(tmp_path / f"p{number}")
+        )
         assert done.returncode == 1
         assert "| average |" in done.stdout
         assert "No row for mine: 4 images failed" in done.stdout

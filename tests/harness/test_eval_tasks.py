@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fusionbench import cli
 from fusionbench.data.synth import synth
+from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
+from tests.conftest import fusionbench
 from tests.harness.test_eval import tables
 
 TINY = ("--task-size", "tiny", "--seeds", "2", "--jobs", "1")
@@ -39,20 +39,9 @@ def command(name: str, tree: Path, out: Path, *more: object) -> list[str]:
 
 
 def ask(*words: str) -> tuple[int, str]:
-    """Run a command line in this process; exit code and stderr."""
-    import contextlib
-    import io
-
-    err, before = io.StringIO(), sys.argv
-    sys.argv = ["fusionbench", *words]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-            cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0), err.getvalue()
-    finally:
-        sys.argv = before
-    raise AssertionError("the command line always exits")
+    """Run a command line; exit code and stderr."""
+    done = fusionbench(*words)
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +65,10 @@ def text(out: Path, suffix: str) -> str:
     return path.read_text()
 
 
-def rows(out: Path) -> list[tuple[str, dict[str, Any]]]:
+def rows(out: Path) -> list[tuple[str, TaskResult]]:
     with Store(out, create=False) as store:
         board = store.boards()[0]
-        return store.tasks(board["dataset"], board["split"])
+        return store.tasks(board.dataset, board.split)
 
 
 def runs(out: Path) -> dict[str, int]:
@@ -108,13 +97,13 @@ def test_columns(calm: Path) -> None:
 def test_facts_of_results(calm: Path, m3fd: Path) -> None:
     found = rows(calm)
     assert len(found) == 2 * 2 * 2  # entries, protocols, seeds
-    for _, info in found:
-        assert info["images"] == 4
-        assert info["recipe"] == RECIPE
-        assert info["trained_on"].endswith("pictures of scenes-m3fd train")
-    frozen = {info["trained_on"] for _, info in found if info["protocol"] == "frozen"}
+    for _, result in found:
+        assert result.images == 4
+        assert result.recipe == RECIPE
+        assert result.trained_on.endswith("pictures of scenes-m3fd train")
+    frozen = {result.trained_on for _, result in found if result.protocol == "frozen"}
     assert frozen == {"visible pictures of scenes-m3fd train"}
-    retrained = {info["trained_on"].split()[0] for _, info in found if info["protocol"] == "retrained"}
+    retrained = {result.trained_on.split()[0] for _, result in found if result.protocol == "retrained"}
     assert retrained == {"visible", "average"}
 
 
@@ -123,7 +112,7 @@ def test_protocols_share_a_run(calm: Path) -> None:
     assert sorted(n.split("-seed")[0] for n in runs(calm)) == (
         ["yolov8-tiny-scenes-m3fd-average"] * 2 + ["yolov8-tiny-scenes-m3fd-visible"] * 2
     )
-    of = {(k, i["protocol"], i["seed"]): (i["scores"], i["trained_on"][:7]) for k, i in rows(calm)}
+    of = {(k, r.protocol, r.seed): (r.scores, r.trained_on[:7]) for k, r in rows(calm)}
     for (key, protocol, seed), (scores, on) in of.items():
         if protocol == "retrained" and on == "visible":
             assert of[key, "frozen", seed][0] == scores
@@ -131,9 +120,9 @@ def test_protocols_share_a_run(calm: Path) -> None:
 
 def test_conditions_add_up(calm: Path) -> None:
     """Two of four pictures are taken by night; the objects of day and night are those of all."""
-    for _, info in rows(calm):
-        facts = info["facts"]
-        assert set(facts) == set(info["scores"]) == {"all", "day", "night"}
+    for _, result in rows(calm):
+        facts = result.facts
+        assert set(facts) == set(result.scores) == {"all", "day", "night"}
         for name, count in facts["all"]["objects"].items():
             assert facts["day"]["objects"][name] + facts["night"]["objects"][name] == count
     page = next((calm / "tables").glob("*.detection.md")).read_text()
@@ -210,8 +199,8 @@ def test_labels_that_are_not_on_the_disk(tmp_path: Path) -> None:
     assert (code, "warning" in err) == (0, False), err
     assert "is empty" not in text(out, "md")
     assert "mIoU@tdfusion segformer-tiny frozen" in text(out, "md")
-    for _, info in rows(out):
-        matrix = {c: f["confusion"] for c, f in info["facts"].items()}
+    for _, result in rows(out):
+        matrix = {c: f["confusion"] for c, f in result.facts.items()}
         parts = [m for c, m in matrix.items() if c != "all"]
         total = [[sum(cells) for cells in zip(*lines, strict=True)] for lines in zip(*parts, strict=True)]
         assert total == matrix["all"]
@@ -229,11 +218,11 @@ def test_a_network_of_another_dataset(m3fd: Path, tmp_path: Path) -> None:
     words += ["--frozen", str(tmp_path / "run"), "--datasets", f"m3fd={m3fd}", "--out", str(tmp_path / "out")]
     code, err = ask(*words)
     assert code == 0, err
-    ((_, info),) = rows(tmp_path / "out")
-    assert info["classes"] == ["People", "Car"]
-    assert (info["protocol"], info["network"]) == ("frozen", "yolov8-tiny")
-    assert re.fullmatch("given-[0-9a-f]{8}", info["recipe"])
-    assert info["trained_on"].startswith("generated msrs (scenes, seed 0), size tiny, seed 0")
+    ((_, result),) = rows(tmp_path / "out")
+    assert result.classes == ("People", "Car")
+    assert (result.protocol, result.network) == ("frozen", "yolov8-tiny")
+    assert re.fullmatch("given-[0-9a-f]{8}", result.recipe)
+    assert result.trained_on.startswith("generated msrs (scenes, seed 0), size tiny, seed 0")
     assert not runs(tmp_path / "out")
     assert "a network given by the user, trained on generated msrs" in text(tmp_path / "out", "md")
 
@@ -257,7 +246,7 @@ def test_one_line(m3fd: Path, tmp_path: Path, words: str, expected: str) -> None
     base = ["eval", "--methods", "visible", "--metrics", "en", "--datasets", f"m3fd={m3fd}", "--out", str(tmp_path)]
     code, err = ask(*base, "--jobs", "1", *words.split())
     assert code == 2, err
-    (line,) = (each for each in err.splitlines() if each.startswith("error: "))
+    (line,) = (text for text in err.splitlines() if text.startswith("error: "))
     assert expected in line
     assert not list(tmp_path.rglob("*.png"))  # said before anything is fused
 
@@ -300,7 +289,7 @@ def test_a_list_of_test_pairs(m3fd: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("\n".join(ids) + "\n")
     code, err = ask(*command("m3fd", m3fd, tmp_path / "out", "--split", tmp_path / "mine.txt", "--seeds", "1"))
     assert code == 0, err
-    assert all(info["images"] == 2 for _, info in rows(tmp_path / "out"))
+    assert all(result.images == 2 for _, result in rows(tmp_path / "out"))
 
 
 def test_task_options_without_a_task(m3fd: Path, tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def test_a_row_for_each_checkpoint(pair: tuple[Path, Path], tmp_path: Path, monk
     monkeypatch.setattr(Axes, "set_ylabel", lambda self, text, **_: rows.append(text) if "[" in text else None)
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
     environment.apply()
-    said = draw_view("tdfusion:weights", *pair, tmp_path / "out.png")
+    drawn = draw_view("tdfusion:weights", *pair, tmp_path / "out.png")
     assert titles == ["infrared", "visible", "fused", "w_a", "w_b"]
     assert rows == ["tdfusion[scenes-fmb]", "tdfusion[scenes-m3fd]"]  # what comes with the package
-    assert said == f"{tmp_path / 'out.png'}: weights of {', '.join(rows)}"
+    assert drawn == f"{tmp_path / 'out.png'}: weights of {', '.join(rows)}"
     assert Image.open(tmp_path / "out.png").width > 1000
 
 
@@ -43,16 +43,16 @@ def test_an_entry_without_the_part_is_left_out(
 ) -> None:
     from fusionbench.report import figures
 
-    maps = figures._maps
+    maps = figures.maps_of
 
     def without(entry: Any, *rest: Any) -> Any:
         if "m3fd" in entry.id:
             raise FusionbenchError("no G in it")
         return maps(entry, *rest)
 
-    monkeypatch.setattr(figures, "_maps", without)
-    said = draw_view("tdfusion:weights", *pair, tmp_path / "out.png")
-    assert said.endswith("weights of tdfusion[scenes-fmb]; no G in it")
+    monkeypatch.setattr(figures, "maps_of", without)
+    drawn = draw_view("tdfusion:weights", *pair, tmp_path / "out.png")
+    assert drawn.endswith("weights of tdfusion[scenes-fmb]; no G in it")
     with pytest.raises(FusionbenchError, match="no G in it"):
         draw_view("tdfusion[scenes-m3fd]:weights", *pair, tmp_path / "out.png")
 

@@ -17,12 +17,15 @@ import fusionbench as package
 from fusionbench.errors import DataError, FusionbenchError, WeightsError
 from fusionbench.pixels.images import image_size, read_image
 from fusionbench.plugins.weights import broken, check_name, installed
-from fusionbench.report.formats import _md, _tex, plain
+from fusionbench.report.formats import escape_latex, escape_markdown, plain
 from fusionbench.results.merge import check_sources, merge
+from fusionbench.results.records import Case
 from fusionbench.results.store import Score, Store
 from fusionbench.runtime import locations
-from tests.conftest import fusionbench
+from tests.conftest import fusionbench, process
 from tests.harness.test_eval import run
+from tests.harness.test_store import board as make_board
+from tests.harness.test_store import entry as make_entry
 
 
 def refused(*arguments: object, **settings: str) -> str:
@@ -41,15 +44,14 @@ def make_store(folder: Path, key: str, fused: bool = True, failure: str = "", se
     """One image of one entry."""
     store = Store(folder)
     for older in range(seqs):
-        store.put_entry(f"old{older}", "gff", {"id": "gff", "method": "gff", "output_rule": "released"})
-    store.put_entry(key, "gff", {"id": "gff", "method": "gff", "output_rule": "released"})
-    facts = {"dataset": "d", "split": "test", "output": "released", "protocol": "p", "split_sha256": "s", "expected": 3}
-    store.put_board({**facts, **board}, [("a", "pair")], ["a"])
+        store.put_entry(f"old{older}", make_entry())
+    store.put_entry(key, make_entry())
+    store.put_board(make_board(**board), [("a", "pair")], ["a"])
     if fused:
         store.put_fused(key, "pair", f"image-{key}", "fused/x/a.png")
         store.put_scores([Score(f"image-{key}", "pair", "en", "c", 1.0)])
     if failure:
-        store.set_failures("d", "test", {(key, "a"): failure}, {key})
+        store.set_failures("d", "test", {Case(key, "a"): failure}, {key})
     return store
 
 
@@ -145,7 +147,7 @@ def test_a_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     rows = {r["what"]: r for r in json.loads(done.stdout)}
     assert rows["weights refusion[cut]"]["state"] == "bad"
     assert rows["weights refusion[cut]"]["fix"].startswith("delete it")
-    done = fusionbench("weights", "list", "--json")
+    done = process("weights", "list", "--json")  # each record is named once in a process
     assert done.returncode == 0
     assert done.stderr.count("warning: ") == 3
     assert fusionbench("weights", "remove", "refusion", "cut").returncode == 0
@@ -173,13 +175,13 @@ def test_the_cache_is_a_file(tmp_path: Path) -> None:
 
 
 def test_text_in_tables() -> None:
-    assert _tex("<a|b> 中→\n") == r"\textless{}a\textbar{}b\textgreater{} ?? "
-    assert _md("a|b\nc") == r"a\|b c"
+    assert escape_latex("<a|b> 中→\n") == r"\textless{}a\textbar{}b\textgreater{} ?? "
+    assert escape_markdown("a|b\nc") == r"a\|b c"
     assert json.dumps(plain({"x": [float("inf"), (float("nan"), 1.5)]})) == '{"x": [null, [null, 1.5]]}'
 
 
 def test_any_text_compiles(tmp_path: Path, pdflatex: str) -> None:
-    text = "\n\n".join(_tex(chr(c)) for c in (*range(0x180), 0x2192, 0x4E2D))
+    text = "\n\n".join(escape_latex(chr(c)) for c in (*range(0x180), 0x2192, 0x4E2D))
     (tmp_path / "t.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}\n{text}\n\\end{{document}}\n")
     done = subprocess.run(
         [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True

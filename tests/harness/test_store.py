@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import math
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results.store import Score, Store, storage_error
+from fusionbench.results.provenance import collect, commit, session
+from fusionbench.results.records import Board, EntryInfo, PlanInfo, TaskResult
+from fusionbench.results.storage_errors import storage_error
+from fusionbench.results.store import Score, Store
+from tests.conftest import REPO
+
+
+def entry(rule: str = "released", **facts: object) -> EntryInfo:
+    """An entry `gff`, with these facts changed."""
+    usual = {"id": "gff", "method": "gff", "title": "GFF", "version": "1", "code": "c", "options": {}, "weights": None}
+    return EntryInfo(**{**usual, "output_rule": rule, "output": None, "source_only": False, **facts})
+
+
+def board(**facts: object) -> Board:
+    """A board of three pairs, with these facts changed."""
+    usual = {"dataset": "d", "title": "D", "split": "test", "split_sha256": "s", "split_source": "", "expected": 3}
+    usual |= {"protocol": "p", "own_metrics": (), "colour": "grey", "output": "released", "metrics": ()}
+    return Board(**{**usual, **facts})
+
+
+def task_result(seed: int = 0, **facts: object) -> TaskResult:
+    """A result of one network, with these facts changed."""
+    usual = {"task": "t", "network": "n", "protocol": "frozen", "recipe": "full", "seed": seed, "code": "c"}
+    usual |= {"pictures": "p", "trained_on": "visible", "test_split": "test", "command": "eval", "images": 2}
+    usual |= {"classes": ("car",), "scores": {"all": {"ap": 0.5}}, "per_class": {"all": {"car": 0.5}}}
+    return TaskResult(**{**usual, "facts": {"all": {"objects": {"car": 3}}}, **facts})
 
 
 def test_scores_come_back_with_their_bits(tmp_path: Path) -> None:
@@ -26,10 +54,10 @@ def test_scores_come_back_with_their_bits(tmp_path: Path) -> None:
 def test_the_latest_entry_of_an_id_counts(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         for key in ("old", "new"):
-            store.put_entry(key, "gff", {"id": "gff", "output_rule": "released"})
+            store.put_entry(key, entry())
         assert list(store.entries("released")) == ["new"]
-        store.put_entry("old", "gff", {"id": "gff", "output_rule": "released"})
-        store.put_entry("other", "gff", {"id": "gff", "output_rule": "clip-round"})
+        store.put_entry("old", entry())
+        store.put_entry("other", entry("clip-round"))
         assert list(store.entries("released")) == ["old"]
 
 
@@ -78,13 +106,72 @@ def test_a_store_of_another_version(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+def test_records_come_back_as_they_were(tmp_path: Path) -> None:
+    plan = PlanInfo(entries=(entry(),), sources=(), skipped=("x",), device="cpu", jobs=2)
+    run = collect(session("fusionbench eval", "2026-01-01T00:00:00Z"), 1.25, plan, 3, 4)
+    with Store(tmp_path) as store:
+        store.put_board(board(), [("a", "pair")], ["a"])
+        store.put_task("k", "d", "test", task_result())
+        store.put_run(run)
+    with Store(tmp_path, create=False) as store:
+        assert store.boards() == [board()]
+        assert store.tasks("d", "test") == [("k", task_result())]
+        assert store.runs() == [run]
+        assert store.has_task("k", "d", "test", task_result())
+        assert not store.has_task("k", "d", "test", task_result(code="other"))
+
+
+def test_undefined_task_scores_are_null(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.put_task("k", "d", "test", task_result(scores={"all": {"ap": math.nan}}))
+        assert store.tasks("d", "test") == [("k", task_result(scores={"all": {"ap": None}}))]
+
+
+def test_a_store_of_before_typed_records(tmp_path: Path) -> None:
+    """What the JSON columns held then: plain dicts with these keys, the colour rule spelt gray."""
+    Store(tmp_path).close()
+    facts = board().plain() | {"colour": "gray", "origin": {}}
+    with closing(sqlite3.connect(tmp_path / "results.db")) as db, db:
+        db.execute("INSERT INTO boards VALUES('d', 'test', 'released', ?)", (json.dumps(facts),))
+    with Store(tmp_path, create=False) as store:
+        assert store.boards() == [board()]
+
+
+def test_a_damaged_record_is_one_line(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "results.db")) as db, db:
+        db.execute("INSERT INTO boards VALUES('d', 'test', 'released', '{}')")
+    with Store(tmp_path, create=False) as store, pytest.raises(FusionbenchError) as error:
+        store.boards()
+    assert str(error.value).startswith(f"{tmp_path / 'results.db'}: is damaged")
+    assert "\n" not in str(error.value)
+
+
+def test_the_commit_of_the_checkout() -> None:
+    if not (REPO / ".git").exists():
+        pytest.skip("no checkout")
+    assert len((commit() or "").removesuffix("+changes")) == 40
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("error", "message"),
     [
-        ("database or disk is full", "the disk is full"),
-        ("attempt to write a readonly database", "cannot be written"),
-        ("[Errno 28] No space left on device", "the disk is full"),
+        (sqlite3.OperationalError("database or disk is full"), "the disk is full"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "cannot be written"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError(errno.EROFS, "Read-only file system"), "cannot be written; choose a writable directory with out="),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
     ],
 )
-def test_storage_errors_say_what_to_do(text: str, message: str) -> None:
-    assert message in str(storage_error(Path("r.db"), sqlite3.OperationalError(text)))
+def test_storage_errors_say_what_to_do(error: Exception, message: str) -> None:
+    assert message in str(storage_error(Path("r.db"), error))
+
+
+def test_a_path_does_not_decide_what_is_wrong(tmp_path: Path) -> None:
+    for error in (FileNotFoundError(errno.ENOENT, "No such file", "full/No space/readonly"), ValueError("full locked")):
+        assert "disk is full" not in str(storage_error(tmp_path / "full", error))
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "results.db").write_text("no database " * 500)
+    with pytest.raises(FusionbenchError, match="damaged or no results store"):
+        Store(folder)

@@ -11,24 +11,15 @@ import pytest
 
 from fusionbench.evaluation.protocol import metric
 from fusionbench.report.formats import as_csv, as_json, latex, markdown
-from fusionbench.report.tables import Row, Table
+from fusionbench.report.rows import Row
+from fusionbench.report.tables import Table
+from tests.harness.test_store import board, entry
 
-BOARD = {
-    "dataset": "msrs",
-    "title": "MSRS",
-    "split": "test",
-    "expected": 4,
-    "protocol": "msrs-fusion@v1",
-    "output": "released",
-    "own_metrics": [],
-    "split_sha256": "",
-    "origin": {},
-}
+BOARD = board(dataset="msrs", title="MSRS", expected=4, protocol="msrs-fusion@v1")
 
 
 def row(name: str, en: list[float], qcv: list[float], source_only: bool = False) -> Row:
-    info = {"id": name, "source_only": source_only, "weights": None, "output_rule": "released"}
-    return Row(info, {"en@bits": np.array(en), "qcv@liu2012": np.array(qcv)})
+    return Row(entry(id=name, source_only=source_only), {"en@bits": np.array(en), "qcv@liu2012": np.array(qcv)})
 
 
 @pytest.fixture

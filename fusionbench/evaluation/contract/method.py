@@ -69,7 +69,8 @@ def _fuses(method: Method, rule: OutputRule, height: int, width: int) -> None:
 
 def _threads(method: Method) -> None:
     """Two threads with a pair each, several times, against one after the other."""
-    pairs = [tuple(x.float() / 255 for x in sample_images(1, *size, seed=n)[1:]) for n, size in enumerate(SIZES)]
+    drawn = [sample_images(1, *size, seed=n) for n, size in enumerate(SIZES)]
+    pairs = [(ir.float() / 255, vis.float() / 255) for _, ir, vis in drawn]
     start = Barrier(len(pairs))
 
     def fuse(number: int, together: bool) -> Tensor:

@@ -15,8 +15,9 @@ from fusionbench.evaluation.contract.report import Report, SkippedCheck, need
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.trainable import Training, trainings
 from fusionbench.training.checkpoint import Checkpoint
+from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.run import RunOptions, run
+from fusionbench.training.run import run
 
 PAIRS, SIZE = 8, (128, 160)
 STEPS, STOP = 3, 1

@@ -1,0 +1,131 @@
+"""The options of ``fusionbench eval`` on downstream tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+
+from fusionbench.cli.options import Comma, names
+from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.cards import card, cards, did_you_mean
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.task_plan import TaskRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """Which task networks are trained and scored."""
+
+    tasks: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--tasks",
+            type=Comma(),
+            default=(),
+            shell_complete=names("task"),
+            help="Downstream tasks, e.g. detection.",
+        ),
+    ]
+    task_networks: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--task-networks", type=Comma(), default=(), help="Other networks than the recipes', e.g. yolox-s."
+        ),
+    ]
+    task_protocols: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--task-protocols", type=Comma(), default=("retrained", "frozen"), help="retrained, frozen [both]."
+        ),
+    ]
+    task_size: Annotated[
+        str | None,
+        click.option("--task-size", help="Size of the task networks' recipes, e.g. tiny; without it, full."),
+    ]
+    task_options: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--task-options",
+            type=Comma(),
+            default=(),
+            help="Changed settings of those recipes, e.g. train.epochs=5.",
+        ),
+    ]
+    seeds: Annotated[
+        int,
+        click.option(
+            "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Training runs per task network."
+        ),
+    ]
+    frozen_on: Annotated[
+        str,
+        click.option(
+            "--frozen-on", default="visible", show_default=True, help="Entry that frozen networks are trained on."
+        ),
+    ]
+    frozen: Annotated[
+        tuple[Path, ...],
+        click.option(
+            "--frozen",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A trained task network to score with.",
+        ),
+    ]
+
+    def request(self) -> TaskRequest | None:
+        """The options as the library takes them; None without --tasks.
+
+        Raises:
+            FusionbenchError: a task, protocol, network or file that does not exist or fit.
+        """
+        if not self.tasks:
+            if self.task_networks or self.frozen or self.task_size or self.task_options:
+                raise click.UsageError("say which tasks: --tasks segmentation,detection,saliency")
+            return None
+        from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
+
+        for name in self.tasks:
+            card("task", name)
+        for name in self.task_protocols:
+            if name not in PROTOCOLS:
+                raise FusionbenchError(f"--task-protocols {name}: {did_you_mean(name, PROTOCOLS)}")
+        networks = self._networks()
+        self._check_frozen()
+        return TaskRequest(
+            tasks=self.tasks,
+            networks=networks,
+            protocols=self.task_protocols,
+            seeds=tuple(range(self.seeds)),
+            size=self.task_size,
+            frozen_on=self.frozen_on,
+            frozen=self.frozen,
+            options=self.task_options,
+        )
+
+    def _networks(self) -> dict[str, str]:
+        """Task to the network that was chosen for it."""
+        task_of = {network: name for name, c in cards("task").items() for network in c.facts.networks}
+        for name in self.task_networks:
+            if task_of.get(name) not in self.tasks:
+                known = [network for network, task in task_of.items() if task in self.tasks]
+                raise FusionbenchError(
+                    f"--task-networks {name}: no network of these tasks; {did_you_mean(name, known)}"
+                )
+        chosen = {task_of[name]: name for name in self.task_networks}
+        if len(chosen) < len(self.task_networks):
+            raise FusionbenchError(f"--task-networks {','.join(self.task_networks)}: one network of a task at a time")
+        return chosen
+
+    def _check_frozen(self) -> None:
+        from fusionbench.training.trained import facts_of
+
+        for path in self.frozen:
+            if (task := facts_of(path).get("task")) not in self.tasks:
+                raise FusionbenchError(
+                    f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(self.tasks)}"
+                )

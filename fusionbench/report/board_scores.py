@@ -1,0 +1,132 @@
+"""From what a store holds of a board to the rows of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.protocol import Metric
+from fusionbench.report.rows import Row
+from fusionbench.results.records import SOURCE, SOURCE_NAME, Board
+from fusionbench.results.store import Store
+
+Pictures = dict[str, dict[str, str]]  # entry key -> image id -> hash of the fused picture
+
+
+class BoardScores:
+    """What a store holds of one board under some metrics.
+
+    Args:
+        store: an output directory's results.
+        board: which dataset, split and output rule.
+        columns: the metrics.
+        ids: only these images; None for all.
+    """
+
+    def __init__(self, store: Store, board: Board, columns: tuple[Metric, ...], ids: Iterable[str] | None) -> None:
+        self.store, self.columns = store, columns
+        self.where = f"{board.dataset} {board.split}"
+        wanted = None if ids is None else set(ids)
+        pairs = store.pairs(board.dataset, board.split)
+        self.pairs = {i: h for i, h in pairs.items() if wanted is None or i in wanted}
+        self.entries = store.entries(board.output)
+        self.failures = store.failures(board.dataset, board.split)
+        self.scores = store.scores({m.id: m.code for m in columns})
+
+    def chosen(self, keys: Iterable[str] | None, names: set[str]) -> list[str]:
+        """Keys of the entries that are meant: of these keys, those with one of these ids or method names."""
+        known = [k for k in (self.entries if keys is None else keys) if k in self.entries]
+        return [k for k in known if not names or names & {self.entries[k].id, self.entries[k].method}]
+
+    def complete(self, keys: Iterable[str]) -> tuple[Pictures, list[str]]:
+        """The pictures that have every score, and a note for each entry without any."""
+        pictures: Pictures = {}
+        notes = []
+        for key in keys:
+            fused, ident = self.store.fused(key), self.entries[key].id
+            own = {
+                i: fused[h][0]
+                for i, h in self.pairs.items()
+                if h in fused
+                and (key, i) not in self.failures
+                and (SOURCE, i) not in self.failures
+                and all((fused[h][0], h, m.id) in self.scores for m in self.columns)
+            }
+            reasons = [why for (k, i), why in self.failures.items() if k == key and i in self.pairs]
+            if own:
+                pictures[key] = own
+            elif reasons:
+                notes.append(f"No row for {ident}: {len(reasons)} images failed, e.g. {reasons[0]}")
+            elif any(h in fused for h in self.pairs.values()):
+                notes.append(f"No row for {ident}: not scored with all of these metrics.")
+        return pictures, notes
+
+    def common(self, pictures: Pictures, notes: list[str]) -> tuple[str, ...]:
+        """The images that every entry has.
+
+        Raises:
+            FusionbenchError: there is none.
+        """
+        if not pictures:
+            raise FusionbenchError(
+                f"{self.store.path}: no complete scores for {self.where} with {', '.join(m.id for m in self.columns)}; "
+                + (" ".join(notes) or "run `fusionbench eval` with these metrics")
+            )
+        common = sorted(set.intersection(*(set(own) for own in pictures.values())))
+        if not common:
+            raise FusionbenchError(
+                f"{self.store.path}: the entries share no image of {self.where}; choose some with methods="
+            )
+        return tuple(common)
+
+    def row(self, key: str, pictures: dict[str, str], ids: tuple[str, ...]) -> Row:
+        """The scores of an entry on some images."""
+        values = {m.id: np.array([self.scores[pictures[i], self.pairs[i], m.id] for i in ids]) for m in self.columns}
+        return Row(self.entries[key], values)
+
+    def excluded(self, pictures: Pictures) -> list[str]:
+        """Images that are not in the table, and why."""
+        notes = []
+        for (key, ident), why in sorted(self.failures.items()):
+            if key == SOURCE or key in pictures:
+                name = SOURCE_NAME if key == SOURCE else self.entries[key].id
+                notes.append(f"Excluded image {ident} ({name}): {why}")
+        sizes = {key: len(own) for key, own in pictures.items()}
+        if len(set(sizes.values())) > 1:
+            most = max(sizes.values())
+            fewer = ", ".join(f"{self.entries[k].id} {n}" for k, n in sorted(sizes.items()) if n < most)
+            notes.append(f"Only images that every row has are scored; fewer than {most} have: {fewer}.")
+        return notes
+
+    def others(self, keys: Iterable[str]) -> bool:
+        """Whether further entries have pictures of these pairs."""
+        pairs = self.pairs.values()
+        return any(not set(self.store.fused(key)).isdisjoint(pairs) for key in set(self.entries) - set(keys))
+
+
+def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
+    """Leave out of a column the images on which it is undefined for some ranked row, so that all means are comparable.
+
+    Rows where the metric is undefined everywhere take no part. Changes the rows' values; returns what to note.
+    """
+    why = m.card.facts.undefined
+    for r in rows:
+        r.values[m.id][~np.isfinite(r.values[m.id])] = np.nan
+    nowhere = [r for r in rows if r.undefined(m.id).all()]
+    ranked = [r for r in rows if not r.source_only and not r.undefined(m.id).all()]
+    notes = []
+    if nowhere:
+        notes.append(f"{m.title} of {', '.join(sorted(r.id for r in nowhere))} is undefined on every image: {why}.")
+    gaps = {r.id: int(r.undefined(m.id).sum()) for r in ranked}
+    if any(gaps.values()):
+        dropped = np.any([r.undefined(m.id) for r in ranked], axis=0)
+        for r in ranked:
+            r.values[m.id][dropped] = np.nan
+        named = ", ".join(f"{name} {n}" for name, n in sorted(gaps.items()) if n)
+        notes.append(
+            f"{m.title}: {int(dropped.sum())} of {dropped.size} images are left out for all ranked rows, as it is "
+            f"undefined there for some ({named}): {why}."
+        )
+    return notes

@@ -1,0 +1,121 @@
+"""Tables and their provenance as files hold them (``STEM.json``, ``STEM.provenance.json``), as typed records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.results.records import Board, EntryInfo
+
+T = TypeVar("T")
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry under one metric.
+
+    Attributes:
+        mean: over the images where it is defined; None where it is nowhere.
+        rank: among the ranked rows, 1 the best; None for a row that has none.
+        n: number of images with a value.
+        ci95: bootstrap interval of the mean, where it was asked for.
+    """
+
+    mean: float | None
+    rank: float | None
+    n: int
+    ci95: tuple[float, float] | None = None
+
+
+class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry.
+
+    Attributes:
+        id: of the entry.
+        source_only: whether it is a source image, which is not ranked.
+        average_rank: over the metrics; None for a row that has none.
+        trained_on: what its weights were trained on.
+        scores: metric id to value.
+        tasks: id of a task column to one value per seed.
+    """
+
+    id: str
+    source_only: bool
+    average_rank: float | None
+    trained_on: str | None
+    scores: dict[str, Cell]
+    tasks: dict[str, tuple[float | None, ...]] = {}
+
+
+class MetricHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Head of a metric's column; ``direction`` is ``up`` or ``down``."""
+
+    id: str
+    title: str
+    direction: str
+
+
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Head of a task's column, and what it is in a line."""
+
+    id: str
+    title: str
+    note: str
+
+
+class PublishedTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A leaderboard, see :class:`fusionbench.report.tables.Table`."""
+
+    caption: str
+    protocol: str
+    dataset: str
+    split: str
+    images: int
+    expected: int | None
+    metrics: tuple[MetricHead, ...]
+    tasks: tuple[TaskHead, ...] = ()
+    rows: tuple[PublishedRow, ...]
+    notes: tuple[str, ...]
+
+
+class PublishedMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """Version of a metric and hash of its code."""
+
+    version: str
+    code: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a table comes from, as far as it is verified.
+
+    Attributes:
+        board: what was scored.
+        entries: its rows.
+        metrics: metric id to its version and code.
+        pairs: image id to hash of the source pair.
+    """
+
+    board: Board
+    entries: tuple[EntryInfo, ...]
+    metrics: dict[str, PublishedMetric]
+    pairs: dict[str, str]
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """A file as its record.
+
+    Raises:
+        FusionbenchError: it cannot be read, or is something else.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise FusionbenchError(
+            f"{path}: not there; a result is a table's .json with its .provenance.json beside it"
+        ) from None
+    except msgspec.ValidationError as error:
+        raise FusionbenchError(f"{path}: no result of fusionbench: {error}") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise FusionbenchError(f"{path}: cannot be read: {error}") from None

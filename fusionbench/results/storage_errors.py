@@ -1,0 +1,46 @@
+"""What is wrong with a file of results, in one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from fusionbench.errors import FusionbenchError
+
+FULL = "the disk is full; free some space and run the same command again, finished images are kept"
+UNWRITABLE = "cannot be written; choose a writable directory with out="
+FOREIGN = "is damaged or no results store; move it away, or choose another out="
+BUSY = "another run holds it for over a minute; try again"
+
+# SQLite's result codes, with the text by which Python 3.10, which does not give the code, tells them.
+SQLITE = {
+    "SQLITE_FULL": ("disk is full", FULL),
+    "SQLITE_READONLY": ("readonly database", UNWRITABLE),
+    "SQLITE_CANTOPEN": ("unable to open", UNWRITABLE),
+    "SQLITE_NOTADB": ("not a database", FOREIGN),
+    "SQLITE_CORRUPT": ("malformed", FOREIGN),
+    "SQLITE_BUSY": ("database is locked", BUSY),
+    "SQLITE_LOCKED": ("table is locked", BUSY),
+}
+SYSTEM = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EACCES: UNWRITABLE,
+    errno.EPERM: UNWRITABLE,
+    errno.EROFS: UNWRITABLE,
+}
+
+
+def storage_error(path: Path, error: Exception) -> FusionbenchError:
+    """One line for a file that cannot be written or read."""
+    text = str(error)
+    if isinstance(error, OSError):
+        text = SYSTEM.get(error.errno or 0, text)
+    elif isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorname", "")
+        for name, (words, remedy) in SQLITE.items():
+            if code.startswith(name) or (not code and words in text):  # SQLite's texts name no file
+                text = remedy
+                break
+    return FusionbenchError(f"{path}: {text}")
