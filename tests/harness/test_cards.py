@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,49 @@ def test_a_bad_card_is_one_clear_line(tmp_path: Path, card: str, message: str) -
     assert "mine.toml" in done.stderr
 
 
+METRIC = CARD.replace('"method"', '"metric"') + (
+    'direction = "up"\nrange = [0, 1]\ndefault = "a"\n[variants.a]\nformula = "x"\n[variants.b]\nformula = "y"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (CARD.replace("title", "tilte"), "the card has no key 'tilte'; did you mean title?"),
+        (CARD.replace('version = "1"', "version = 1"), "version: expected text, got a whole number"),
+        (CARD + 'year = "old"\n', "year: expected a whole number, got text"),
+        (METRIC.replace('"up"', '"left"'), "direction: 'left' is none of down, up"),
+        (METRIC + "formla = 1\n", "variants.b has no key 'formla'; did you mean formula?"),
+        (METRIC + "options = 3\n", "variants.b.options: expected a table, got a whole number"),
+        (METRIC + '[[variants.b.oracles]]\nfile = "x"\n', "variants.b.oracles[0] lacks metric"),
+        (METRIC + "[options.level]\ndefault = [1]\nhelp = 'x'\n", "options.level.default: expected true or false or"),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path: Path, card: str, message: str) -> None:
+    folder = plugin(tmp_path / "p", card)
+    with pytest.raises(PluginError) as caught:
+        cards.read(folder / "mine.toml", None)
+    assert str(caught.value).startswith(f"{folder / 'mine.toml'}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_profiles_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for colour, message in (
+        ("gray", ""),
+        ("grey", ""),
+        ("gry", "lab: 'gry' is no colour rule; did you mean grey?"),
+    ):
+        (tmp_path / colour).mkdir()
+        (tmp_path / colour / "profiles.toml").write_text(f'[lab]\ntitle = "Lab"\ncolour = "{colour}"\n')
+        monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / colour))
+        environment.apply()
+        if message:
+            with pytest.raises(PluginError, match=re.escape(message)):
+                cards.profiles()
+        else:
+            assert cards.profiles()["lab"].colour == "grey"
+
+
 def test_a_card_without_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (plugin(tmp_path / "p") / "mine.py").unlink()
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / "p"))
@@ -94,6 +138,14 @@ def test_the_code_hash_follows_the_code(tmp_path: Path, monkeypatch: pytest.Monk
     assert code_hash(cards.read(folder / "mine.toml", None)) == before
     (folder / "mine.py").write_text("class Mine:\n    number = 2\n")
     assert code_hash(cards.read(folder / "mine.toml", None)) != before
+
+
+def test_the_version() -> None:
+    import importlib.metadata
+
+    import fusionbench as package
+
+    assert package.__version__ == importlib.metadata.version("ivif-fusionbench")
 
 
 def test_listing_and_help_import_nothing_heavy() -> None:
