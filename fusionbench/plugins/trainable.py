@@ -65,11 +65,13 @@ class Training:
 
 def trainings() -> list[Training]:
     """Everything that can be trained, by name."""
-    methods = [(entry, (entry.name,)) for entry in cards("method").values()]
-    tasks = [(entry, entry.facts.networks) for entry in cards("task").values()]
+    plugins: list[tuple[MethodCard | TaskCard, tuple[str, ...]]] = [
+        *((entry, (entry.name,)) for entry in cards("method").values()),
+        *((entry, entry.facts.networks) for entry in cards("task").values()),
+    ]
     return [
         Training(name, entry, rule.stage, rule.recipe, rule.config, rule.datasets, rule.together)
-        for entry, known in [*methods, *tasks]
+        for entry, known in plugins
         for rule in entry.facts.training
         for name in known
     ]
