@@ -54,13 +54,13 @@ def _fuses(method: Method, rule: OutputRule, height: int, width: int) -> None:
     )
     need(torch.isfinite(fused).all(), "fuse returned values that are not finite")
     need(torch.equal(ir, before[0]) and torch.equal(vis, before[1]), "fuse changed its input")
+    again = method.fuse(ir, vis, Context(["a", "b"]))
+    need(torch.equal(fused, again), "two calls on the same pair differ; inference must be deterministic")
     need(
         rule.stretch != "none" or fused.float().median() <= 1,
         f"fuse returned values up to {float(fused.max()):.4g}, most above 1, which is white; "
         "divide levels of 0..255 by 255",
     )
-    again = method.fuse(ir, vis, Context(["a", "b"]))
-    need(torch.equal(fused, again), "two calls on the same pair differ; inference must be deterministic")
     single = torch.cat([method.fuse(ir[i : i + 1], vis[i : i + 1], Context([n])) for i, n in enumerate("ab")])
     worst = float((fused - single).abs().max())
     need(worst <= NEAR, f"a batch of two differs from two batches of one by {worst:.2g}")
@@ -69,8 +69,8 @@ def _fuses(method: Method, rule: OutputRule, height: int, width: int) -> None:
 
 def _threads(method: Method) -> None:
     """Two threads with a pair each, several times, against one after the other."""
-    drawn = [sample_images(1, *size, seed=n) for n, size in enumerate(SIZES)]
-    pairs = [(ir.float() / 255, vis.float() / 255) for _, ir, vis in drawn]
+    images = [sample_images(1, *size, seed=number) for number, size in enumerate(SIZES)]
+    pairs = [(ir.float() / 255, vis.float() / 255) for _, ir, vis in images]
     start = Barrier(len(pairs))
 
     def fuse(number: int, together: bool) -> Tensor:

@@ -101,9 +101,10 @@ def _predictions(network: TaskNetwork, label: Label) -> None:
         need(len(predictions) == 2, f"predict returned {len(predictions)} predictions for 2 images")
         for prediction in predictions:
             CHECKS[label](prediction, size)
+    if network.two_stage:
+        return
     network.eval()
-    images = _images(network, SIZE)
-    features = network.features(images.requires_grad_()) if not network.two_stage else images
+    features = network.features(_images(network, SIZE).requires_grad_())
     need(features.ndim == 4 and len(features) == 2, f"features returned {list(features.shape)}; expected [2,C,h,w]")
     need(features.requires_grad, "features cannot be differentiated in the images")
 
@@ -118,10 +119,8 @@ def _mask(prediction: Prediction, size: tuple[int, int]) -> None:
 
 def _saliency(prediction: Prediction, size: tuple[int, int]) -> None:
     saliency = prediction.saliency
-    need(
-        saliency is not None and saliency.shape == (1, *size),
-        f"saliency is [1,{size[0]},{size[1]}], {_shape(saliency)}",
-    )
+    shape = (1, *size)
+    need(saliency is not None and saliency.shape == shape, f"a map of {shape} is expected, got {_shape(saliency)}")
     assert saliency is not None
     need(saliency.min() >= 0 and saliency.max() <= 1, "saliency lies in [0,1]")
 

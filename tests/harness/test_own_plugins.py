@@ -1,0 +1,68 @@
+"""Training from a folder that is in no package, on the command line: a method, and a task's network."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusionbench import environment
+from fusionbench.data.synth import synth
+from fusionbench.evaluation.entries import entries
+from fusionbench.plugins.method import Context
+from fusionbench.plugins.trainable import training
+from fusionbench.tasks.loading import load_network
+from tests.conftest import fusionbench
+
+OWN = Path(__file__).parents[1] / "own_plugins"
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example plugins, known in this process too."""
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(OWN))
+    environment.apply()
+    return OWN
+
+
+def test_a_method(tmp_path: Path, own: Path) -> None:
+    synth("msrs", tmp_path / "msrs", 6, 1, (32, 48), 0)
+    command = ("--plugins", own, "train", "blend", "--dataset", f"msrs={tmp_path / 'msrs'}", "--size", "tiny")
+    for more in (("--max-steps", 4), ("--resume",)):  # stopped within the second epoch
+        done = fusionbench(*command, "--out", tmp_path / "run", *more)
+        assert done.returncode == 0, done.stderr
+    assert "blend[msrs-tiny] is an entry now" in done.stderr
+    (entry,), _ = entries("blend[msrs-tiny]")
+    ir, vis = torch.ones(1, 1, 4, 4), torch.zeros(1, 3, 4, 4)
+    with torch.inference_mode():
+        fused = entry.build("cpu").fuse(ir, vis, Context(["a"]))
+    assert fused.shape == ir.shape
+    assert float(fused.mean()) != pytest.approx(0.5)  # where it began
+
+
+def test_a_task_network(tmp_path: Path, own: Path) -> None:
+    synth("vt5000", tmp_path / "vt5000", 4, 1, (32, 48), 0)
+    done = fusionbench(
+        *("--plugins", own, "train", "glow-net", "--dataset", f"vt5000={tmp_path / 'vt5000'}"),
+        *("--size", "tiny", "--out", tmp_path / "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    network, facts = load_network(tmp_path / "run")
+    assert (facts["task"], facts["name"]) == ("glow", "glow-net")
+    (prediction,) = network.predict(torch.from_numpy(np.zeros((1, 3, 8, 8), np.float32)))
+    assert prediction.saliency.shape == (1, 8, 8)
+
+
+def test_a_plugin_in_a_file_has_its_recipe_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = OWN / "blend"
+    shutil.copytree(source / "configs", tmp_path / "configs")
+    for old, new in (("card.toml", "blend.toml"), ("__init__.py", "blend.py")):
+        shutil.copy(source / old, tmp_path / new)
+    for name in ("network.py", "recipe.py"):
+        shutil.copy(source / name, tmp_path / name)
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path))
+    environment.apply()
+    assert type(training("blend").make()).__name__ == "BlendRecipe"
