@@ -30,7 +30,7 @@ class Plan:
         self.taken.append((x, z, rx, rz))
         return True
 
-    def try_at(
+    def find_free(
         self, spot: Callable[[], tuple[float, float]], rx: float, rz: float, tries: int = 8
     ) -> tuple[float, float] | None:
         """A free (x, z) from ``spot``, or None."""

@@ -104,7 +104,7 @@ def _traffic(preset: Preset, rng: Generator, plan: Plan, road: Road, near: float
         side = int(rng.choice((-1, 1)))
         inside = rng.random() < 0.8
         x = road.middle + side * (road.half - 1.15 if inside else road.half + 1.4)
-        spot = plan.try_at(partial(beside, x, near + 3.0, 50.0), 1.2, 2.9)
+        spot = plan.find_free(partial(beside, x, near + 3.0, 50.0), 1.2, 2.9)
         if spot:
             yaw = (0.0 if side > 0 else np.pi) if rng.random() < 0.75 else (np.pi if side > 0 else 0.0)
             plan.add(spot[1], cars.car, *spot, yaw + float(rng.normal(0, 0.04)), moving=False)
@@ -112,7 +112,7 @@ def _traffic(preset: Preset, rng: Generator, plan: Plan, road: Road, near: float
         for _ in range(number(rng, preset, kind)):
             ridden, side = rng.random() < 0.65, int(rng.choice((-1, 1)))
             offset = road.half - rng.uniform(0.6, 1.6) if ridden else road.half + rng.uniform(0.4, 1.0)
-            spot = plan.try_at(partial(beside, road.middle + side * offset, near + 1.0, 32.0), 0.45, 1.1)
+            spot = plan.find_free(partial(beside, road.middle + side * offset, near + 1.0, 32.0), 0.45, 1.1)
             if spot is None:
                 continue
             yaw = (0.0 if side > 0 else np.pi) + float(rng.normal(0, 0.2))
@@ -135,7 +135,7 @@ def _moving(preset: Preset, rng: Generator, plan: Plan, road: Road, near: float)
     }
     queue = [drawer for kind, drawer in drawers.items() for _ in range(number(rng, preset, kind))]
     for draw, reach in queue:
-        spot = plan.try_at(partial(in_lane, reach), 1.3, reach)
+        spot = plan.find_free(partial(in_lane, reach), 1.3, reach)
         if spot is None:
             continue
         own_way = spot[0] > road.middle if road.lanes > 1 else True
@@ -172,7 +172,7 @@ def _roadside(preset: Preset, rng: Generator, plan: Plan, road: Road, near: floa
     )
     for kind, draw, back in simple:
         for _ in range(number(rng, preset, kind)):
-            spot = plan.try_at(partial(edge, back), 0.5, 0.6)
+            spot = plan.find_free(partial(edge, back), 0.5, 0.6)
             if spot and (kind != "tree" or spot[1] > 8.0):
                 plan.add(spot[1], draw, *spot)
     for _ in range(number(rng, preset, "signal")):
@@ -257,9 +257,9 @@ def _square(canvas: Canvas, preset: Preset, rng: Generator) -> None:
             x = float(rng.uniform(-0.95, 0.95) * wide * z) - canvas.camera.shift(z)
             return float(np.clip(x, middle - edge + rng.uniform(0, 2), middle + edge - rng.uniform(0, 2))), z
 
-        place = plan.try_at(spot, 0.3, 0.3)
-        if place:
-            x, z = place
+        position = plan.find_free(spot, 0.3, 0.3)
+        if position:
+            x, z = position
             plan.add(z, people.person, x, z)
             if rng.random() < 0.3 and plan.free(x + 0.65, z, 0.2, 0.27):
                 plan.add(z, people.person, x + 0.65, z + 0.1)
@@ -295,9 +295,9 @@ def _close(canvas: Canvas, preset: Preset, rng: Generator) -> None:
             reach = (0.08 if kind == "car" else 0.25) if k == 0 else 0.65
             return float(rng.uniform(-reach, reach) * wide * z) - camera.shift(z), z
 
-        place = plan.try_at(spot, 0.45 if kind in ("person", "color_cone", "sign") else 1.0, 0.4)
-        if place is not None:
-            _add_close(plan, rng, kind, *place)
+        position = plan.find_free(spot, 0.45 if kind in ("person", "color_cone", "sign") else 1.0, 0.4)
+        if position is not None:
+            _add_close(plan, rng, kind, *position)
     if canvas.weather.dark:
         canvas.light((float(rng.uniform(-3, 3)), 4.5, low), np.array((1.0, 0.85, 0.6)) * float(rng.uniform(3.0, 8.0)))
     plan.draw()

@@ -11,8 +11,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import parity
-from _parity.measure import Claim, Measured, deviation
+from _parity.measure import Claim, Measured, deviation, programs
 from _parity.page import Deviation
+
+
+@pytest.mark.real
+def test_numbers_of_one_image_are_as_near_as_claimed(shared):
+    measured = Measured()
+    programs(shared, "tno_05_F_SeAFusion", measured)
+    compared = {claim: largest for claim, largest in measured.claims.items() if largest.images}
+    assert len(compared) > 100
+    assert not Measured(claims=compared).wrong()
 
 
 @pytest.mark.real
