@@ -16,9 +16,10 @@ from _parity.page import Deviation
 
 
 @pytest.mark.real
-def test_numbers_of_one_image_are_as_near_as_claimed(shared):
+def test_numbers_of_two_images_are_as_near_as_claimed(shared):
     measured = Measured()
-    programs(shared, "tno_05_F_SeAFusion", measured)
+    for image in ("tno_05_F_DenseFuse", "msrs_00906N_F_max"):
+        programs(shared, image, measured)
     compared = {claim: largest for claim, largest in measured.claims.items() if largest.images}
     assert len(compared) > 100
     assert not Measured(claims=compared).wrong()
