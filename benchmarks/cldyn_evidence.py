@@ -181,7 +181,7 @@ class Evidence:
         """Losses before and after, share of images that got worse, main scores, changes turn by turn."""
         kind = resolve("task", task)()
         dataset, pairs = self.held(task, config["resize"])
-        column = kind.card.data["columns"][0][0]
+        column = kind.card.facts.columns[0][0]
         scores = [kind.scores(kind.classes(dataset), dataset.ignore_index) for _ in range(3)]
         visible: list[float] = []
         rows: list[list[float]] = []
@@ -224,7 +224,7 @@ def report(evidence: Evidence) -> None:
     every = {v: [evidence.measured(v, s) for s in evidence.seeds] for v in evidence.variants}
     head = "| {} | loss before | after | % of images worse | {} before | after |\n|---|--:|--:|--:|--:|--:|"
     for task in TASKS:
-        title = resolve("task", task)().card.data["columns"][0][1]
+        title = resolve("task", task)().card.facts.columns[0][1]
         seen = next(iter(every.values()))[0][task]
         print(
             f"\n{task}, test pairs of {TASKS[task][1]}, {len(evidence.seeds)} seed(s). Visible images: loss "

@@ -15,6 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
+from msgspec.structs import asdict
 from page import replace
 
 from fusionbench.data import open_spec
@@ -39,7 +40,7 @@ def main() -> None:
     ids = dataset.ids("test")[:: 361 // count][:count]
     metrics = metrics_of("default", protocol(dataset.card).metrics, "gray")
     functions = {m.id: resolve("metric", m.card.name) for m in metrics}
-    entries = [(e, e.build("cpu"), OutputRule(**e.card.data["output"])) for e in runnable()[0]]
+    entries = [(e, e.build("cpu"), OutputRule(**asdict(e.card.facts.output))) for e in runnable()[0]]
     spent: dict[str, float] = defaultdict(float)
     by_entry: dict[str, float] = defaultdict(float)
 

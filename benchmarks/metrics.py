@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import released_evaluators as released
@@ -64,7 +65,7 @@ def per_pair(work: Callable[[tuple], object], triples: list[tuple], rounds: int 
     return statistics.median(times)
 
 
-def ours(names: tuple[str, ...], dtype: torch.dtype | None = None) -> Callable[[tuple], dict[str, float]]:
+def scorer(names: tuple[str, ...], dtype: torch.dtype | None = None) -> Callable[[tuple], dict[str, float]]:
     chosen = [metric(n) for n in names]
     functions = [(m.id, resolve("metric", m.card.name), m.options) for m in chosen]
 
@@ -77,25 +78,25 @@ def ours(names: tuple[str, ...], dtype: torch.dtype | None = None) -> Callable[[
     return work
 
 
-def ours_sources_kept(names: tuple[str, ...]) -> Callable[[tuple], object]:
-    """As in `eval`: the source terms of an image are kept while method after method is scored on it."""
+def with_cached_sources(names: tuple[str, ...]) -> Callable[[tuple], object]:
+    """As in `eval`: the source terms of an image stay while method after method is scored on it."""
     chosen = [(resolve("metric", m.card.name), m.options) for m in map(metric, names)]
-    kept: dict[int, tuple] = {}
+    cache: dict[int, tuple] = {}
 
     def work(triple: tuple) -> object:
         key = id(triple[1])
-        if key not in kept:
-            kept.clear()
-            kept[key] = tuple(planes(torch.from_numpy(x)[None]) for x in triple[1:])
+        if key not in cache:
+            cache.clear()
+            cache[key] = tuple(planes(torch.from_numpy(x)[None]) for x in triple[1:])
             work(triple)
         f = planes(torch.from_numpy(triple[0])[None])
-        return [float(fn(f, *kept[key], **options)) for fn, options in chosen]
+        return [float(fn(f, *cache[key], **options)) for fn, options in chosen]
 
     return work
 
 
-def time_kept(names: tuple[str, ...], triples: list[tuple]) -> float:
-    work, times = ours_sources_kept(names), []
+def time_cached(names: tuple[str, ...], triples: list[tuple]) -> float:
+    work, times = with_cached_sources(names), []
     for triple in triples:
         work(triple)
         for _ in range(3):
@@ -108,9 +109,9 @@ def time_kept(names: tuple[str, ...], triples: list[tuple]) -> float:
 def agree(triples: list[tuple]) -> float:
     """Largest relative difference between the released arithmetic and ours; they must be the same metrics."""
     worst = 0.0
-    mine = ours((*SIX, "mi@nats"))
+    score = scorer((*SIX, "mi@nats"))
     for triple in triples:
-        got = {k.partition("@")[0]: v for k, v in mine(triple).items()}
+        got = {k.partition("@")[0]: v for k, v in score(triple).items()}
         floats = tuple(x.astype(np.float64) for x in triple)
         for name, fn in {**released.TDFUSION, "mi": released.mi}.items():
             worst = max(worst, abs(fn(*floats) - got[name]) / abs(got[name]))
@@ -119,7 +120,7 @@ def agree(triples: list[tuple]) -> float:
 
 
 def float32_error(names: tuple[str, ...], triples: list[tuple]) -> dict[str, float]:
-    exact, single = ours(names), ours(names, torch.float32)
+    exact, single = scorer(names), scorer(names, torch.float32)
     worst = dict.fromkeys(names, 0.0)
     for triple in triples:
         for (k, a), b in zip(exact(triple).items(), single(triple).values(), strict=True):
@@ -151,6 +152,76 @@ def on_gpu(names: tuple[str, ...], triples: list[tuple], device: str, batch: int
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """Seconds per pair.
+
+    Attributes:
+        released: of each released function.
+        released_keeping: of all of TDFusion's, freed memory kept by the process.
+        before: of our six, before memory is kept.
+        sets: a set's name to our seconds, and to those with source terms cached.
+        single: of each of our metrics.
+    """
+
+    released: dict[str, float]
+    released_keeping: float
+    before: float
+    sets: dict[str, tuple[float, float]]
+    single: dict[str, float]
+
+
+def measure(triples: list[tuple], full: tuple[str, ...]) -> Timings:
+    """Time everything, first as the process starts, then with freed memory kept."""
+    floats = [tuple(x.astype(np.float64) for x in t) for t in triples]
+    functions = {**released.TDFUSION, **released.CDDFUSE}
+    others = {n: per_pair(lambda t, fn=fn: fn(*t), floats, 1) for n, fn in functions.items()}
+    before = per_pair(scorer(SIX), triples)
+    keep_memory()
+    keeping = per_pair(lambda t: [fn(*t) for fn in released.TDFUSION.values()], floats, 1)
+    chosen = {
+        "TDFusion's six": SIX,
+        "the eight": EIGHT,
+        f"all but FMI and MEF-SSIM ({len(full)})": full,
+        "MEF-SSIM": ("mef_ssim",),
+    }
+    sets = {label: (per_pair(scorer(n), triples), time_cached(n, triples)) for label, n in chosen.items()}
+    for feature in cards("metric")["fmi"].facts.variants:
+        name = f"fmi@{feature}"
+        sets[f"FMI, {feature}"] = (per_pair(scorer((name,)), triples[:2], 1), time_cached((name,), triples[:2]))
+    single = {n: per_pair(scorer((n,)), triples) for n in full}
+    return Timings(released=others, released_keeping=keeping, before=before, sets=sets, single=single)
+
+
+def tables(times: Timings, full: tuple[str, ...]) -> list[str]:
+    """The timings as Markdown."""
+    six = sum(times.released[n] for n in SIX)
+    cold, warm = times.sets["TDFusion's six"]
+    return [
+        "| TDFusion's six metrics | ms per pair | ratio |",
+        "|---|---:|---:|",
+        f"| released evaluator's arithmetic (sewar, scikit-image, scipy) | {six * 1e3:.0f} | 1 |",
+        f"| the same, freed memory kept | {times.released_keeping * 1e3:.0f} | {six / times.released_keeping:.1f}x |",
+        f"| ours | {times.before * 1e3:.0f} | {six / times.before:.1f}x |",
+        f"| ours, freed memory kept (as `eval` runs) | {cold * 1e3:.0f} | **{six / cold:.1f}x** |",
+        f"| ours, source terms kept across methods | {warm * 1e3:.0f} | {six / warm:.1f}x |",
+        "",
+        "| set | ms per pair | with source terms kept |",
+        "|---|---:|---:|",
+        *(f"| {k} | {a * 1e3:.0f} | {b * 1e3:.0f} |" for k, (a, b) in times.sets.items()),
+        "",
+        "| one by one | released ms | ours ms | ratio |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {n} | {times.released[n] * 1e3:.1f} | {times.single[m] * 1e3:.1f} "
+            f"| {times.released[n] / times.single[m]:.1f}x |"
+            for n, m in [*zip(SIX, SIX, strict=True), ("mi@nats", "mi")]
+        ),
+        "",
+        "Ours alone, ms: " + ", ".join(f"{n} {times.single[n] * 1e3:.1f}" for n in full if n not in SIX) + ".",
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=6)
@@ -158,32 +229,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     triples, what = images(options.pairs)
-    floats = [tuple(x.astype(np.float64) for x in t) for t in triples]
     full = tuple(n for n in cards("metric") if n not in SLOW)
     with torch.inference_mode():
         worst = agree(triples[:2])
-        theirs = {
-            n: per_pair(lambda t, fn=fn: fn(*t), floats, 1)
-            for n, fn in {**released.TDFUSION, **released.CDDFUSE}.items()
-        }
-        before = per_pair(ours(SIX), triples)
-        keep_memory()
-        theirs_kept = per_pair(lambda t: [fn(*t) for fn in released.TDFUSION.values()], floats, 1)
-        rows = {
-            "TDFusion's six": (per_pair(ours(SIX), triples), time_kept(SIX, triples)),
-            "the eight": (per_pair(ours(EIGHT), triples), time_kept(EIGHT, triples)),
-            f"all but FMI and MEF-SSIM ({len(full)})": (per_pair(ours(full), triples), time_kept(full, triples)),
-            "MEF-SSIM": (per_pair(ours(("mef_ssim",)), triples), time_kept(("mef_ssim",), triples)),
-        }
-        for feature in cards("metric")["fmi"].data["variants"]:
-            name = f"fmi@{feature}"
-            rows[f"FMI, {feature}"] = (per_pair(ours((name,)), triples[:2], 1), time_kept((name,), triples[:2]))
-        single = {n: per_pair(ours((n,)), triples) for n in full}
+        times = measure(triples, full)
         errors = float32_error(EIGHT, triples)
         gpu = on_gpu(EIGHT, triples, options.device) if options.device != "cpu" else None
-    six = sum(theirs[n] for n in SIX)
-    cold, warm = rows["TDFusion's six"]
     hardware = provenance.hardware()
+    speeds = ", ".join(f"{v:.0f} pairs/s {k}" for k, v in gpu.items()) if gpu else ""
     lines = [
         f"{what}, 480x640, one thread; median per pair. {hardware.cpu}, {hardware.cores} cores; "
         + ", ".join(f"{k} {v}" for k, v in provenance.libraries().items())
@@ -192,38 +245,15 @@ def main() -> None:
         "",
         f"Before timing, the released arithmetic and ours were compared: largest relative difference {worst:.1e}.",
         "",
-        "| TDFusion's six metrics | ms per pair | ratio |",
-        "|---|---:|---:|",
-        f"| released evaluator's arithmetic (sewar, scikit-image, scipy) | {six * 1e3:.0f} | 1 |",
-        f"| the same, freed memory kept | {theirs_kept * 1e3:.0f} | {six / theirs_kept:.1f}x |",
-        f"| ours | {before * 1e3:.0f} | {six / before:.1f}x |",
-        f"| ours, freed memory kept (as `eval` runs) | {cold * 1e3:.0f} | **{six / cold:.1f}x** |",
-        f"| ours, source terms kept across methods | {warm * 1e3:.0f} | {six / warm:.1f}x |",
-        "",
-        "| set | ms per pair | with source terms kept |",
-        "|---|---:|---:|",
-        *(f"| {k} | {a * 1e3:.0f} | {b * 1e3:.0f} |" for k, (a, b) in rows.items()),
-        "",
-        "| one by one | released ms | ours ms | ratio |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {n} | {theirs[n] * 1e3:.1f} | {single[m] * 1e3:.1f} | {theirs[n] / single[m]:.1f}x |"
-            for n, m in [*zip(SIX, SIX, strict=True), ("mi@nats", "mi")]
-        ),
-        "",
-        "Ours alone, ms: " + ", ".join(f"{n} {single[n] * 1e3:.1f}" for n in full if n not in SIX) + ".",
+        *tables(times, full),
         "",
         "float32 input against float64, largest relative difference over these pairs: "
         + ", ".join(f"{n} {e:.1e}" for n, e in errors.items())
         + ".",
         "",
-        "GPU: "
-        + (
-            ", ".join(f"{v:.0f} pairs/s {k}" for k, v in gpu.items())
-            + f" (the eight, batches of 32, {list(hardware.gpus)})."
-            if gpu
-            else "not measured; no GPU was at hand."
-        ),
+        f"GPU: {speeds} (the eight, batches of 32, {list(hardware.gpus)})."
+        if gpu
+        else "GPU: not measured; no GPU was at hand.",
     ]
     replace("metrics", "Metrics", lines)
 

@@ -170,7 +170,7 @@ def score(layout: str, seeds: Sequence[int], out: Path, options: Sequence[str]) 
     size = trained[seeds[0], LEARNED].size
     dataset, task = tree(out, layout), task_of(settings(Run(layout, LEARNED, 0), out, options)["network"])
     dark = {i for i, condition in dataset.origin.conditions["test"].items() if condition in DARK}
-    column = task.card.data["columns"][0][0]
+    column = task.card.facts.columns[0][0]
 
     def tally() -> Any:
         return task.scores(task.classes(dataset), dataset.ignore_index)
@@ -267,7 +267,7 @@ def report(seeds: Sequence[int], out: Path, options: Sequence[str]) -> None:
     for layout, task in LAYOUTS.items():
         scores = score(layout, seeds, out, options)
         origin = tree(out, layout).origin
-        name = task_of(settings(Run(layout, LEARNED, 0), out, options)["network"]).card.data["columns"][0][1]
+        name = task_of(settings(Run(layout, LEARNED, 0), out, options)["network"]).card.facts.columns[0][1]
         print(f"\n{task}, {name}, {origin['counts']['test']} scenes like {layout}, {len(seeds)} seeds\n")
         print("| run | own T | day | dark | frozen T | loss of it |\n|---|--:|--:|--:|--:|--:|")
         for kind in KINDS:

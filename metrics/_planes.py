@@ -68,7 +68,7 @@ class Planes:
     def stretched(self) -> Tensor:
         """Min-max rescaled to 0..255 per image and rounded, halves up, as the Chen, Chen-Blum and Hossny programs do.
 
-        ``[B,H,W]``, always found in float64. An image of one level has no range: NaN, but all black stays black.
+        ``[B,H,W]``, always computed in float64. An image of one level has no range: NaN, but all black stays black.
         """
 
         def compute() -> Tensor:

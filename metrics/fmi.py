@@ -25,7 +25,7 @@ def fmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, fe
     different levels, 0.
 
     0 to 1, up to rounding; higher is better. Haghighat, Aghagolzadeh and Seyedarabi, Computers and Electrical
-    Engineering 37(5), 2011; Haghighat and Razian, AICT 2014. Found in float64 for every input type.
+    Engineering 37(5), 2011; Haghighat and Razian, AICT 2014. Computed in float64 for every input type.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 3 x 3 (otherwise NaN).

@@ -26,7 +26,7 @@ def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) 
     ``prod_k Q_k^w_k``, w = .0448 .2856 .3001 over their sum, each next scale the mean of 2 x 2 pixels.
 
     -1 to 1, NaN where a scale is negative; higher is better. Ma, Zeng and Wang, IEEE Trans. Image Processing 24(11),
-    2015. Kits call it MS_SSIM. Found in float64 for every input type: all terms are quadratic forms of
+    2015. Kits call it MS_SSIM. Computed in float64 for every input type: all terms are quadratic forms of
     windowed moments, which leaves no loop over windows.
 
     Args:

@@ -17,7 +17,7 @@ def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
     """Fusion quality index ``mean(l q(ir,f) + (1-l) q(vis,f))``, ``l = var(ir) / (var(ir) + var(vis))`` per window.
 
     l is 1/2 where both sources are flat. -1 to 1; higher is better.
-    Piella and Heijmans, IEEE Int. Conf. Image Processing 2003. Found in float64 for every input type.
+    Piella and Heijmans, IEEE Int. Conf. Image Processing 2003. Computed in float64 for every input type.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255; NaN if smaller than the window.

@@ -61,8 +61,8 @@ def qabf(
     dtype = f.x.dtype
     if unit:
         f, a, b = f.unit(), a.unit(), b.unit()
-    kept = _preserved(f, a, equal, by_columns) + _preserved(f, b, equal, by_columns)
-    return (kept / (_strength(a, by_columns) + _strength(b, by_columns))).to(dtype)
+    preserved = _preserved(f, a, equal, by_columns) + _preserved(f, b, equal, by_columns)
+    return (preserved / (_strength(a, by_columns) + _strength(b, by_columns))).to(dtype)
 
 
 def _preserved(f: Planes, source: Planes, equal: str, by_columns: bool) -> Tensor:

@@ -22,7 +22,7 @@ def qncie(
 
     ``1 - log_256(3)`` = .8019 (unrelated) to 1; higher is better.
     Wang, Shen and Jin in Stathaki (ed.), Image Fusion: Algorithms and Applications, 2008, chapter 19. Correlations and
-    eigenvalues are found in float64 for every input type.
+    eigenvalues are computed in float64 for every input type.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.

@@ -116,33 +116,34 @@ class Measured:
 def measure(shared: Path) -> Measured:
     """Every number on every picture that somebody else has a value for."""
     found = Measured()
-    _values(shared, found)
+    for image in sorted({image for row in _oracles.values(shared).values() for image in row}):
+        programs(shared, image, found)
     _tno(shared, found)
     _vifb(shared, found)
     return found
 
 
-def _values(shared: Path, found: Measured) -> None:
+def programs(shared: Path, image: str, found: Measured) -> None:
+    """Every number on one image of ``values.json`` against the values of programs and of libraries."""
     known = _oracles.values(shared)
-    for image in sorted({image for row in known.values() for image in row}):
-        planes = _oracles.golden(shared, image)
-        ours = cache(lambda number, planes=planes: _oracles.score(number, planes))
-        for claim, said in claims("values"):
-            largest = found.claims[claim]
-            theirs = known.get((claim.theirs, claim.program), {}).get(image)
+    planes = _oracles.golden(shared, image)
+    ours = cache(lambda number, planes=planes: _oracles.score(number, planes))
+    for claim, said in claims("values"):
+        largest = found.claims[claim]
+        theirs = known.get((claim.theirs, claim.program), {}).get(image)
+        if theirs is not None:
+            largest.add(image, ours(claim.number), theirs, said["atol"])
+    for fault, number, said in faults("values"):
+        largest = found.faults[fault]
+        theirs = known.get((said["metric"], fault.program), {}).get(image)
+        if theirs is not None:
+            largest.add(image, ours(number), theirs, skip_undefined=True)
+    if image in libraries.IMAGES:
+        arrays = [p.x[0].double().numpy() for p in planes]
+        for claim, library in zip(library_claims(), libraries.LIBRARIES, strict=True):
+            theirs = library.run(*arrays)
             if theirs is not None:
-                largest.add(image, ours(claim.number), theirs, said["atol"])
-        for fault, number, said in faults("values"):
-            largest = found.faults[fault]
-            theirs = known.get((said["metric"], fault.program), {}).get(image)
-            if theirs is not None:
-                largest.add(image, ours(number), theirs, skip_undefined=True)
-        if image in libraries.IMAGES:
-            arrays = [p.x[0].double().numpy() for p in planes]
-            for claim, library in zip(library_claims(), libraries.LIBRARIES, strict=True):
-                theirs = library.run(*arrays)
-                if theirs is not None:
-                    found.claims[claim].add(image, ours(claim.number), theirs)
+                found.claims[claim].add(image, ours(claim.number), theirs)
 
 
 def _tno(shared: Path, found: Measured) -> None:

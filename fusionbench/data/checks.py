@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+from PIL import Image
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
@@ -266,8 +267,6 @@ def signature(image: np.ndarray) -> np.ndarray:
     Args:
         image: uint8 ``[C,H,W]``.
     """
-    from PIL import Image
-
     small = Image.fromarray(grey(image)[0]).resize((16, 16), Image.Resampling.BOX)
     grid = np.asarray(small, np.float64)
     padded = np.pad(grid, 1, "edge")

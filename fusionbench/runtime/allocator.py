@@ -29,8 +29,8 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):
         return False
     # Some versions refuse a high threshold; having no separate mappings at all is then the same thing.
-    kept = mallopt(_MMAP_THRESHOLD, 1024 * _MiB) or mallopt(_MMAP_MAX, 0)
+    raised = mallopt(_MMAP_THRESHOLD, 1024 * _MiB) or mallopt(_MMAP_MAX, 0)
     trimmed = mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_TOP_PAD, 64 * _MiB)
     mallopt(_ARENA_MAX, 1)
-    return bool(kept and trimmed)
+    return bool(raised and trimmed)

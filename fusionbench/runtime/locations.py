@@ -1,4 +1,4 @@
-"""Where this process finds plugins, data and its cache; said once by the command line or the Python interface."""
+"""Where this process finds plugins, data and its cache; set once by the command line or the Python interface."""
 
 from __future__ import annotations
 

@@ -8,11 +8,19 @@ Labels are the parts at pixel centres, appearance is the mean over the nine samp
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from .classes import CLASS_ID
+from .records import Colour, Light, Look, Material, Metres3, Thing
 from .weather import Weather
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SS = 3
 NEAR = 0.5
@@ -24,18 +32,19 @@ COLUMNS = (
 )
 COLUMN = {name: index for index, name in enumerate(COLUMNS)}
 
+Distance = TypeVar("Distance", float, np.ndarray)
 _TURN = np.linspace(0.5 * np.pi, 1.5 * np.pi, 7)
 _CIRCLE = np.linspace(0.0, 2 * np.pi, 20, endpoint=False)
 
 
 def hull(points: np.ndarray) -> np.ndarray:
     """Convex hull of points [N, 2], in order round it."""
-    ordered = sorted(set(map(tuple, points.tolist())))
+    ordered: list[tuple[float, float]] = sorted(set(map(tuple, points.tolist())))
     if len(ordered) < 3:
         return np.array(ordered)
     chains = []
     for sequence in (ordered, ordered[::-1]):
-        chain: list = []
+        chain: list[tuple[float, float]] = []
         for p in sequence:
             while len(chain) > 1 and (
                 (chain[-1][0] - chain[-2][0]) * (p[1] - chain[-2][1])
@@ -63,7 +72,7 @@ class Frame:
         self.x, self.z, self.yaw, self.base = x, z, yaw, base
         self.sin, self.cos = float(np.sin(yaw)), float(np.cos(yaw))
 
-    def world(self, lwh) -> np.ndarray:
+    def world(self, lwh: ArrayLike) -> np.ndarray:
         """World coordinates [..., 3] of local ones [..., 3]."""
         p = np.asarray(lwh, float)
         out = np.empty_like(p)
@@ -76,13 +85,23 @@ class Frame:
 class Camera:
     """Pinhole with the horizon at row ``horizon`` (pixels); ``slope`` and ``bend`` curve the street sideways."""
 
-    def __init__(self, size, focal: float, horizon: float, height: float, slope=0.0, bend=0.0, centre=0.5):
+    def __init__(
+        self,
+        size: tuple[int, int],
+        focal: float,
+        horizon: float,
+        height: float,
+        slope: float = 0.0,
+        bend: float = 0.0,
+        centre: float = 0.5,
+    ):
         self.size, self.focal, self.horizon, self.height = size, focal, horizon, height
         self.slope, self.bend, self.centre = slope, bend, centre * size[1]
 
-    def shift(self, z):
+    def shift(self, z: Distance) -> Distance:
         """Metres the street has moved sideways at distance z."""
-        return self.slope * z + self.bend * z * z
+        moved: Distance = self.slope * z + self.bend * z * z
+        return moved
 
     def project(self, world: np.ndarray) -> np.ndarray:
         """Sample coordinates [..., 2] (x, y) of world points [..., 3]."""
@@ -109,46 +128,27 @@ class Canvas:
         self.shadow = Image.new("L", (width, height), 0)
         self.contact = Image.new("L", (width, height), 0)
         self._shadow, self._contact = ImageDraw.Draw(self.shadow), ImageDraw.Draw(self.contact)
-        self.rows: list[tuple] = []
+        self.rows: list[tuple[float, ...]] = []
         self.class_of: list[int] = []
         self.instance_of: list[int] = []
-        self.objects: list[dict] = []
-        self.lights: list[tuple] = []
-        self._current: dict | None = None
+        self.objects: list[Thing] = []
+        self.lights: list[Light] = []
+        self._current: Thing | None = None
         self.part("background", (0.3, 0.3, 0.3), 50.0)
 
     # -- materials -------------------------------------------------------------------------------------------
 
-    def part(
-        self,
-        cls: str,
-        rgb,
-        depth: float,
-        *,
-        glow=(0.0, 0.0, 0.0),
-        heat: float = 0.0,
-        absorb: float = 0.4,
-        shade: float = 0.5,
-        grain: float = 0.03,
-        clump: float = 0.0,
-        blotch: float = 0.06,
-        ir_texture: float = 0.3,
-        ground: bool = False,
-        sky: bool = False,
-    ) -> int:
-        """Number of a new part.
-
-        ``rgb`` 0..1 as it looks on a screen; ``glow`` linear light given off; ``heat`` kelvin above the air without
-        sun; ``absorb`` 0..1 of the sun's heat; ``shade`` 0..1 how squarely the sun meets it; ``grain``, ``clump``,
-        ``blotch`` relative amplitudes of fine, leaf-sized and coarse texture; ``ir_texture`` kelvin.
-        """
-        sun = self.weather.sun_heat * absorb * (0.35 + 0.65 * shade)
+    def part(self, cls: str, rgb: Colour, depth: float, **look: Unpack[Look]) -> int:
+        """Number of a new part; ``rgb`` 0..1 as it looks on a screen, ``look`` its :class:`Material`."""
+        m = Material(**look)
+        sun = self.weather.sun_heat * m.absorb * (0.35 + 0.65 * m.shade)
         red, green, blue = (max(c, 0.0) ** 2.2 for c in rgb)
         offset = (len(self.rows) * 7.37) % 61.0
-        look = (red, green, blue, *glow, heat + sun, absorb, shade, grain, clump, blotch, ir_texture)
-        self.rows.append((*look, 1.0 / max(depth, NEAR), float(ground), float(sky), offset))
+        texture = (m.shade, m.grain, m.clump, m.blotch, m.ir_texture)
+        seen = (red, green, blue, *m.glow, m.heat + sun, m.absorb, *texture)
+        self.rows.append((*seen, 1.0 / max(depth, NEAR), float(m.ground), float(m.sky), offset))
         self.class_of.append(CLASS_ID[cls])
-        self.instance_of.append(self._current["index"] if self._current else 0)
+        self.instance_of.append(self._current.index if self._current else 0)
         return len(self.rows) - 1
 
     # -- drawing ---------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class Canvas:
         """One polygon [K, 2] of sample coordinates."""
         self.paint_many(points[None], (part,))
 
-    def paint_many(self, polygons: np.ndarray, parts) -> None:
+    def paint_many(self, polygons: np.ndarray, parts: Sequence[int]) -> None:
         """Polygons [N, K, 2] of sample coordinates, in order."""
         if polygons.size == 0:
             return
@@ -166,8 +166,8 @@ class Canvas:
         flats, draw = whole.reshape(len(whole), -1).tolist(), self._draw.polygon
         if self._current is not None:
             x, y = whole[..., 0], whole[..., 1]
-            box = self._current["bounds"]
-            self._current["bounds"] = (
+            box = self._current.bounds
+            self._current.bounds = (
                 min(box[0], int(x.min())),
                 min(box[1], int(y.min())),
                 max(box[2], int(x.max())),
@@ -183,7 +183,7 @@ class Canvas:
             if show:
                 draw(flat, fill=part)
 
-    def faces(self, world, parts) -> None:
+    def faces(self, world: ArrayLike, parts: Sequence[int]) -> None:
         """World polygons [N, K, 3], in order."""
         self.paint_many(self.camera.project(np.asarray(world, float)), parts)
 
@@ -193,12 +193,12 @@ class Canvas:
         if len(outline) > 2:
             self.paint(outline, part)
 
-    def sticks(self, start, end, r0, r1, parts) -> None:
+    def sticks(self, start: ArrayLike, end: ArrayLike, r0: ArrayLike, r1: ArrayLike, parts: Sequence[int]) -> None:
         """Round sticks between world points [N, 3] with radii in metres [N]; ``parts`` names one part each."""
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        px0 = np.asarray(r0) * self.camera.focal * SS / np.maximum(start[:, 2], NEAR)
-        px1 = np.asarray(r1) * self.camera.focal * SS / np.maximum(end[:, 2], NEAR)
-        self.paint_many(capsules(self.camera.project(start), self.camera.project(end), px0, px1), parts)
+        first, last = np.asarray(start, float), np.asarray(end, float)
+        px0 = np.asarray(r0) * self.camera.focal * SS / np.maximum(first[:, 2], NEAR)
+        px1 = np.asarray(r1) * self.camera.focal * SS / np.maximum(last[:, 2], NEAR)
+        self.paint_many(capsules(self.camera.project(first), self.camera.project(last), px0, px1), parts)
 
     def disc(self, frame: Frame, fore: float, w: float, h: float, radius: float, part: int, hole: float = 0.0) -> None:
         """A disc (or ring) standing in the l-h plane of a frame, at ``fore`` along l."""
@@ -228,42 +228,34 @@ class Canvas:
         flat[:, 1] = 0.0
         self._ground_polygon(self._contact, flat, int(255 * strength))
 
-    def _ground_polygon(self, draw, flat: np.ndarray, value: int) -> None:
+    def _ground_polygon(self, draw: ImageDraw.ImageDraw, flat: np.ndarray, value: int) -> None:
         outline = hull(np.clip(self.camera.project(flat) / SS, -9000, 9000))
         if len(outline) > 2:
             draw.polygon(np.rint(outline).astype(int).ravel().tolist(), fill=value)
 
-    def light(self, world, rgb, direction=None, sharp: float = 0.0) -> None:
+    def light(self, world: Iterable[float], rgb: Colour, direction: Metres3 | None = None, sharp: float = 0.0) -> None:
         """A lamp at a world point; with ``direction`` (x, y, z) a beam, narrower the larger ``sharp`` is."""
         x, y, z = (float(v) for v in world)
-        self.lights.append((x + self.camera.shift(z), y, z, tuple(rgb), direction, sharp))
+        self.lights.append(Light(x + self.camera.shift(z), y, z, tuple(rgb), direction, sharp))
 
     # -- objects ---------------------------------------------------------------------------------------------
 
-    def begin(self, cls: str, depth: float) -> int:
+    def begin(self, cls: str, depth: float) -> None:
         """Start counting an object; parts made until :meth:`end` belong to it."""
-        self._current = {
-            "index": len(self.objects) + 1,
-            "cls": cls,
-            "depth": depth,
-            "first": len(self.rows),
-            "bounds": (10**6, 10**6, -(10**6), -(10**6)),
-        }
+        self._current = Thing(index=len(self.objects) + 1, cls=cls, depth=depth, first=len(self.rows))
         self.objects.append(self._current)
-        return self._current["index"]
 
     def end(self) -> None:
         """Finish the object and note how many pixel centres it covers before anything hides it."""
         thing, self._current = self._current, None
         assert thing is not None
-        thing["last"] = len(self.rows)
-        thing["full"] = 0
-        x1, y1, x2, y2 = thing["bounds"]
+        thing.last = len(self.rows)
+        x1, y1, x2, y2 = thing.bounds
         x1, y1 = max(x1 // SS, 0), max(y1 // SS, 0)
         x2, y2 = min(x2 // SS + 1, self.camera.size[1]), min(y2 // SS + 1, self.camera.size[0])
         if x2 > x1 and y2 > y1:
             crop = np.asarray(self.parts.crop((x1 * SS, y1 * SS, x2 * SS, y2 * SS)))[SS // 2 :: SS, SS // 2 :: SS]
-            thing["full"] = int(((crop >= thing["first"]) & (crop < thing["last"])).sum())
+            thing.full = int(((crop >= thing.first) & (crop < thing.last)).sum())
 
     # -- the result ------------------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
-from .bodywork import GLASS, Maker, beams, footing, panel, quad, turned
+from .bodywork import DARK, GLASS, HEADLIGHT, Maker, beams, footing, panel, quad, turned
 from .canvas import Canvas, Frame
 from .people import pick
 
@@ -17,7 +20,7 @@ PAINT = (
 )
 
 # (l, h) from the lower rear corner over the top to the lower front corner; the second row tells what each edge is.
-BODIES = {
+BODIES: dict[str, tuple[tuple[tuple[float, float], ...], tuple[str, ...]]] = {
     "sedan": (
         (
             (-2.20, 0.30),
@@ -78,34 +81,94 @@ BODIES = {
 }
 
 
-def car(canvas: Canvas, rng, x: float, z: float, yaw: float, moving: bool = True, body: str | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """The bodywork of one car.
+
+    Attributes:
+        body: key of :data:`BODIES`.
+        profile: its outline (l, h), ``[N,2]`` metres.
+        scale: against the table.
+        half: half its width at the belt.
+        belt: height below the windows.
+        roof: height.
+        paint: its colour.
+        soak: what the paint takes of the sun's heat.
+        warm: 0..1, how warm the engine is.
+    """
+
+    body: str
+    profile: np.ndarray
+    scale: float
+    half: float
+    belt: float
+    roof: float
+    paint: tuple[float, float, float]
+    soak: float
+    warm: float
+
+    def width(self, h: float) -> float:
+        """Half the width at a height: the sides lean in above the belt."""
+        lean = max(0.0, (h - self.belt) / max(self.roof - self.belt, 0.1))
+        return self.half * (1.0 - (0.2 if self.body != "van" else 0.1) * lean)
+
+
+class Wheels(NamedTuple):
+    """Where the wheels of a car are, and what they are made of."""
+
+    axles: tuple[float, float]
+    radius: float
+    tyre: int
+
+
+def car(
+    canvas: Canvas, rng: Generator, x: float, z: float, yaw: float, moving: bool = True, body: str | None = None
+) -> None:
     """A passenger car centred on (x, z) metres; yaw 0 is seen from behind."""
-    body = body or tuple(BODIES)[int(rng.choice(4, p=(0.4, 0.22, 0.28, 0.10)))]
-    points, kinds = BODIES[body]
-    scale = float(rng.uniform(0.95, 1.05))
-    profile = np.array(points) * scale
-    half, belt, roof = 0.9 * scale, 0.95 * scale, float(profile[:, 1].max())
-    if body in ("suv", "van"):
-        belt *= 1.14
-    frame, w = Frame(x, z, yaw), canvas.weather
-    paint = pick(rng, PAINT)
-    tint = float(np.mean(paint))
-    soak = 0.75 - 0.5 * tint  # dark paint soaks up the sun
-    lit, warm = w.dark and moving, 1.0 if moving else (0.6 if rng.random() < 0.3 else 0.0)
+    shell = _shell(rng, moving, body)
+    frame, lit = Frame(x, z, yaw), canvas.weather.dark and moving
     canvas.begin("car", z)
     make = Maker(canvas, frame, "car")
+    footing(canvas, frame, shell.profile, shell.half, shell.roof)
+    wheels = _underbody(make, shell)
+    _skin(make, shell)
+    _flanks(make, shell, wheels)
+    _car_ends(make, rng, shell, lit)
+    canvas.end()
+    if lit:
+        beams(canvas, frame, float(shell.profile[:, 0].max()), shell.half * 0.75, 0.65)
 
-    def width(h):
-        lean = max(0.0, (h - belt) / max(roof - belt, 0.1))
-        return half * (1.0 - (0.2 if body != "van" else 0.1) * lean)
 
-    footing(canvas, frame, profile, half, roof)
-    tyre = make((0.05, 0.05, 0.055), heat=1.0 + 7.0 * warm, absorb=0.5)
-    dark = make((0.03, 0.03, 0.035), heat=0.5 + 5.0 * warm, absorb=0.1)
+def _shell(rng: Generator, moving: bool, body: str | None) -> Shell:
+    body = body or tuple(BODIES)[int(rng.choice(4, p=(0.4, 0.22, 0.28, 0.10)))]
+    scale = float(rng.uniform(0.95, 1.05))
+    profile = np.array(BODIES[body][0]) * scale
+    belt = 0.95 * scale
+    if body in ("suv", "van"):
+        belt *= 1.14
+    paint = pick(rng, PAINT)
+    return Shell(
+        body=body,
+        profile=profile,
+        scale=scale,
+        half=0.9 * scale,
+        belt=belt,
+        roof=float(profile[:, 1].max()),
+        paint=paint,
+        soak=0.75 - 0.5 * float(np.mean(paint)),  # dark paint soaks up the sun
+        warm=1.0 if moving else (0.6 if rng.random() < 0.3 else 0.0),
+    )
+
+
+def _underbody(make: Maker, shell: Shell) -> Wheels:
+    """Floor and tyres."""
+    frame, half, profile = make.frame, shell.half, shell.profile
+    tyre = make((0.05, 0.05, 0.055), heat=1.0 + 7.0 * shell.warm, absorb=0.5)
+    dark = make((0.03, 0.03, 0.035), heat=0.5 + 5.0 * shell.warm, absorb=0.1)
     axles = (float(profile[0, 0]) * 0.61, float(profile[-1, 0]) * 0.62)
-    radius = 0.33 * scale if body != "suv" else 0.38
+    radius = 0.33 * shell.scale if shell.body != "suv" else 0.38
     under = [(fore, s * half * 0.92, h) for fore in profile[[0, -1], 0] * 0.97 for s in (-1, 1) for h in (0.17, 0.45)]
-    canvas.solid(frame.world(under), dark)
+    make.canvas.solid(frame.world(under), dark)
     for fore in sorted(axles, key=lambda fore: -(frame.z + fore * frame.cos)):
         for side in (-1, 1):
             rubber = [
@@ -114,42 +177,44 @@ def car(canvas: Canvas, rng, x: float, z: float, yaw: float, moving: bool = True
                 for dw in (half * 0.7, half)
                 for h in (0, 0.5)
             ]
-            canvas.solid(frame.world(rubber), tyre)
+            make.canvas.solid(frame.world(rubber), tyre)
+    return Wheels(axles, radius, tyre)
+
+
+def _skin(make: Maker, shell: Shell) -> None:
+    """The faces along the profile, with the front and rear windows set into theirs."""
+    w, warm, width = make.canvas.weather, shell.warm, shell.width
     quads, parts = [], []
-    for (l0, h0), (l1, h1), kind in zip(profile[:-1], profile[1:], kinds, strict=True):
+    edges = zip(shell.profile[:-1], shell.profile[1:], BODIES[shell.body][1], strict=True)
+    for (l0, h0), (l1, h1), kind in edges:
         length = max(float(np.hypot(l1 - l0, h1 - h0)), 1e-6)
         n = (-(h1 - h0) / length, 0.0, (l1 - l0) / length)
         heat = {"hood": 9.0, "front": 6.0, "bumper": 1.5, "deck": 1.0}.get(kind, 0.0) * warm
-        tone = tuple(0.75 * c for c in paint) if kind == "bumper" else paint
+        tone = tuple(0.75 * c for c in shell.paint) if kind == "bumper" else shell.paint
         quads.append(quad(l0, h0, width(h0), l1, h1, width(h1)))
-        parts.append(make(tone, n, heat=heat, absorb=soak))
+        parts.append(make(tone, n, heat=heat, absorb=shell.soak))
         if kind.endswith(("glass", "screen")):
-            a, b = 0.10, 0.92
-            pane = [(l0 + (l1 - l0) * t, h0 + (h1 - h0) * t) for t in (a, b)]
-            inset = [0.9 * width(h) for _, h in pane]
-            quads.append(quad(*pane[0], inset[0], *pane[1], inset[1]))
+            (la, ha), (lb, hb) = ((l0 + (l1 - l0) * t, h0 + (h1 - h0) * t) for t in (0.10, 0.92))
+            quads.append(quad(la, ha, 0.9 * width(ha), lb, hb, 0.9 * width(hb)))
             shine = 0.16 * max(n[2], 0.2) * (not w.dark)
             parts.append(make(tuple(c + shine for c in GLASS), n, heat=w.sky_heat * 0.16 + 2.0 * warm, absorb=0.25))
-    world = frame.world(np.array(quads))
-    shown = turned(canvas, world)
-    canvas.faces(world[shown], [p for p, s in zip(parts, shown, strict=True) if s])
-    _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, axles, radius, tyre, body)
-    _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm)
-    canvas.end()
-    if lit:
-        beams(canvas, frame, float(profile[:, 0].max()), half * 0.75, 0.65)
+    world = make.frame.world(np.array(quads))
+    shown = turned(make.canvas, world)
+    make.canvas.faces(world[shown], [p for p, s in zip(parts, shown, strict=True) if s])
 
 
-def _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, axles, radius, tyre, body) -> None:
+def _flanks(make: Maker, shell: Shell, wheels: Wheels) -> None:
     """The side of a car that faces the camera: panel, windows, door gap, wheels."""
+    canvas, frame = make.canvas, make.frame
+    profile, width, belt, paint, warm = shell.profile, shell.width, shell.belt, shell.paint, shell.warm
     for side in (-1, 1):
         n = (0.0, float(side), 0.2)
         loop = np.array([(fore, side * width(h), h) for fore, h in profile])
         world = frame.world(loop if side < 0 else loop[::-1])[None]
         if not turned(canvas, world)[0]:
             continue
-        canvas.faces(world, (make(paint, n, heat=1.0 * warm, absorb=soak),))
-        skirt = make(tuple(0.55 * c for c in paint), n, heat=1.5 * warm, absorb=soak * 0.6)
+        canvas.faces(world, (make(paint, n, heat=1.0 * warm, absorb=shell.soak),))
+        skirt = make(tuple(0.55 * c for c in paint), n, heat=1.5 * warm, absorb=shell.soak * 0.6)
         make.decal(
             [
                 (profile[0, 0], side * width(0.3), 0.3),
@@ -160,7 +225,7 @@ def _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, 
             skirt,
         )
         glass = make(tuple(c + 0.05 for c in GLASS), n, heat=-1.0 + canvas.weather.sky_heat * 0.05, absorb=0.25)
-        top = roof - 0.09
+        top = shell.roof - 0.09
         rear, front = _window_ends(profile, belt + 0.06), _window_ends(profile, top)
         middle = 0.5 * (rear[0] + rear[1])
         for a0, a1, b0, b1 in (
@@ -190,13 +255,13 @@ def _flanks(canvas, frame, make, profile, width, belt, roof, paint, soak, warm, 
             )
         arch = make((0.03, 0.03, 0.03), n, heat=1.0 * warm)
         rim = make((0.55, 0.56, 0.58), n, heat=2.0 + 9.0 * warm, absorb=0.3)
-        for fore in axles:
-            canvas.disc(frame, fore, side * width(0.3) * 1.005, radius + 0.02, radius * 1.17, arch)
-            canvas.disc(frame, fore, side * width(0.3) * 1.01, radius, radius, tyre)
-            canvas.disc(frame, fore, side * width(0.3) * 1.012, radius, radius * 0.62, rim)
+        for fore in wheels.axles:
+            canvas.disc(frame, fore, side * width(0.3) * 1.005, wheels.radius + 0.02, wheels.radius * 1.17, arch)
+            canvas.disc(frame, fore, side * width(0.3) * 1.01, wheels.radius, wheels.radius, wheels.tyre)
+            canvas.disc(frame, fore, side * width(0.3) * 1.012, wheels.radius, wheels.radius * 0.62, rim)
 
 
-def _window_ends(profile, h: float) -> tuple[float, float]:
+def _window_ends(profile: np.ndarray, h: float) -> tuple[float, float]:
     """Rear and front ends where a profile crosses height h."""
     crossing = []
     for (l0, h0), (l1, h1) in pairwise(profile):
@@ -205,14 +270,15 @@ def _window_ends(profile, h: float) -> tuple[float, float]:
     return (min(crossing), max(crossing)) if crossing else (-1.0, 1.0)
 
 
-def _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm) -> None:
+def _car_ends(make: Maker, rng: Generator, shell: Shell, lit: bool) -> None:
     """Lights, plates and grille at the ends that can be seen."""
-    seen_rear, seen_front = _ends_seen(canvas, frame, profile)
+    profile, half, scale, warm = shell.profile, shell.half, shell.scale, shell.warm
+    seen_rear, seen_front = _ends_seen(make, profile)
     waist = 0.72 * scale * (profile[:, 1].max() / (1.45 * scale)) ** 0.5
     if seen_rear:
         fore = float(profile[:, 0].min()) - 0.01
         braking = rng.random() < 0.35
-        glow = (1.6, 0.05, 0.03) if lit else ((0.5, 0.02, 0.02) if braking and warm else (0.0, 0.0, 0.0))
+        glow = (1.6, 0.05, 0.03) if lit else ((0.5, 0.02, 0.02) if braking and warm else DARK)
         tail = make((0.55, 0.06, 0.06), (-1.0, 0.0, 0.0), heat=3.0 * warm, glow=glow)
         for s in (-1, 1):
             make.decal(panel(fore, s * half * 0.62, s * half * 0.93, waist, waist + 0.17), tail)
@@ -222,7 +288,7 @@ def _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm) -> None
             make.decal(panel(fore, half * 0.45, half * 0.62, 0.26, 0.36), pipe)
     if seen_front:
         fore = float(profile[:, 0].max()) + 0.01
-        glow = (5.0, 4.8, 4.2) if lit else (0.0, 0.0, 0.0)
+        glow = HEADLIGHT if lit else DARK
         lamp = make((0.85, 0.87, 0.9), (1.0, 0.0, 0.0), heat=6.0 * lit + 2 * warm, glow=glow)
         for s in (-1, 1):
             make.decal(panel(fore, s * half * 0.6, s * half * 0.93, waist - 0.1, waist + 0.04), lamp)
@@ -231,8 +297,8 @@ def _car_ends(canvas, rng, frame, make, profile, half, scale, lit, warm) -> None
         make.decal(panel(fore, -0.26, 0.26, waist - 0.34, waist - 0.22), make((0.75, 0.8, 0.88), (1.0, 0.0, 0.0)))
 
 
-def _ends_seen(canvas, frame, profile) -> tuple[bool, bool]:
+def _ends_seen(make: Maker, profile: np.ndarray) -> tuple[bool, bool]:
     rear = quad(profile[:, 0].min(), 0.3, 0.8, profile[:, 0].min(), 0.9, 0.8)
     front = quad(profile[:, 0].max(), 0.9, 0.8, profile[:, 0].max(), 0.3, 0.8)
-    seen = turned(canvas, frame.world(np.array([rear, front])))
+    seen = turned(make.canvas, make.frame.world(np.array([rear, front])))
     return bool(seen[0]), bool(seen[1])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
 from .canvas import SS, Canvas, Frame
 from .people import pick
+from .records import Colour
 
 GREENS = ((0.22, 0.32, 0.14), (0.28, 0.38, 0.18), (0.18, 0.28, 0.15), (0.36, 0.40, 0.18), (0.25, 0.33, 0.2))
 _LEAF = np.linspace(0, 2 * np.pi, 7, endpoint=False)
 
 
-def tree(canvas: Canvas, rng, x: float, z: float, high: float | None = None, trunk: bool = True) -> None:
+def tree(canvas: Canvas, rng: Generator, x: float, z: float, high: float | None = None, trunk: bool = True) -> None:
     """A broad-leaved tree, or a bush without its trunk, made of a few hundred clumps."""
     w = canvas.weather
     high = float(high or rng.uniform(4.5, 9.0))
@@ -68,7 +70,7 @@ def tree(canvas: Canvas, rng, x: float, z: float, high: float | None = None, tru
     canvas.paint_many(leaves, [tones[int(k)] for k in np.clip(lit * 7, 0, 6.99)])
 
 
-def lamp_post(canvas: Canvas, rng, x: float, z: float, side: float, high: float = 7.0) -> None:
+def lamp_post(canvas: Canvas, rng: Generator, x: float, z: float, side: float, high: float = 7.0) -> None:
     """A street lamp whose arm reaches over the road; ``side`` -1 stands on the left."""
     w = canvas.weather
     steel = canvas.part("pole", (0.36, 0.37, 0.38), z, heat=-0.4 + 0.4 * (w.sun_heat < 8), absorb=0.4)
@@ -90,7 +92,7 @@ def lamp_post(canvas: Canvas, rng, x: float, z: float, side: float, high: float 
         canvas.light((x + reach, high, z), 13.0 * colour * (high / 7.0) ** 2 * rng.uniform(0.7, 1.2))
 
 
-def traffic_light(canvas: Canvas, rng, x: float, z: float, side: float) -> None:
+def traffic_light(canvas: Canvas, rng: Generator, x: float, z: float, side: float) -> None:
     """A signal on a post; its box counts as a lamp."""
     steel = canvas.part("pole", (0.33, 0.34, 0.35), z, absorb=0.4)
     ends = np.array([[(x, 0, z), (x, 3.4, z)]])
@@ -110,7 +112,7 @@ def traffic_light(canvas: Canvas, rng, x: float, z: float, side: float) -> None:
     canvas.end()
 
 
-def sign(canvas: Canvas, rng, x: float, z: float) -> None:
+def sign(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A traffic sign on a post: colour and symbol are there for the visible camera only."""
     high, kind = float(rng.uniform(2.2, 2.9)), int(rng.integers(4))
     steel = canvas.part("pole", (0.55, 0.56, 0.57), z, absorb=0.35)
@@ -120,7 +122,7 @@ def sign(canvas: Canvas, rng, x: float, z: float) -> None:
     canvas.begin("sign", z)
     heat = -0.6 * (canvas.weather.sun_heat < 8)
 
-    def face(rgb):  # paint that throws light back, and nothing to see in the infrared
+    def face(rgb: Colour) -> int:  # paint that throws light back, and nothing to see in the infrared
         return canvas.part("sign", rgb, z - 0.1, heat=heat, absorb=0.3, shade=0.6, blotch=0.02, ir_texture=0.05)
 
     c = np.array([x, high, z])
@@ -140,7 +142,7 @@ def sign(canvas: Canvas, rng, x: float, z: float) -> None:
     canvas.end()
 
 
-def post(canvas: Canvas, rng, x: float, z: float) -> None:
+def post(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A utility pole, or a bollard."""
     bollard = rng.random() < 0.4
     high, r = (0.95, 0.08) if bollard else (float(rng.uniform(6.5, 8.5)), 0.13)
@@ -149,7 +151,7 @@ def post(canvas: Canvas, rng, x: float, z: float) -> None:
     canvas.cast(np.array([(x - r, 0, z), (x + r, 0, z), (x, high, z)]), 0.75)
 
 
-def cone(canvas: Canvas, rng, x: float, z: float, scale: float = 1.0) -> None:
+def cone(canvas: Canvas, rng: Generator, x: float, z: float, scale: float = 1.0) -> None:
     """A traffic cone: orange with white bands, at air temperature."""
     frame, high = Frame(x, z, 0.0), 0.72 * scale
     canvas.rest(frame.world([(a * 0.22, b * 0.22, 0) for a in (-1, 1) for b in (-1, 1)]), 0.5)
@@ -160,7 +162,7 @@ def cone(canvas: Canvas, rng, x: float, z: float, scale: float = 1.0) -> None:
     foot = canvas.part("color_cone", (0.10, 0.09, 0.09), z, absorb=0.6)
     canvas.solid(frame.world([(a * 0.22, b * 0.22, h) for a in (-1, 1) for b in (-1, 1) for h in (0, 0.05)]), foot)
 
-    def band(a, b, part):
+    def band(a: float, b: float, part: int) -> None:
         r0, r1 = 0.17 * (1 - a) + 0.03 * a, 0.17 * (1 - b) + 0.03 * b
         ring = [(0, s * r * scale, high * t) for s in (-1, 1) for r, t in ((r0, a), (r1, b))]
         canvas.solid(frame.world(ring), part)
@@ -171,7 +173,7 @@ def cone(canvas: Canvas, rng, x: float, z: float, scale: float = 1.0) -> None:
     canvas.end()
 
 
-def guardrail(canvas: Canvas, rng, x: float, z: float, white: bool) -> None:
+def guardrail(canvas: Canvas, rng: Generator, x: float, z: float, white: bool) -> None:
     """Four metres of steel rail on posts along the road, from z on."""
     canvas.begin("guardrail", z)
     rgb = (0.8, 0.81, 0.8) if white else (0.52, 0.54, 0.56)
@@ -187,7 +189,7 @@ def guardrail(canvas: Canvas, rng, x: float, z: float, white: bool) -> None:
     canvas.end()
 
 
-def bump(canvas: Canvas, rng, x0: float, x1: float, z: float) -> None:
+def bump(canvas: Canvas, rng: Generator, x0: float, x1: float, z: float) -> None:
     """A speed bump across the road in black and yellow."""
     canvas.begin("bump", z)
     yellow = canvas.part("bump", (0.86, 0.68, 0.12), z, absorb=0.6, shade=0.7, ground=True, heat=1.0)
@@ -201,7 +203,7 @@ def bump(canvas: Canvas, rng, x0: float, x1: float, z: float) -> None:
     canvas.end()
 
 
-def car_stop(canvas: Canvas, rng, x: float, z: float) -> None:
+def car_stop(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A low concrete wheel stop at the end of a parking bay."""
     frame = Frame(x, z, 0.0)
     canvas.rest(frame.world([(a * 0.12, b * 0.9, 0) for a in (-1, 1) for b in (-1, 1)]), 0.5)
@@ -217,7 +219,7 @@ def car_stop(canvas: Canvas, rng, x: float, z: float) -> None:
     canvas.end()
 
 
-def clutter(canvas: Canvas, rng, x: float, z: float) -> None:
+def clutter(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
     """A bin, a box or a bench: something without a class of its own."""
     kind, frame = int(rng.integers(3)), Frame(x, z, float(rng.uniform(-0.3, 0.3)))
     long, half, high = ((0.3, 0.3, 1.05), (0.25, 0.5, 1.35), (0.25, 0.8, 0.5))[kind]

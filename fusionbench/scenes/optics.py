@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from .canvas import COLUMN, Canvas
+from .weather import Weather
 
 F = np.float32
 FAR = 600.0
@@ -27,10 +28,11 @@ class Noise:
         ja, jb = ia.astype(np.int32) % self.side, ib.astype(np.int32) % self.side
         fa, fb = fa * fa * (3 - 2 * fa), fb * fb * (3 - 2 * fb)
         flat, stride = self.tile.ravel(), self.side + 1
-        at = ja * stride + jb
-        top = flat[at] + (flat[at + 1] - flat[at]) * fb
-        low = flat[at + stride] + (flat[at + stride + 1] - flat[at + stride]) * fb
-        return top + (low - top) * fa
+        corner = ja * stride + jb
+        top = flat[corner] + (flat[corner + 1] - flat[corner]) * fb
+        low = flat[corner + stride] + (flat[corner + stride + 1] - flat[corner + stride]) * fb
+        value: np.ndarray = top + (low - top) * fa
+        return value
 
 
 @dataclass
@@ -55,7 +57,8 @@ def field_of(canvas: Canvas, a: np.ndarray, rng: np.random.Generator) -> Field:
     """Geometry of every pixel of the attributes ``a`` [H, W, columns]."""
     camera = canvas.camera
     height, width = camera.size
-    rows, columns = (np.arange(height, dtype=F) + F(0.5))[:, None], (np.arange(width, dtype=F) + F(0.5))[None]
+    rows: np.ndarray = (np.arange(height, dtype=F) + F(0.5))[:, None]
+    columns: np.ndarray = (np.arange(width, dtype=F) + F(0.5))[None]
     ground = a[..., COLUMN["ground"]]
     flat = F(camera.focal * camera.height) / np.maximum(rows - F(camera.horizon), F(0.4))
     z = np.minimum(1.0 / np.maximum(a[..., COLUMN["inverse_depth"]], F(1 / FAR)), FAR)
@@ -125,7 +128,8 @@ def lamp_light(canvas: Canvas, f: Field) -> np.ndarray:
             level = spread * np.where(flat, F(0.45), F(1.0)) / (np.sqrt(r2) * F(6) + r2 * F(0.35) + 4)
         for k in range(3):
             total[..., k] += level * F(rgb[k])
-    return total * (1 - f.sky)[..., None]
+    lit: np.ndarray = total * (1 - f.sky)[..., None]
+    return lit
 
 
 def _sky(canvas: Canvas, f: Field, noise: Noise) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +160,7 @@ def _glare(canvas: Canvas, f: Field) -> np.ndarray | None:
     shape = f.z.shape
     height, width = shape
     disc = 9.0
-    if w.glare["kind"] == "sun":
+    if w.glare.kind == "sun":
         u = camera.centre + camera.focal * np.tan(w.azimuth)
         v = max(camera.horizon, 0.12 * height) - camera.focal * np.tan(w.elevation)
         spots, tint = (
@@ -167,7 +171,7 @@ def _glare(canvas: Canvas, f: Field) -> np.ndarray | None:
         if f.sky[int(np.clip(v, 0, height - 1)), int(np.clip(u, 0, width - 1))] < 0.5:
             disc = 0.6  # behind a roof or a crown
     else:
-        spots, tint = w.glare.get("at") or [(w.glare["x"] * width, 0.55 * height)], (1.0, 0.97, 0.9)
+        spots, tint = w.glare.spots or [(w.glare.x * width, 0.55 * height)], (1.0, 0.97, 0.9)
     rows, columns = np.arange(height, dtype=F)[:, None], np.arange(width, dtype=F)[None]
     veil = np.zeros(shape, F)
     for u, v in spots:
@@ -175,7 +179,7 @@ def _glare(canvas: Canvas, f: Field) -> np.ndarray | None:
         r2 = (du * du + dv * dv) / F(height * height)
         veil += disc * np.exp(-r2 / F(0.0028)) + 0.9 / (1 + r2 / F(0.010)) + 0.16 / (1 + r2 / F(0.12))
         veil += 0.5 * np.exp(-np.abs(dv) / F(0.008 * height)) / (1 + np.abs(du) / F(0.10 * height))
-    scale = w.glare["strength"] / len(spots) * (1.0 if w.glare["kind"] == "sun" else 0.05)
+    scale = w.glare.strength / len(spots) * (1.0 if w.glare.kind == "sun" else 0.05)
     return veil[..., None] * (np.array(tint, F) * F(scale))
 
 
@@ -208,7 +212,7 @@ def visible_light(canvas: Canvas, a: np.ndarray, f: Field, rng: np.random.Genera
     return out if veil is None else out + veil
 
 
-def _bloom(light: np.ndarray, w) -> np.ndarray:
+def _bloom(light: np.ndarray, w: Weather) -> np.ndarray:
     """Halos round what is far brighter than the rest; wider in fog."""
     excess = np.maximum(light - 0.9, 0)
     if not excess.any():
@@ -224,14 +228,16 @@ def _bloom(light: np.ndarray, w) -> np.ndarray:
     halo += wide * ndimage.gaussian_filter(small, (4.5 * reach, 4.5 * reach, 0), truncate=3)
     rows = np.clip((np.arange(height) - 1.5) / 4, 0, halo.shape[0] - 1)
     columns = np.clip((np.arange(width) - 1.5) / 4, 0, halo.shape[1] - 1)
-    return light + _stretch(_stretch(halo, rows, 0), columns, 1)
+    bloomed: np.ndarray = light + _stretch(_stretch(halo, rows, 0), columns, 1)
+    return bloomed
 
 
-def _stretch(picture: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
-    low = np.floor(at).astype(int)
+def _stretch(picture: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
+    low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, picture.shape[axis] - 1)
-    t = (at - low).astype(F).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return np.take(picture, low, axis) * (1 - t) + np.take(picture, high, axis) * t
+    t = (positions - low).astype(F).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    mixed: np.ndarray = np.take(picture, low, axis) * (1 - t) + np.take(picture, high, axis) * t
+    return mixed
 
 
 def warmth(canvas: Canvas, a: np.ndarray, f: Field, rng: np.random.Generator) -> np.ndarray:
@@ -250,4 +256,5 @@ def warmth(canvas: Canvas, a: np.ndarray, f: Field, rng: np.random.Generator) ->
         )
         heat = heat * (1 - f.sky) + overhead * f.sky
     through = np.exp(-F(w.ir_haze) * np.where(f.sky > 0.5, F(80), f.z) - F(0.10) * f.veil)
-    return heat * through + F(0.6) * (1 - np.exp(-F(0.10) * f.veil))
+    seen: np.ndarray = heat * through + F(0.6) * (1 - np.exp(-F(0.10) * f.veil))
+    return seen

@@ -19,7 +19,7 @@ class Plan:
         self.waiting: list[tuple[float, Callable[[], None]]] = []
         self.taken: list[tuple[float, float, float, float]] = []
 
-    def add(self, z: float, draw: Callable[..., None], *args, **options) -> None:
+    def add(self, z: float, draw: Callable[..., None], *args: float, **options: bool) -> None:
         """Queue ``draw(canvas, rng, ...)`` at distance z."""
         self.waiting.append((z, partial(draw, self.canvas, self.rng, *args, **options)))
 
@@ -30,7 +30,9 @@ class Plan:
         self.taken.append((x, z, rx, rz))
         return True
 
-    def try_at(self, spot: Callable[[], tuple[float, float]], rx: float, rz: float, tries: int = 8):
+    def find_free(
+        self, spot: Callable[[], tuple[float, float]], rx: float, rz: float, tries: int = 8
+    ) -> tuple[float, float] | None:
         """A free (x, z) from ``spot``, or None."""
         for _ in range(tries):
             x, z = spot()

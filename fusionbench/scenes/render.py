@@ -45,7 +45,7 @@ def scene(seed: int, size: tuple[int, int] = (256, 320), condition: str | None =
     return made
 
 
-def _attempt(seed: int, key: tuple, size: tuple[int, int], condition: str | None, preset: str) -> Scene:
+def _attempt(seed: int, key: tuple[int, ...], size: tuple[int, int], condition: str | None, preset: str) -> Scene:
     source = np.random.SeedSequence(seed, spawn_key=key)
     layout, sky, surface, sensor = (np.random.Generator(np.random.PCG64(s)) for s in source.spawn(4))
     rules = PRESET_TABLE[preset]
@@ -76,18 +76,18 @@ def _attempt(seed: int, key: tuple, size: tuple[int, int], condition: str | None
 
 
 def _instances(canvas: Canvas, instance_map: np.ndarray) -> list[Instance]:
-    found = []
+    instances = []
     areas = np.bincount(instance_map.ravel(), minlength=len(canvas.objects) + 1)
-    where = ndimage.find_objects(instance_map.astype(np.int32), max_label=max(len(canvas.objects), 1))
+    spans = ndimage.find_objects(instance_map.astype(np.int32), max_label=max(len(canvas.objects), 1))
     for thing in canvas.objects:
-        area = int(areas[thing["index"]])
-        span = where[thing["index"] - 1]
-        if area < MIN_AREA or span is None or thing["cls"] not in THINGS:
+        area = int(areas[thing.index])
+        span = spans[thing.index - 1]
+        if area < MIN_AREA or span is None or thing.cls not in THINGS:
             continue
         rows, columns = span
-        share = area / max(thing["full"], area)
+        share = area / max(thing.full, area)
         if share < MIN_VISIBLE or min(rows.stop - rows.start, columns.stop - columns.start) < MIN_SIDE:
             continue
         box = (float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
-        found.append(Instance(thing["cls"], box, share, area, float(thing["depth"]), thing["index"]))
-    return found
+        instances.append(Instance(thing.cls, box, share, area, float(thing.depth), thing.index))
+    return instances

@@ -16,13 +16,14 @@ def _tone_curve() -> np.ndarray:
     x = np.arange(_STEPS) * (_TOP / (_STEPS - 1))
     knee = 0.62
     rolled = np.where(x < knee, x, knee + (1 - knee) * (1 - np.exp(-(x - knee) / (1 - knee))))
-    return np.clip(np.rint(255 * rolled ** (1 / 2.2)), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint(255 * rolled ** (1 / 2.2)), 0, 255).astype(np.uint8)
+    return levels
 
 
 _TONE = _tone_curve()
 
 
-def _vignette(shape, strength: float) -> np.ndarray:
+def _vignette(shape: tuple[int, int], strength: float) -> np.ndarray:
     height, width = shape
     v = (np.arange(height, dtype=F)[:, None] - F(height / 2)) / F(width / 2)
     u = (np.arange(width, dtype=F)[None] - F(width / 2)) / F(width / 2)
@@ -34,7 +35,7 @@ def visible_picture(light: np.ndarray, w: Weather, rng: np.random.Generator) -> 
     level = float(np.clip(light, 0, 1.5).mean())
     gain = float(np.clip(w.target / max(level, 1e-4), *w.gain))
     signal = ndimage.gaussian_filter(light * F(gain), (0.5, 0.5, 0), truncate=3)
-    signal *= _vignette(light.shape[:2], 0.14)[..., None]
+    signal *= _vignette((light.shape[0], light.shape[1]), 0.14)[..., None]
     shot = F(w.noise) * np.sqrt(F(0.25) + F(1.5) * np.maximum(signal, 0))  # read and shot noise
     noise = rng.standard_normal(signal.shape, dtype=F)
     grey = noise.mean(-1, keepdims=True)
@@ -43,7 +44,8 @@ def visible_picture(light: np.ndarray, w: Weather, rng: np.random.Generator) -> 
         luma = signal @ np.array((0.3, 0.59, 0.11), F)
         signal = luma[..., None] + (signal - luma[..., None]) * F(w.colour)
     index = np.clip(signal * F((_STEPS - 1) / _TOP), 0, _STEPS - 1).astype(np.int32)
-    return _TONE[index]
+    picture: np.ndarray = _TONE[index]
+    return picture
 
 
 def infrared_picture(heat: np.ndarray, w: Weather, rng: np.random.Generator) -> np.ndarray:
@@ -55,7 +57,7 @@ def infrared_picture(heat: np.ndarray, w: Weather, rng: np.random.Generator) -> 
     heat += rng.standard_normal(heat.shape, dtype=F) * F(w.netd)
     heat += rng.standard_normal((1, width), dtype=F) * F(0.55 * w.netd)  # columns of the read-out
     heat += rng.standard_normal((height, 1), dtype=F) * F(0.2 * w.netd)
-    heat -= F(0.5) * (1 - _vignette(heat.shape, 1.0))
+    heat -= F(0.5) * (1 - _vignette((height, width), 1.0))
     low, high = (float(v) for v in np.percentile(heat[::2, ::2], (0.6, 99.6)))
     usual = float(np.median(heat[::2, ::2]))
     low, high = max(low, usual - 14.0), max(high, usual + 5.0)  # a cold sky may go black, the street not all white
@@ -72,4 +74,5 @@ def infrared_picture(heat: np.ndarray, w: Weather, rng: np.random.Generator) -> 
     index = np.minimum(position.astype(np.int32), 255)
     equal = (curve[index] + (curve[index + 1] - curve[index]) * (position - index)).astype(F)
     mixed = F(0.65) * linear + F(0.35) * equal
-    return np.clip(np.rint(mixed * 246 + 4), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint(mixed * 246 + 4), 0, 255).astype(np.uint8)
+    return levels

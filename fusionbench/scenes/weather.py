@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
+
+
+@dataclass
+class Glare:
+    """Strong light that the lens scatters over the picture.
+
+    Attributes:
+        kind: the low ``sun``, or the ``beams`` of a car that comes towards the camera.
+        strength: of the scattered light.
+        x: where beams are, as a share of the picture's width, unless a car is drawn for them.
+        car: (x, z) metres of the front of that car.
+        spots: its two headlights in pixels, once it is drawn.
+    """
+
+    kind: Literal["sun", "beams"]
+    strength: float
+    x: float = 0.5
+    car: tuple[float, float] | None = None
+    spots: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -19,24 +39,25 @@ class Weather:
     air: float = 22.0  # degrees Celsius
     sun_heat: float = 12.0  # kelvin a black surface gains
     sky_heat: float = -25.0  # kelvin of the clear sky overhead against the air
-    sun: tuple = (0.0, 0.0, 0.0)
-    ambient: tuple = (0.5, 0.5, 0.5)
-    zenith: tuple = (0.3, 0.5, 0.9)
-    skyline: tuple = (0.8, 0.85, 0.9)
+    sun: tuple[float, ...] = (0.0, 0.0, 0.0)
+    ambient: tuple[float, ...] = (0.5, 0.5, 0.5)
+    zenith: tuple[float, ...] = (0.3, 0.5, 0.9)
+    skyline: tuple[float, ...] = (0.8, 0.85, 0.9)
     azimuth: float = 0.0  # radians, where the sun stands; 0 is straight ahead
     elevation: float = 0.9
-    shadow_lean: tuple | None = None
+    shadow_lean: tuple[float, float] | None = None
     lamps: bool = False
     cloud: float = 0.3
     haze: float = 0.0008
     ir_haze: float = 0.0002
-    airlight: tuple = (0.8, 0.83, 0.86)
+    airlight: tuple[float, ...] = (0.8, 0.83, 0.86)
     target: float = 0.2  # mean linear level the exposure aims at
-    gain: tuple = (0.5, 1.6)  # its limits
+    gain: tuple[float, float] = (0.5, 1.6)  # its limits
     noise: float = 0.006
     colour: float = 1.0
-    plumes: list = field(default_factory=list)  # (x, y, spread, density) in units of the picture's height
-    glare: dict | None = None
+    # smoke columns (x, y, spread, density) in units of the picture's height
+    plumes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    glare: Glare | None = None
     netd: float = 0.07  # kelvin of infrared noise
 
     @property
@@ -121,13 +142,14 @@ def make_weather(condition: str, rng: np.random.Generator) -> Weather:
         by_night = rng.random() < 0.4
         if by_night:
             _night(w, rng)
-            w.glare = {"kind": "beams", "x": float(rng.uniform(0.3, 0.7)), "strength": float(rng.uniform(3, 7))}
+            x, strength = float(rng.uniform(0.3, 0.7)), float(rng.uniform(3, 7))
+            w.glare = Glare(kind="beams", strength=strength, x=x)
         else:
             _sunlight(w, rng, overcast=False)
             w.elevation, w.azimuth = float(rng.uniform(0.16, 0.34)), float(rng.uniform(-0.35, 0.35))
             w.sun = (0.9, 0.72, 0.5)
             reach = min(1.0 / np.tan(w.elevation), 4.0)
             w.shadow_lean = (float(-np.sin(w.azimuth) * reach), float(-np.cos(w.azimuth) * reach))
-            w.glare = {"kind": "sun", "x": None, "strength": float(rng.uniform(0.9, 1.8))}
+            w.glare = Glare(kind="sun", strength=float(rng.uniform(0.9, 1.8)))
             w.skyline, w.target, w.gain = (0.95, 0.86, 0.7), 0.24, (0.8, 1.8)
     return w

@@ -11,8 +11,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import parity
-from _parity.measure import Claim, Measured, deviation
+from _parity.measure import Claim, Measured, deviation, programs
 from _parity.page import Deviation
+
+
+@pytest.mark.real
+def test_numbers_of_two_images_are_as_near_as_claimed(shared):
+    measured = Measured()
+    for image in ("tno_05_F_DenseFuse", "msrs_00906N_F_max"):
+        programs(shared, image, measured)
+    compared = {claim: largest for claim, largest in measured.claims.items() if largest.images}
+    assert len(compared) > 100
+    assert not Measured(claims=compared).wrong()
 
 
 @pytest.mark.real
