@@ -75,7 +75,7 @@ class RecipeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags:
-    """Where the run is kept and how it is done."""
+    """Where the run is stored and how it is done."""
 
     out: Annotated[
         Path | None,

@@ -1,1 +1,1 @@
-"""What is kept of a run: the store, merging of stores, and where numbers come from."""
+"""What a run leaves behind: the store, merging of stores, and where numbers come from."""

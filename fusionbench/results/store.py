@@ -161,7 +161,7 @@ class Store:
             db.execute("DELETE FROM fused WHERE entry=? AND pair=?", (entry, pair))
 
     def put_scores(self, scores: Iterable[Score]) -> None:
-        """Record all scores of one image in one transaction; NaN is kept as NULL."""
+        """Record all scores of one image in one transaction; NaN is stored as NULL."""
         rows = [(s.image, s.pair, s.metric, s.code, None if math.isnan(s.value) else s.value) for s in scores]
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
@@ -175,7 +175,7 @@ class Store:
             db.executemany("INSERT INTO failures VALUES(?,?,?,?,?)", rows)
 
     def put_task(self, entry: str, dataset: str, split: str, result: TaskResult) -> None:
-        """Record what one task network made of an entry's pictures, in the place of an older such result.
+        """Record what one task network made of an entry's pictures, instead of an older such result.
 
         Args:
             entry: its key.

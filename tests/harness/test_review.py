@@ -300,7 +300,12 @@ def test_files_for_folders(tmp_path: Path) -> None:
     assert "is no folder" in row["found"]
 
 
-def test_a_failed_merge_leaves_nothing_behind(tmp_path):
+def test_a_remedy_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "results.db").write_text("my notes\n" * 500)
+    assert "move it away, or choose another --out" in refused("leaderboard", "--out", tmp_path)
+
+
+def test_a_failed_merge_leaves_nothing_behind(tmp_path: Path) -> None:
     done = fusionbench("merge", tmp_path / "nowhere", "--out", tmp_path / "new")
     assert done.returncode == 2
     assert not (tmp_path / "new").exists()
