@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fusionbench.tasks.network import IMAGENET_MEAN, IMAGENET_STD
-from fusionbench.tasks.openmmlab import read_config
+from fusionbench.tasks.openmmlab import Config, read_config
 
 IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True}
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0), "bgr_to_rgb": True}
@@ -19,7 +17,7 @@ YOLO = {  # family and width; depth is a third in all. The tiny ones are ours, f
 }
 
 
-def model_config(network: str, frozen: bool = False) -> dict[str, Any]:
+def model_config(network: str, frozen: bool = False) -> Config:
     """The model's config, by name or from a file.
 
     Args:
@@ -37,7 +35,7 @@ def model_config(network: str, frozen: bool = False) -> dict[str, Any]:
     return read_config(network)
 
 
-def _yolo(family: str, width: float) -> dict[str, Any]:
+def _yolo(family: str, width: float) -> Config:
     size = {"family": family, "width": width, "depth": 1 / 3}
     return {
         "type": "SingleStageDetector",
@@ -50,7 +48,7 @@ def _yolo(family: str, width: float) -> dict[str, Any]:
     }
 
 
-def _yolox(depth: float, width: float) -> dict[str, Any]:
+def _yolox(depth: float, width: float) -> Config:
     """YOLOX-s (Ge et al. 2021) with mmdetection's parts: raw BGR levels 0..255, SimOTA assignment."""
     channels = [int(c * width) for c in (256, 512, 1024)]
     return {
@@ -70,7 +68,7 @@ def _yolox(depth: float, width: float) -> dict[str, Any]:
     }
 
 
-def _resnet(depth: int, levels: tuple[int, ...], frozen: bool) -> dict[str, Any]:
+def _resnet(depth: int, levels: tuple[int, ...], frozen: bool) -> Config:
     return {
         "type": "ResNet",
         "depth": depth,
@@ -81,7 +79,7 @@ def _resnet(depth: int, levels: tuple[int, ...], frozen: bool) -> dict[str, Any]
     }
 
 
-def _retinanet(frozen: bool) -> dict[str, Any]:
+def _retinanet(frozen: bool) -> Config:
     """RetinaNet (Lin et al. 2017) on a ResNet-18, levels P3 to P7."""
     return {
         "type": "RetinaNet",
@@ -123,7 +121,7 @@ def _retinanet(frozen: bool) -> dict[str, Any]:
     }
 
 
-def _detr(frozen: bool) -> dict[str, Any]:
+def _detr(frozen: bool) -> Config:
     """DETR (Carion et al. 2020) on a ResNet-50; it needs no suppression of doubles."""
     attention = {"embed_dims": 256, "num_heads": 8, "dropout": 0.1, "batch_first": True}
     forward = {"embed_dims": 256, "feedforward_channels": 2048, "ffn_drop": 0.1}

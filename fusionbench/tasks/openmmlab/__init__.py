@@ -1,6 +1,6 @@
 """The adapter to OpenMMLab: the only package that knows mmengine, mmcv, mmdet, mmseg or pycocotools.
 
-    configs.py      config files as plain dicts
+    config.py       config files as plain dicts
     packages.py     mmseg and mmdet loaded without anything compiled, and kept from changing the process
     models.py       a model from its config, its normalisation, the sum of its losses
     segmentor.py    any network of mmsegmentation as a task network
@@ -15,7 +15,7 @@ segmentor.py to retina.py) are imported behind :func:`load`. Modules that a user
 as in their own programs.
 """
 
-from fusionbench.tasks.openmmlab.configs import read_config, read_settings
+from fusionbench.tasks.openmmlab.config import Config, read_config, read_settings
 from fusionbench.tasks.openmmlab.packages import MissingExtra, compiled, load
 
-__all__ = ["MissingExtra", "compiled", "load", "read_config", "read_settings"]
+__all__ = ["Config", "MissingExtra", "compiled", "load", "read_config", "read_settings"]

@@ -11,6 +11,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+ALPHA, BETA = 0.5, 6.0  # exponents of score and IoU in task-aligned assignment
+
 
 class SinglePrecision:
     """An assigner of mmdetection that sees float32, whatever the network runs in; some can do no other."""
@@ -38,12 +40,10 @@ def task_aligned(
     gt_boxes: Tensor,
     gt_labels: Tensor,
     topk: int = 10,
-    alpha: float = 0.5,
-    beta: float = 6.0,
 ) -> tuple[Tensor, Tensor]:
     """Task-aligned assignment (Feng et al. 2021, TOOD, sec. 3.2), with YOLOv8's choice among points inside the object.
 
-    alignment = score^alpha * IoU^beta. Each object takes the ``topk`` best aligned points that lie inside it; a point
+    alignment = score^0.5 * IoU^6. Each object takes the ``topk`` best aligned points that lie inside it; a point
     wanted by several goes to the object of the largest IoU. Its target score is its alignment, scaled so that the
     object's best point gets the object's best IoU.
 
@@ -54,8 +54,6 @@ def task_aligned(
         gt_boxes: ``[N,4]``.
         gt_labels: ``[N]``.
         topk: points per object.
-        alpha: exponent of the score.
-        beta: exponent of the IoU.
 
     Returns:
         int64 ``[P]``, index of the object or -1; and the target score, ``[P]`` in [0,1].
@@ -64,7 +62,7 @@ def task_aligned(
     if len(gt_boxes) == 0:
         return nobody, scores.new_zeros(len(points))
     overlaps = bbox_overlaps(gt_boxes, boxes).clamp(min=0)  # [N,P]
-    alignment = scores[:, gt_labels].t() ** alpha * overlaps**beta
+    alignment = scores[:, gt_labels].t() ** ALPHA * overlaps**BETA
     inside = torch.cat((points - gt_boxes[:, None, :2], gt_boxes[:, None, 2:] - points), 2).amin(2) > 0
     best = alignment.masked_fill(~inside, -1).topk(min(topk, len(points)), 1).indices
     chosen = torch.zeros_like(inside).scatter_(1, best, True) & inside

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
@@ -28,6 +27,7 @@ from fusionbench.tasks.network import (
 )
 from fusionbench.tasks.openmmlab import compiled, retina, yolov5, yolov8  # noqa: F401  (heads register themselves)
 from fusionbench.tasks.openmmlab.assign import SinglePrecision
+from fusionbench.tasks.openmmlab.config import Config
 from fusionbench.tasks.openmmlab.models import build, total
 from fusionbench.tasks.openmmlab.packages import muted
 
@@ -52,7 +52,7 @@ class DetectionNetwork(TaskNetwork):
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Config,
         classes: int,
         channels: int = 3,
         backbone: str | Path | None = None,
@@ -168,7 +168,7 @@ class DetectionNetwork(TaskNetwork):
 class PlainFocalLoss(FocalLoss):
     """In plain PyTorch: mmcv's kernel has no second derivative, and mmcv-lite has no kernel."""
 
-    def forward(self, pred: Tensor, target: Tensor, *args: Any, **options: Any) -> Tensor:
+    def forward(self, pred: Tensor, target: Tensor, *args: object, **options: object) -> Tensor:
         """See mmdetection; class ids become rows of 0 and 1, which it computes in PyTorch."""
         if target.ndim < pred.ndim:
             classes = pred.shape[1]

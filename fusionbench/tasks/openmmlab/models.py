@@ -6,20 +6,20 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from fusionbench.tasks.network import Normalise, smooth
-from fusionbench.tasks.openmmlab.configs import forget_downloads, set_classes
+from fusionbench.tasks.openmmlab.config import Config, forget_downloads, set_classes
 from fusionbench.tasks.openmmlab.packages import EVERYTHING, muted
 
 if TYPE_CHECKING:
     from mmengine.registry import Registry
 
 
-def build(registry: Registry, config: Mapping[str, Any], classes: int, channels: int) -> tuple[nn.Module, Normalise]:
+def build(registry: Registry, config: Config, classes: int, channels: int) -> tuple[nn.Module, Normalise]:
     """A model from its config, with random weights: whatever the config would download is left out.
 
     Args:
@@ -32,7 +32,7 @@ def build(registry: Registry, config: Mapping[str, Any], classes: int, channels:
     from mmengine.config import ConfigDict
     from mmengine.model import revert_sync_batchnorm
 
-    settings = dict(copy.deepcopy(config))
+    settings = copy.deepcopy(config)
     preprocess = settings.pop("data_preprocessor", None) or {}
     set_classes(settings, classes)
     forget_downloads(settings)
@@ -62,7 +62,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def normalise(preprocess: Mapping[str, Any], channels: int = 3) -> Normalise:
+def normalise(preprocess: Config, channels: int = 3) -> Normalise:
     """The normalisation of a preprocessor's config.
 
     OpenMMLab reads images as BGR, so a network without ``bgr_to_rgb`` was made for BGR. Means and deviations are

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from mmdet.models.dense_heads import RetinaHead as _RetinaHead
 from mmdet.registry import MODELS
@@ -15,7 +13,7 @@ from fusionbench.training.distributed import all_mean
 class RetinaHead(_RetinaHead):
     """mmdetection's, with losses divided by the positives of all processes and not by those of its own."""
 
-    def get_targets(self, *args: Any, **options: Any) -> tuple[Any, ...]:
+    def get_targets(self, *args: object, **options: object) -> tuple[object, ...]:
         """See ``AnchorHead.get_targets``; the last value is the divisor."""
         *targets, divisor = super().get_targets(*args, **options)
         return *targets, all_mean([torch.tensor(float(divisor), device=targets[0][0].device)])[0]

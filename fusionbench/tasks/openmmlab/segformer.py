@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ class LinearSegformerHead(SegformerHead):
     Levels meet at a quarter of the input, bilinear, corners not aligned; ``align_corners`` is for the logits.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.convs = nn.ModuleList(nn.Conv2d(width, self.channels, 1) for width in self.in_channels)
 

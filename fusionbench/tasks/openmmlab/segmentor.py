@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.structures import PixelData
@@ -16,6 +15,7 @@ from torch import Tensor
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.network import Prediction, Target, TaskNetwork, evaluating, load_backbone, one_channel, pad_to
 from fusionbench.tasks.openmmlab import segformer  # noqa: F401  (registers its decoder)
+from fusionbench.tasks.openmmlab.config import Config
 from fusionbench.tasks.openmmlab.models import build, total
 from fusionbench.tasks.openmmlab.packages import muted
 from fusionbench.training.distributed import all_mean, world
@@ -37,7 +37,7 @@ class SegmentationNetwork(TaskNetwork):
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Config,
         classes: int,
         channels: int = 3,
         backbone: str | Path | None = None,

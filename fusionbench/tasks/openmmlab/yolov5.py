@@ -38,11 +38,19 @@ class YOLOv5Head(BaseDenseHead):
     Args:
         num_classes: number of classes.
         width: factor on the channels.
+        train_cfg: none.
+        test_cfg: thresholds and NMS.
+
+    Attributes:
         strides: of the levels.
-        anchors: per level.
+        anchors: per level, ``[3,3,2]``.
         gains: of box, objectness and classes.
         balance: weight of each level's objectness.
     """
+
+    strides = (8, 16, 32)
+    gains = (0.05, 1.0, 0.5)
+    balance = (4.0, 1.0, 0.4)
 
     anchors: Tensor
 
@@ -50,18 +58,12 @@ class YOLOv5Head(BaseDenseHead):
         self,
         num_classes: int,
         width: float,
-        strides: Sequence[int] = (8, 16, 32),
-        anchors: Sequence[Sequence[Sequence[float]]] = ANCHORS,
-        gains: Sequence[float] = (0.05, 1.0, 0.5),
-        balance: Sequence[float] = (4.0, 1.0, 0.4),
         train_cfg: ConfigDict | None = None,
         test_cfg: ConfigDict | None = None,
-        init_cfg: ConfigDict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.num_classes, self.strides, self.gains, self.balance = num_classes, strides, gains, balance
-        self.train_cfg, self.test_cfg = train_cfg, test_cfg
-        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float), persistent=False)
+        super().__init__()
+        self.num_classes, self.train_cfg, self.test_cfg = num_classes, train_cfg, test_cfg
+        self.register_buffer("anchors", torch.tensor(ANCHORS, dtype=torch.float), persistent=False)
         rows = self.anchors.shape[1] * (5 + num_classes)
         self.out = nn.ModuleList(nn.Conv2d(c, rows, 1) for c in scaled(width, 1, "v5")[0][2:])
 

@@ -34,38 +34,41 @@ class YOLOv8Head(BaseDenseHead):
     Args:
         num_classes: number of classes.
         width: factor on the channels.
+        train_cfg: none.
+        test_cfg: thresholds and NMS.
+
+    Attributes:
         strides: of the levels.
         bins: distances 0..bins-1.
         gains: of classes, CIoU and distribution loss.
         topk: points per object.
     """
 
+    strides = (8, 16, 32)
+    bins = 16
+    gains = (0.5, 7.5, 1.5)
+    topk = 10
+
     def __init__(
         self,
         num_classes: int,
         width: float,
-        strides: Sequence[int] = (8, 16, 32),
-        bins: int = 16,
-        gains: Sequence[float] = (0.5, 7.5, 1.5),
-        topk: int = 10,
         train_cfg: ConfigDict | None = None,
         test_cfg: ConfigDict | None = None,
-        init_cfg: ConfigDict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.num_classes, self.strides, self.bins, self.gains, self.topk = num_classes, strides, bins, gains, topk
-        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+        super().__init__()
+        self.num_classes, self.train_cfg, self.test_cfg = num_classes, train_cfg, test_cfg
         channels = scaled(width, 1, "v8")[0][2:]
-        side = max(16, channels[0] // 4, 4 * bins)
+        side = max(16, channels[0] // 4, 4 * self.bins)
         wide = max(channels[0], min(num_classes, 100))
         self.box = nn.ModuleList(
-            nn.Sequential(conv(c, side, 3), conv(side, side, 3), nn.Conv2d(side, 4 * bins, 1)) for c in channels
+            nn.Sequential(conv(c, side, 3), conv(side, side, 3), nn.Conv2d(side, 4 * self.bins, 1)) for c in channels
         )
         self.cls = nn.ModuleList(
             nn.Sequential(conv(c, wide, 3), conv(wide, wide, 3), nn.Conv2d(wide, num_classes, 1)) for c in channels
         )
-        self.integral = Integral(bins - 1)
-        self.points = MlvlPointGenerator(list(strides), offset=0.5)
+        self.integral = Integral(self.bins - 1)
+        self.points = MlvlPointGenerator(list(self.strides), offset=0.5)
 
     def init_weights(self) -> None:
         """Biases from which the boxes start small and the scores low (about 5 objects in 640x640)."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fusionbench.tasks.network import IMAGENET_MEAN, IMAGENET_STD
-from fusionbench.tasks.openmmlab import read_config
+from fusionbench.tasks.openmmlab import Config, read_config
 
 
-def _mit(width: int, blocks: Sequence[int]) -> dict[str, Any]:
+def _mit(width: int, blocks: Sequence[int]) -> Config:
     """Mix Transformer encoder (Xie et al. 2021, table 6)."""
     return {
         "type": "MixVisionTransformer",
@@ -24,7 +23,7 @@ def _mit(width: int, blocks: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _segformer(width: int, blocks: Sequence[int], **head: Any) -> dict[str, Any]:
+def _segformer(width: int, blocks: Sequence[int], **head: object) -> Config:
     return {
         "type": "EncoderDecoder",
         "data_preprocessor": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "bgr_to_rgb": True},
@@ -43,7 +42,7 @@ def _segformer(width: int, blocks: Sequence[int], **head: Any) -> dict[str, Any]
     }
 
 
-def model_config(network: str | Path) -> dict[str, Any]:
+def model_config(network: str | Path) -> Config:
     """The model's config, by name or from a file.
 
     ``segformer-b0`` is decoded as in TDFusion: linear embeddings of width 256, batch normalisation (eps 1e-3, momentum

@@ -8,8 +8,10 @@ from typing import Any
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.openmmlab.packages import MissingExtra
 
+Config = dict[str, Any]  # nested dicts, lists and plain values, under the names of the classes' arguments
 
-def read_settings(path: str | Path) -> dict[str, Any]:
+
+def read_settings(path: str | Path) -> Config:
     """A config file (``.py``, ``.json``, ``.yaml``; with ``_base_``) as plain dicts, lists and tuples.
 
     A ``.py`` file is Python that is run: never pass a path that came out of somebody else's file.
@@ -22,18 +24,18 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FusionbenchError(f"{path}: no such config file")
     try:
-        from mmengine.config import Config
+        import mmengine.config
     except ModuleNotFoundError as error:
         raise MissingExtra("mmengine", error) from None
     try:
-        settings: dict[str, Any] = Config.fromfile(str(path)).to_dict()
+        settings: Config = mmengine.config.Config.fromfile(str(path)).to_dict()
     except Exception as error:
         # A config is a program of the user's, so anything can go wrong in it.
         raise FusionbenchError(f"{path}: cannot be read as a config: {type(error).__name__}: {error}") from None
     return settings
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path) -> Config:
     """The ``model`` of a config file, see :func:`read_settings`.
 
     Raises:
@@ -42,7 +44,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     settings = read_settings(path)
     if not isinstance(settings.get("model"), dict):
         raise FusionbenchError(f"{path}: has no `model`")
-    model: dict[str, Any] = settings["model"]
+    model: Config = settings["model"]
     return model
 
 
