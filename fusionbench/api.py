@@ -15,7 +15,7 @@ from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.plan import Request, check_rule, make_plan
 from fusionbench.evaluation.runner import Outcome, run
 from fusionbench.pixels.images import grey
-from fusionbench.report.formats import markdown, plain
+from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
 from fusionbench.results.store import Store
 from fusionbench.runtime.device import check_device
@@ -37,7 +37,7 @@ class Result:
 
     def to_dict(self) -> list[dict[str, object]]:
         """All tables as plain data."""
-        return [plain(t.to_dict()) for t in self.tables]
+        return [t.to_dict() for t in self.tables]
 
 
 def evaluate(

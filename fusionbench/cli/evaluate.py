@@ -201,9 +201,9 @@ class Evaluation:
         for line in self.problems:
             note(f"error: {line}")
         where = os.path.commonpath([str(f.parent) for f in files]) if files else "-"
-        o = self.outcome
         note(
-            f"{o.fused} images fused, {o.cached} kept, {o.scored} values computed in {o.seconds:.1f} s; tables in {where}"
+            f"{self.outcome.fused} images fused, {self.outcome.cached} kept, {self.outcome.scored} values computed "
+            f"in {self.outcome.seconds:.1f} s; tables in {where}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -11,6 +12,19 @@ from fusionbench.cli.options import as_json, names
 from fusionbench.cli.spelling import note
 from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import cards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that is here, or that a card knows of."""
+
+    method: str
+    name: str
+    here: bool
+    sha256: str
+    trained_on: str
+    file: str = ""
+    url: str = ""
 
 
 @click.group("weights")
@@ -40,35 +54,37 @@ def list_weights(json_: bool) -> None:
     """What is here, and what the cards know of."""
     from fusionbench.plugins.weights import hint, installed
 
-    rows: list[dict[str, str | bool]] = []
+    rows: list[Checkpoint] = []
     for method, entry in cards("method").items():
-        here = installed(method)
-        listed = entry.facts.weights
-        for known in listed:
-            called = [w.name for w in here if w.sha256 == known.sha256]  # a file is known by its hash
-            facts = {"sha256": known.sha256, "trained_on": known.trained_on, "file": known.file, "url": known.url}
-            rows += [{"method": method, "name": n, "here": bool(called), **facts} for n in called or [known.name]]
+        usable = installed(method)
+        for listed in entry.facts.weights:
+            called = [w.name for w in usable if w.sha256 == listed.sha256]  # a file is known by its hash
+            rows += [
+                Checkpoint(
+                    method=method,
+                    name=name,
+                    here=bool(called),
+                    sha256=listed.sha256,
+                    trained_on=listed.trained_on,
+                    file=listed.file,
+                    url=listed.url,
+                )
+                for name in called or [listed.name]
+            ]
+        known = {listed.sha256 for listed in entry.facts.weights}
         rows += [
-            {
-                "method": method,
-                "name": w.name,
-                "here": True,
-                "sha256": w.sha256,
-                "trained_on": w.trained_on,
-                "file": "",
-                "url": "",
-            }
-            for w in here
-            if w.sha256 not in {known.sha256 for known in listed}
+            Checkpoint(method=method, name=w.name, here=True, sha256=w.sha256, trained_on=w.trained_on)
+            for w in usable
+            if w.sha256 not in known
         ]
-        if entry.facts.requires_weights and not here and not json_:
+        if entry.facts.requires_weights and not usable and not json_:
             note(f"{method}: none here; {hint(entry)}")
     if json_:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
     for row in rows:
-        state = "here    " if row["here"] else "not here"
-        click.echo(f"{row['method']}[{row['name']}]  {state}  {row['sha256'][:12]}  {row['trained_on']}")
+        state = "here    " if row.here else "not here"
+        click.echo(f"{row.method}[{row.name}]  {state}  {row.sha256[:12]}  {row.trained_on}")
 
 
 @weights_command.command("remove")
