@@ -114,7 +114,7 @@ class Bar:
             self.live.start()
         return self
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int | None) -> None:
         """Show that `done` of `total` is finished."""
         if self.live is not None:
             if what not in self.tasks:
