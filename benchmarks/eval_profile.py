@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = open_spec("msrs", None)
     ids = dataset.ids("test")[:: 361 // count][:count]
-    metrics = metrics_of("default", protocol(dataset.card).metrics, "gray")
+    metrics = metrics_of("default", protocol(dataset.card).metrics, "grey")
     functions = {m.id: resolve("metric", m.card.name) for m in metrics}
     entries = [(e, e.build("cpu"), OutputRule(**asdict(e.card.facts.output))) for e in runnable()[0]]
     spent: dict[str, float] = defaultdict(float)
