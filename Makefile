@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
 PIP := -m pip --disable-pip-version-check -q
-# Two processes, one thread each (tests/conftest.py). Of a file's tests some share what is dear to make: keep a file together.
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+# Two processes, one thread each (tests/conftest.py). Each gets half of the files in a row, so what the tests of a file share is
+# made once; whoever is done first takes from the other's end.
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 .PHONY: demo test test-all lint types layers unit slow slowest lowest structure clean
 
@@ -76,7 +77,7 @@ lowest:
 	mkdir -p build && .ci/lowest >build/lowest.txt
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test]"
-	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist loadfile
+	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist worksteal
 
 structure:
 	$(PYTHON) benchmarks/structure.py
