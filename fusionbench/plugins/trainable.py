@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fusionbench.errors import FusionbenchError, PluginError
-from fusionbench.plugins.cards import Card, cards, did_you_mean
+from fusionbench.plugins.cards import MethodCard, TaskCard, cards, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Training:
     """
 
     name: str
-    card: Card
+    card: MethodCard | TaskCard
     stage: str
     recipe: str
     datasets: tuple[str, ...]
@@ -45,7 +44,7 @@ class Training:
         if dataset not in self.datasets:
             raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {', '.join(self.datasets)}")
 
-    def make(self) -> Any:
+    def make(self) -> object:
         """A new recipe.
 
         Raises:
@@ -53,30 +52,23 @@ class Training:
         """
         module, _, name = self.recipe.partition(":")
         try:
-            return getattr(importlib.import_module(f".{module}", self.card.module), name)()
+            made: object = getattr(importlib.import_module(f".{module}", self.card.module), name)()
         except (ImportError, AttributeError) as error:
             raise PluginError(f"{self.card.path}: recipe {self.recipe}: {error}") from error
+        return made
 
 
 def trainings() -> list[Training]:
     """Everything that can be trained, by name."""
-    found = []
-    for kind in ("method", "task"):
-        for entry in cards(kind).values():
-            names = entry.data["networks"] if kind == "task" else [entry.name]
-            for facts in entry.data.get("training", []):
-                found += [
-                    Training(
-                        name,
-                        entry,
-                        facts.get("stage", ""),
-                        facts["recipe"],
-                        tuple(facts["datasets"]),
-                        bool(facts.get("together")),
-                    )
-                    for name in names
-                ]
-    return found
+    named: list[tuple[MethodCard | TaskCard, tuple[str, ...]]] = []
+    named += [(entry, (entry.name,)) for entry in cards("method").values()]
+    named += [(entry, entry.facts.networks) for entry in cards("task").values()]
+    return [
+        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together)
+        for entry, known in named
+        for rule in entry.facts.training
+        for name in known
+    ]
 
 
 def training(name: str, stage: str | None = None) -> Training:
@@ -85,16 +77,16 @@ def training(name: str, stage: str | None = None) -> Training:
     Raises:
         FusionbenchError: no such name or stage, or a stage must be chosen.
     """
-    mine = [t for t in trainings() if t.name == name]
-    if not mine:
+    recipes = [training for training in trainings() if training.name == name]
+    if not recipes:
         raise FusionbenchError(f"nothing to train is called {name!r}; {did_you_mean(name, names())}")
-    stages = [t.stage for t in mine]
-    if stage is None and len(mine) > 1:
+    stages = [training.stage for training in recipes]
+    if stage is None and len(recipes) > 1:
         raise FusionbenchError(f"{name} is trained in stages: say {' or '.join(f'stage={stage}' for stage in stages)}")
     if stage is not None and stage not in stages:
         have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
         raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")
-    return mine[0] if stage is None else mine[stages.index(stage)]
+    return recipes[0] if stage is None else recipes[stages.index(stage)]
 
 
 def names() -> Sequence[str]:
