@@ -89,7 +89,7 @@ class Evidence:
         command += ["--dataset", ",".join(f"{d}={self.data[d]}" for d in datasets)]
         command += [*(["--stage", stage, "--as", Path(folder).name] if stage else [])]
         command += [*(["--size", self.size] if self.size else []), *(["--resume"] if Path(folder).exists() else [])]
-        command += ["--cfg-options", "train.picture_every=0", *settings]
+        command += ["--cfg-options", "picture_every=0", *settings]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "FUSIONBENCH_CACHE": str(self.out / "cache")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         said = done.stderr.strip().splitlines()[-1:] or [""]
@@ -125,8 +125,8 @@ class Evidence:
                 one.result()
             given = [f"vfn={self.vfn}", "validate=0", *self.more]
             for task in TASKS:
-                given += [f"networks.{task}.weights={self.network(task)}"]
-                given += [f"networks.{task}.network={facts_of(Path(self.network(task)))['name']}"]
+                given += [f"{task}_weights={self.network(task)}"]
+                given += [f"{task}_network={facts_of(Path(self.network(task)))['name']}"]
             rest = [
                 pool.submit(
                     self.train,
@@ -135,7 +135,7 @@ class Evidence:
                     list(self.data),
                     *given,
                     *VARIANTS[variant],
-                    f"train.seed={seed}",
+                    f"seed={seed}",
                     stage="rsc",
                 )
                 for seed in self.seeds

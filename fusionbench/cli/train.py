@@ -180,12 +180,13 @@ def _settings_in(path: Path | None) -> dict[str, Any]:
     try:
         from fusionbench.tasks.openmmlab import read_settings
 
-        return read_settings(path)
+        settings: dict[str, Any] = read_settings(path)
     except ModuleNotFoundError as error:
         raise FusionbenchError(
             f"--config: {error.name} is missing: pip install 'ivif-fusionbench[tasks]'; "
             "single settings can be given as --cfg-options"
         ) from None
+    return settings
 
 
 def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:

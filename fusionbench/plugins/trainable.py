@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.plugins.cards import MethodCard, TaskCard, cards, did_you_mean
@@ -45,7 +44,7 @@ class Training:
         if dataset not in self.datasets:
             raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {', '.join(self.datasets)}")
 
-    def make(self) -> Any:
+    def make(self) -> object:
         """A new recipe.
 
         Raises:
@@ -55,7 +54,8 @@ class Training:
         recipe = getattr(load_module(self.card, module), name, None)
         if recipe is None:
             raise PluginError(f"{self.card.path}: recipe {self.recipe}: {module} defines no {name!r}")
-        return recipe()
+        made: object = recipe()
+        return made
 
 
 def trainings() -> list[Training]:
@@ -77,16 +77,16 @@ def training(name: str, stage: str | None = None) -> Training:
     Raises:
         FusionbenchError: no such name or stage, or a stage must be chosen.
     """
-    mine = [t for t in trainings() if t.name == name]
-    if not mine:
+    recipes = [training for training in trainings() if training.name == name]
+    if not recipes:
         raise FusionbenchError(f"nothing to train is called {name!r}; {did_you_mean(name, names())}")
-    stages = [t.stage for t in mine]
-    if stage is None and len(mine) > 1:
+    stages = [training.stage for training in recipes]
+    if stage is None and len(recipes) > 1:
         raise FusionbenchError(f"{name} is trained in stages: say {' or '.join(f'stage={stage}' for stage in stages)}")
     if stage is not None and stage not in stages:
         have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
         raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")
-    return mine[0] if stage is None else mine[stages.index(stage)]
+    return recipes[0] if stage is None else recipes[stages.index(stage)]
 
 
 def names() -> Sequence[str]:

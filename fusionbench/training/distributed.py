@@ -7,9 +7,9 @@ not ignored) divides by ``all_sum`` of it over ``world()``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -78,7 +78,10 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _Sum.apply(gradient)
+        return _sum(gradient)
+
+
+_sum = cast("Callable[[Tensor], Tensor]", _Sum.apply)
 
 
 def all_sum(x: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ def all_sum(x: Tensor) -> Tensor:
 
     Every process must use the result alike, forward and backward: each call is one collective operation.
     """
-    return _Sum.apply(x) if world() > 1 else x
+    return _sum(x) if world() > 1 else x
 
 
 def all_mean(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -10,6 +10,8 @@ from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.trained import save
 
+__all__ = ["RunOptions", "run"]
+
 
 def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path] | None = None) -> list[str]:
     """Train, save the weights, and make a method's an entry.

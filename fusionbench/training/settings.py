@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -205,10 +204,8 @@ def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
 # ---------------------------------------------------------------- values
 
 
-@cache
-def kinds(record: Callable[..., Settings]) -> dict[str, Any]:
+def kinds(record: type[Settings]) -> dict[str, Any]:
     """The types of a record's fields, with their ranges."""
-    assert isinstance(record, type)
     hints = get_type_hints(record, include_extras=True)
     return {setting.name: hints[setting.name] for setting in fields(record)}
 

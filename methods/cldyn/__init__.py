@@ -68,14 +68,15 @@ class CLDyN(Method):
         if self.task != "none":
             self.network = parts.network(self.task)
             assert parts.rsc is not None  # or there were no network
-            told = parts.about[self.task].get("told", True)
-            self.loop = ClosedLoop(self.vfn, parts.rsc.requires_grad_(False), told)
+            closed = parts.about[self.task].get("told", True)
+            self.loop = ClosedLoop(self.vfn, parts.rsc.requires_grad_(False), closed)
 
     @torch.no_grad()
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; the fused luma."""
         if self.loop is None:
-            return self.vfn(ir, luma(vis))
+            fused: Tensor = self.vfn(ir, luma(vis))
+            return fused
         return self.loop.run(self.network, ir, vis, self.iterations)[-1]
 
     # ------------------------------------------------------------ what the loop did
@@ -99,7 +100,7 @@ class CLDyN(Method):
         return {
             name: [
                 f"{STRUCTURES[s][0]}x{STRUCTURES[s][0]} dilation {STRUCTURES[s][1]}, vector {v}"
-                for s, v in zip(choice.structure[0].tolist(), choice.place[0].tolist(), strict=True)
+                for s, v in zip(choice.structure[0].tolist(), choice.entry[0].tolist(), strict=True)
             ]
             for name, choice in self._choices(ir, vis).items()
         }
@@ -137,11 +138,11 @@ class CLDyN(Method):
     def _choices(self, ir: Tensor, vis: Tensor) -> dict[str, Choice]:
         loop = self._looped()
         before = loop.run(self.network, ir, vis, self.iterations - 1)[-1]
-        feedback = loop.hear(self.network, task_image(before, vis))
-        found: dict[str, Choice] = {}
+        feedback = loop.feedback(self.network, task_image(before, vis))
+        choices: dict[str, Choice] = {}
         for number, pair in enumerate(loop.choices(loop.start(ir, luma(vis)), feedback)):
-            found |= {f"ir{number}": pair[0], f"vis{number}": pair[1]}
-        return found
+            choices |= {f"ir{number}": pair[0], f"vis{number}": pair[1]}
+        return choices
 
 
 def _taps(rows: list[Choice], size: tuple[int, ...]) -> Tensor:

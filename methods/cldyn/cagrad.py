@@ -48,15 +48,15 @@ def cagrad_weights(gram: np.ndarray, c: float = 0.5) -> np.ndarray:
         return np.full(count, 1 / count)
     gram = gram / size
     mean, radius = gram.mean(1), c * np.sqrt(max(gram.mean(), 0))
-    found = list(np.eye(count))
+    candidates = list(np.eye(count))
     for number in range(2, count + 1):
         for face in map(list, combinations(range(count), number)):
             part = _stationary(gram[np.ix_(face, face)] + RIDGE * np.eye(number), mean[face], radius)
             if part is not None:
                 whole = np.zeros(count)
                 whole[face] = part
-                found.append(whole)
-    return min(found, key=lambda w: objective(gram, w, c))
+                candidates.append(whole)
+    return min(candidates, key=lambda w: objective(gram, w, c))
 
 
 def _stationary(gram: np.ndarray, mean: np.ndarray, radius: float) -> np.ndarray | None:
@@ -73,7 +73,8 @@ def _stationary(gram: np.ndarray, mean: np.ndarray, radius: float) -> np.ndarray
     weights = ((q + np.sqrt(inside)) / p * inverse_one - inverse_mean) / np.sqrt(inside)
     if not np.isfinite(weights).all() or weights.min() < 0:
         return None
-    return weights / weights.sum()
+    result: np.ndarray = weights / weights.sum()
+    return result
 
 
 def cagrad(gram: np.ndarray, c: float = 0.5) -> np.ndarray:
@@ -121,4 +122,5 @@ def project(point: np.ndarray) -> np.ndarray:
     """The nearest point of the simplex (Duchi et al. 2008)."""
     ordered = np.sort(point)[::-1]
     excess = (ordered.cumsum() - 1) / np.arange(1, len(point) + 1)
-    return np.maximum(point - excess[np.flatnonzero(ordered > excess)[-1]], 0)
+    nearest: np.ndarray = np.maximum(point - excess[np.flatnonzero(ordered > excess)[-1]], 0)
+    return nearest

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .loop import ClosedLoop
 
 ABOUT = "about"
+M = TypeVar("M", bound=nn.Module)
 State = Mapping[str, Tensor]
 
 
@@ -37,7 +38,7 @@ class Parts:
         rsc: its compensation, or None.
         networks: state of each frozen task network, by task.
         about: by task, what it needs to be built: ``network``, ``classes``, ``channels``, ``ignore_index``; and
-            ``told``, whether the compensation was trained with its feedback.
+            ``told``, whether the loop was closed in training.
     """
 
     vfn: VFN
@@ -60,7 +61,7 @@ class Parts:
         from fusionbench.registry import resolve
 
         facts = self.about[task]
-        network = resolve("task", task)().make(
+        network: TaskNetwork = resolve("task", task)().make(
             facts["network"], tuple(facts["classes"]), facts["channels"], ignore_index=facts["ignore_index"]
         )
         network.load_state_dict(self.networks[task])
@@ -70,10 +71,10 @@ class Parts:
 def pack(loop: ClosedLoop, networks: Mapping[str, TaskNetwork], about: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a checkpoint with a closed loop."""
     modules = {"vfn": loop.vfn, "rsc": loop.rsc, **{f"task.{name}": network for name, network in networks.items()}}
-    found = {f"{k}.{name}": value.detach().cpu() for k, m in modules.items() for name, value in m.state_dict().items()}
-    text = json.dumps({name: {**facts, "told": loop.told} for name, facts in about.items()}, sort_keys=True)
-    found[ABOUT] = torch.tensor(list(text.encode()), dtype=torch.uint8)
-    return {name: value.contiguous() for name, value in found.items()}
+    state = {f"{k}.{name}": value.detach().cpu() for k, m in modules.items() for name, value in m.state_dict().items()}
+    text = json.dumps({name: {**facts, "told": loop.closed} for name, facts in about.items()}, sort_keys=True)
+    state[ABOUT] = torch.tensor(list(text.encode()), dtype=torch.uint8)
+    return {name: value.contiguous() for name, value in state.items()}
 
 
 def unpack(state: State) -> Parts:
@@ -119,22 +120,22 @@ def convert(state: Mapping[str, Any]) -> dict[str, Tensor]:
     if any(name.startswith("vfn.") for name in state):
         unpack(state)
         return dict(state)
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     flat = state if "frb2.f_conv.0.weight" in state else state.get("net", {})
     for name, value in flat.items():
-        found[f"vfn.{name.removeprefix('module.')}"] = value.detach().float() if value.is_floating_point() else value
+        tensors[f"vfn.{name.removeprefix('module.')}"] = value.detach().float() if value.is_floating_point() else value
     for key, value in state.items():
         if isinstance(value, Mapping) and any("a2si0." in name for name in value):
             branch = "ir" if "ir" in key.lower() else "vi"
             for name, tensor in value.items():
-                kept = tensor.detach().float() if tensor.is_floating_point() else tensor
-                found[f"rsc.{branch}.{name.removeprefix('module.')}"] = kept
+                plain = tensor.detach().float() if tensor.is_floating_point() else tensor
+                tensors[f"rsc.{branch}.{name.removeprefix('module.')}"] = plain
         elif isinstance(value, Tensor) and value.shape == (len(STRUCTURES), VECTORS, EMBED):
-            found["rsc.bank"] = value.detach().float()
-    if not found:
+            tensors["rsc.bank"] = value.detach().float()
+    if not tensors:
         raise ValueError("it holds no fusion network (released files have it under 'net')")
-    unpack(found)
-    return found
+    unpack(tensors)
+    return tensors
 
 
 def find_vfn(given: str | None) -> dict[str, Tensor]:
@@ -157,7 +158,7 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
     if path.is_dir():
         path = path / "weights.safetensors"
     if not path.is_file():
-        names = {one.name: one for one in installed("cldyn")}
+        names = {weights.name: weights for weights in installed("cldyn")}
         if given not in names:
             raise WeightsError(f"vfn={given}: no such file and no installed weights of that name; {how}")
         path = verify(names[given])
@@ -173,7 +174,7 @@ def _below(state: State, prefix: str) -> dict[str, Tensor]:
 
 
 def _count(state: State, pattern: str) -> int:
-    return len({found[1] for name in state if (found := re.match(pattern, name))})
+    return len({match[1] for name in state if (match := re.match(pattern, name))})
 
 
 def _vfn(state: State) -> VFN:
@@ -182,7 +183,7 @@ def _vfn(state: State) -> VFN:
     return _fill(VFN(max(1, _count(state, r"ir_feb\.e(\d+)\."))), state, "vfn")
 
 
-def _fill(module: Any, state: State, what: str) -> Any:
+def _fill(module: M, state: State, what: str) -> M:
     wanted = {name: value.shape for name, value in module.state_dict().items()}
     if missing := sorted(wanted.keys() - state.keys()):
         raise ValueError(f"{len(missing)} tensors of {what} are missing, first {missing[0]}")

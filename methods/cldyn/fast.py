@@ -37,7 +37,7 @@ def mean_of(layers: nn.Sequential, x: Tensor) -> Tensor:
         x: images or features.
     """
     convs, slopes = _stack(layers)
-    return torch.cat([_mean(convs, slopes, one) for one in x.split(1)])
+    return torch.cat([_mean(convs, slopes, image) for image in x.split(1)])
 
 
 def _mean(convs: Sequence[Folded], slopes: Sequence[float], x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def branches(image: Tensor, kernels: Sequence[Tensor], dilations: Sequence[int],
     for kernel, dilation in zip(kernels, dilations, strict=True):
         reach = (kernel.shape[-1] - 1) // 2 * dilation
         alike.setdefault((reach, dilation), []).append(folded(kernel, norm))
-    joined = {key: tuple(torch.cat(parts) for parts in zip(*each, strict=True)) for key, each in alike.items()}
+    joined = {key: tuple(torch.cat(parts) for parts in zip(*rows, strict=True)) for key, rows in alike.items()}
     out = torch.zeros_like(image)
     most = max(reach for reach, _ in joined)
     padded = F.pad(image, (most,) * 4)

@@ -75,12 +75,12 @@ class ClosedLoop(nn.Module):
     Args:
         vfn: the fusion network.
         rsc: the compensation.
-        told: False is the ablation without a closed loop: the compensation is told nothing of the task.
+        closed: False is the ablation without a closed loop: the compensation gets no feedback from the task.
     """
 
-    def __init__(self, vfn: VFN, rsc: RSC, told: bool = True) -> None:
+    def __init__(self, vfn: VFN, rsc: RSC, closed: bool = True) -> None:
         super().__init__()
-        self.vfn, self.rsc, self.told = vfn.requires_grad_(False), rsc, told
+        self.vfn, self.rsc, self.closed = vfn.requires_grad_(False), rsc, closed
         self.train(False)
 
     def train(self, mode: bool = True) -> ClosedLoop:
@@ -95,9 +95,9 @@ class ClosedLoop(nn.Module):
         ir, vi = self.vfn.encode(0, ir, vi)
         return Start(ir, vi, self._finish(0, ir, vi))
 
-    def hear(self, network: TaskNetwork, image: Tensor) -> Tensor:
-        """The feedback on an RGB image ``[B,3,H,W]``; a single zero where the compensation is told nothing."""
-        return listen(network, image) if self.told else image.new_zeros(len(image), 1, 1, 1)
+    def feedback(self, network: TaskNetwork, image: Tensor) -> Tensor:
+        """The feedback on an RGB image ``[B,3,H,W]``; a single zero where the loop is not closed."""
+        return listen(network, image) if self.closed else image.new_zeros(len(image), 1, 1, 1)
 
     def customise(self, start: Start, feedback: Tensor) -> Tensor:
         """The fused luma for a task, from its feedback ``[B,C,h,w]``."""
@@ -110,14 +110,14 @@ class ClosedLoop(nn.Module):
 
     def choices(self, start: Start, feedback: Tensor) -> list[tuple[Choice, Choice]]:
         """What each pair of A2SI blocks (infrared, visible) chooses in :meth:`customise`."""
-        ir, vi, found = start.ir, start.vi, []
+        ir, vi, pairs = start.ir, start.vi, []
         for index in range(self.rsc.blocks):
             if index:
                 ir, vi = self.vfn.encode(index, ir, vi)
-            found.append(self.rsc.choose(index, feedback, ir, vi))
+            pairs.append(self.rsc.choose(index, feedback, ir, vi))
             if index + 1 < self.rsc.blocks:
                 ir, vi = self.rsc(index, feedback, ir, vi)
-        return found
+        return pairs
 
     def _finish(self, index: int, ir: Tensor, vi: Tensor) -> Tensor:
         """From the features of block ``index`` to the fused luma."""
@@ -140,7 +140,7 @@ class ClosedLoop(nn.Module):
         start = self.start(ir, luma(vis))
         fused = [start.fused]
         for _ in range(iterations):
-            fused.append(self.customise(start, self.hear(network, task_image(fused[-1], vis))))
+            fused.append(self.customise(start, self.feedback(network, task_image(fused[-1], vis))))
         return fused
 
     def losses(self, network: TaskNetwork, ir: Tensor, vis: Tensor, targets: Sequence[Target]) -> tuple[Tensor, Tensor]:
@@ -156,7 +156,7 @@ class ClosedLoop(nn.Module):
         plain = task_image(start.fused, vis)
         with torch.no_grad():
             before = task_loss(network, plain, targets)
-        after = task_loss(network, task_image(self.customise(start, self.hear(network, plain)), vis), targets)
+        after = task_loss(network, task_image(self.customise(start, self.feedback(network, plain)), vis), targets)
         return before, after
 
 

@@ -27,12 +27,12 @@ class Choice(NamedTuple):
 
     Attributes:
         structure: int64 ``[B,M]``, index into :data:`STRUCTURES`.
-        place: int64 ``[B,M]``, which vector of that sub-bank.
+        entry: int64 ``[B,M]``, which vector of that sub-bank.
         vector: ``[B,M,256]``, the vector itself, differentiable.
     """
 
     structure: Tensor
-    place: Tensor
+    entry: Tensor
     vector: Tensor
 
 
@@ -88,7 +88,8 @@ class Query(nn.Module):
     def forward(self, task: Tensor, image: Tensor) -> Tensor:
         """Feedback ``[B,C,h,w]`` and features ``[B,8,H,W]`` to the query; the feedback's scale does not matter."""
         task = task / (task.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-8)
-        return self.mlp(torch.cat((_asked(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
+        out: Tensor = self.mlp(torch.cat((_asked(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
+        return out
 
 
 class A2SI(nn.Module):
@@ -148,36 +149,37 @@ class A2SI(nn.Module):
         rank = (structure[:, :, None] == structure[:, None, :]).tril(-1).sum(2)
         best = likeness.detach().topk(BRANCHES, 2).indices
         rows = torch.arange(len(task), device=task.device)[:, None]
-        place = best[rows, structure, rank]
-        vector = bank[structure, place]
+        entry = best[rows, structure, rank]
+        vector = bank[structure, entry]
         if torch.is_grad_enabled():
-            vector = torch.einsum("bmt,tbmd->bmd", chosen, bank[:, place])  # the same values, with S in the graph
+            vector = torch.einsum("bmt,tbmd->bmd", chosen, bank[:, entry])  # the same values, with S in the graph
             if self.learn_query:
                 share = F.softmax(likeness / TEMPERATURE, 2)[rows, structure]
                 soft = torch.einsum("bmv,bmvd->bmd", share, bank.detach()[structure])
                 vector = vector + (soft - soft.detach())
-        return Choice(structure, place, vector)
+        return Choice(structure, entry, vector)
 
     def kernels(self, choice: Choice) -> list[Tensor]:
         """Predicted kernels ``[8,8,k,k]`` of each branch, sample after sample."""
         small = self.mlp_1x1(choice.vector).view(-1, WIDTH, WIDTH, 1, 1)
         large = self.mlp_3x3(choice.vector).view(-1, WIDTH, WIDTH, 3, 3)
         sizes = [STRUCTURES[number][0] for number in choice.structure.flatten().tolist()]
-        return [(small if size == 1 else large)[place] for place, size in enumerate(sizes)]
+        return [(small if size == 1 else large)[branch] for branch, size in enumerate(sizes)]
 
     def convolve(self, image: Tensor, choice: Choice) -> Tensor:
         """The chosen convolutions with their predicted kernels: ``[B,8,H,W]`` to ``[B,M,8,H,W]``."""
         kernels, structure = self.kernels(choice), choice.structure.flatten().tolist()
         results: list[Tensor] = [image] * len(structure)
         for number, (size, dilation) in enumerate(STRUCTURES):
-            places = [place for place, own in enumerate(structure) if own == number]
-            if places:
-                weight = torch.cat([kernels[place] for place in places])
-                x = image[[place // BRANCHES for place in places]].view(1, -1, *image.shape[2:])
-                y = F.conv2d(x, weight, padding=(size - 1) // 2 * dilation, dilation=dilation, groups=len(places))
-                for place, one in zip(places, y.view(-1, *image.shape[1:]), strict=True):
-                    results[place] = one
-        return torch.stack(results).unflatten(0, (-1, BRANCHES))
+            alike = [branch for branch, own in enumerate(structure) if own == number]
+            if alike:
+                weight = torch.cat([kernels[branch] for branch in alike])
+                x = image[[branch // BRANCHES for branch in alike]].view(1, -1, *image.shape[2:])
+                y = F.conv2d(x, weight, padding=(size - 1) // 2 * dilation, dilation=dilation, groups=len(alike))
+                for branch, result in zip(alike, y.view(-1, *image.shape[1:]), strict=True):
+                    results[branch] = result
+        branches: Tensor = torch.stack(results).unflatten(0, (-1, BRANCHES))
+        return branches
 
     def forward(self, bank: Tensor, task: Tensor, image: Tensor) -> Tensor:
         """Compensated features ``[B,8,H,W]``; see :meth:`choose` for the arguments."""
@@ -189,12 +191,15 @@ class A2SI(nn.Module):
             kernels = self.kernels(choice)
             dilations = [[STRUCTURES[i][1] for i in row] for row in choice.structure.tolist()]
             parts = [
-                fast.branches(image[b : b + 1], kernels[BRANCHES * b : BRANCHES * (b + 1)], each, self.B_LR)
-                for b, each in enumerate(dilations)
+                fast.branches(image[b : b + 1], kernels[BRANCHES * b : BRANCHES * (b + 1)], own, self.B_LR)
+                for b, own in enumerate(dilations)
             ]
-            return image + self.zc(torch.cat(parts))
-        branches = self.convolve(image, choice)
-        return image + self.zc(self.B_LR(branches.flatten(0, 1)).unflatten(0, (-1, BRANCHES)).mean(1))
+            mean = torch.cat(parts)
+        else:
+            branches = self.convolve(image, choice)
+            mean = self.B_LR(branches.flatten(0, 1)).unflatten(0, (-1, BRANCHES)).mean(1)
+        compensated: Tensor = image + self.zc(mean)
+        return compensated
 
 
 class Branch(nn.Module):
@@ -207,7 +212,8 @@ class Branch(nn.Module):
 
     def block(self, index: int) -> A2SI:
         """A block by number."""
-        return getattr(self, f"a2si{index}")
+        block: A2SI = getattr(self, f"a2si{index}")
+        return block
 
 
 class RSC(nn.Module):

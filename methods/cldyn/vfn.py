@@ -49,7 +49,8 @@ class FeatureExtraction(nn.Module):
 
     def block(self, index: int, x: Tensor) -> Tensor:
         """Features after block ``index``, of the image (first block) or of the features before."""
-        return getattr(self, f"e{index}")(self.bfe(x) if index == 0 else x)
+        out: Tensor = getattr(self, f"e{index}")(self.bfe(x) if index == 0 else x)
+        return out
 
 
 def gradient(x: Tensor) -> Tensor:
@@ -57,7 +58,8 @@ def gradient(x: Tensor) -> Tensor:
     sobel = torch.tensor(_SOBEL, dtype=x.dtype, device=x.device) / 8
     kernels = torch.stack((sobel, sobel.T))[:, None].repeat(x.shape[1], 1, 1, 1)
     both = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels, groups=x.shape[1]).abs()
-    return both.unflatten(1, (-1, 2)).sum(2)
+    summed: Tensor = both.unflatten(1, (-1, 2)).sum(2)
+    return summed
 
 
 class Weighting(nn.Module):
@@ -100,7 +102,8 @@ class Reconstruction(nn.Module):
         x = self.f_conv(x)
         for index in range(self.blocks):
             x = getattr(self, f"d{index}")(x)
-        return (self.res(x) + 1) / 2
+        out: Tensor = (self.res(x) + 1) / 2
+        return out
 
 
 class VFN(nn.Module):
@@ -124,7 +127,8 @@ class VFN(nn.Module):
 
     def decode(self, ir: Tensor, vi: Tensor) -> Tensor:
         """Features of the last block to the fused luma ``[B,1,H,W]`` in [0,1]."""
-        return self.frb2(self.frb1(ir, vi))
+        out: Tensor = self.frb2(self.frb1(ir, vi))
+        return out
 
     def forward(self, ir: Tensor, vi: Tensor) -> Tensor:
         """Infrared and visible luma ``[B,1,H,W]`` in [0,1] to the fused luma; height and width at least 3."""

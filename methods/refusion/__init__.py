@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Method
+from fusionbench.method import Context, Method
 
 from .fast import fuse as fuse_rows
 from .network import ReFusionNet
@@ -67,9 +67,10 @@ class ReFusion(Method):
 
         self.network.load_state_dict(convert(load_file(weights)))
 
-    def fuse(self, ir: Tensor, vis: Tensor, context=None) -> Tensor:
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`. On a CPU, without gradients, it goes a few rows at a time."""
         y = luma(vis)
         if y.device.type == "cpu" and y.dtype == torch.float32 and not torch.is_grad_enabled():
             return fuse_rows(self.network, ir, y)
-        return self.network(ir, y)
+        fused: Tensor = self.network(ir, y)
+        return fused

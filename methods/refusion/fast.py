@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .network import EPS, Block, Fusion, ReFusionNet
+from .network import EPS, Block, Fusion, LayerNorm, ReFusionNet
 
 PIXELS = 8192  # per step; of those tried, about the best with one and with two threads
 ROWS = 8  # per step at least; must exceed the number of stages in a chain
@@ -84,7 +84,7 @@ def _fold_block(block: Block) -> _Folded:
     attn, ffn = block.attn, block.ffn
     hidden = ffn.project_out.in_channels
 
-    def mix(norm, conv, depth, part: slice) -> _Mix:
+    def mix(norm: LayerNorm, conv: nn.Conv2d, depth: nn.Conv2d, part: slice) -> _Mix:
         weight = conv.weight[part]
         bias = weight[:, :, 0, 0] @ norm.body.bias
         return _Mix(weight * norm.body.weight[:, None, None], bias, depth.weight[part])
@@ -107,8 +107,10 @@ def _fold_blocks(blocks: Iterable[nn.Module]) -> list[_Folded]:
 def _fold_fusion(fm: Fusion) -> _Folded:
     c = fm.qkv1.in_channels
 
-    def mix(one, two, depth1, depth2, part: slice = slice(None)) -> _Mix:
-        point = torch.block_diag(one.weight[part].flatten(1), two.weight[part].flatten(1))
+    def mix(
+        first: nn.Conv2d, second: nn.Conv2d, depth1: nn.Conv2d, depth2: nn.Conv2d, part: slice = slice(None)
+    ) -> _Mix:
+        point = torch.block_diag(first.weight[part].flatten(1), second.weight[part].flatten(1))
         return _Mix(point[:, :, None, None], None, torch.cat((depth1.weight[part], depth2.weight[part])))
 
     qkv = fm.qkv1, fm.qkv2, fm.qkv1_dwconv, fm.qkv2_dwconv
@@ -174,7 +176,7 @@ class _Collect(_Stage):
         self.squares: list[Tensor] = []
         self.products: list[Tensor] = []
 
-    def work(self, target):
+    def work(self, target: Tensor) -> None:
         y = self.mix(self.block.query_key).flatten(0, 1)
         self.squares.append((y * y).sum(0))
         self.products.append(torch.stack([y[:, h.query].t() @ y[:, h.key] for h in self.block.heads]))
@@ -191,7 +193,8 @@ class _Collect(_Stage):
             own = cosines.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # channels are compared within a head
             weights = torch.block_diag(*(own * head.temperature).softmax(dim=-1))
             parts.append(head.project[:, :, 0, 0] @ weights.to(head.project.dtype))
-        return torch.block_diag(*parts)[:, :, None, None]
+        matrix: Tensor = torch.block_diag(*parts)
+        return matrix[:, :, None, None]
 
 
 class _Attend(_Stage):
@@ -201,14 +204,14 @@ class _Attend(_Stage):
         super().__init__(x, block, step)
         self.matrix = matrix
 
-    def work(self, target):
+    def work(self, target: Tensor) -> None:
         target += _convolve(self.mix(self.block.value), self.matrix)
 
 
 class _Feed(_Stage):
     """Adds the gated feed-forward's result."""
 
-    def work(self, target):
+    def work(self, target: Tensor) -> None:
         target += _convolve(F.gelu(self.mix(self.block.gate)).mul_(self.mix(self.block.gated)), self.block.out)
 
 

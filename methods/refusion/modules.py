@@ -35,7 +35,8 @@ class LossProposal(nn.Module):
         x1 = self.encoder1(self.patch_embed1(first))
         x2 = self.encoder2(self.patch_embed2(second))
         x = self.encoder3(torch.cat((x1, x2), dim=1))
-        return self.out3(self.out2(self.out1(x))).softmax(dim=1)
+        out: Tensor = self.out3(self.out2(self.out1(x))).softmax(dim=1)
+        return out
 
 
 class _Head(nn.Module):
@@ -85,7 +86,8 @@ def proposed_loss(fused: Tensor, a: Tensor, b: Tensor, weights: Tensor, alpha: f
     """
     w_a, w_b = weights.split(1, dim=1)
     intensity = (w_a * (fused - a).square() + w_b * (fused - b).square()).mean()
-    return intensity + alpha * _gradient_loss(fused, a, b)
+    out: Tensor = intensity + alpha * _gradient_loss(fused, a, b)
+    return out
 
 
 def _gradient_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:

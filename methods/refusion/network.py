@@ -56,7 +56,7 @@ class _Affine(nn.Module):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class _Norm(nn.Module):
+class LayerNorm(nn.Module):
     """Holds the normalisation one level down, where the checkpoints have it (``norm1.body.weight``)."""
 
     def __init__(self, channels: int):
@@ -64,7 +64,9 @@ class _Norm(nn.Module):
         self.body = _Affine(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)
+        """``[B,C,H,W]`` to the same."""
+        out: Tensor = self.body(x)
+        return out
 
 
 class _Attention(nn.Module):
@@ -77,7 +79,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv_dwconv(self.qkv(x)).chunk(3, dim=1)
-        return self.project_out(channel_attention(q, k, v, self.temperature))
+        out: Tensor = self.project_out(channel_attention(q, k, v, self.temperature))
+        return out
 
 
 class _FeedForward(nn.Module):
@@ -90,7 +93,8 @@ class _FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.dwconv(self.project_in(x)).chunk(2, dim=1)
-        return self.project_out(F.gelu(gate) * value)
+        out: Tensor = self.project_out(F.gelu(gate) * value)
+        return out
 
 
 class Block(nn.Module):
@@ -98,15 +102,16 @@ class Block(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm1 = _Norm(channels)
+        self.norm1 = LayerNorm(channels)
         self.attn = _Attention(channels)
-        self.norm2 = _Norm(channels)
+        self.norm2 = LayerNorm(channels)
         self.ffn = _FeedForward(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attention, then feed-forward, each added to its input."""
         x = x + self.attn(self.norm1(x))
-        return x + self.ffn(self.norm2(x))
+        out: Tensor = x + self.ffn(self.norm2(x))
+        return out
 
 
 class Fusion(nn.Module):
@@ -142,7 +147,8 @@ class Fusion(nn.Module):
         gate1, gate2 = self.project_E_d(self.project_E(both)).chunk(2, dim=1)
         out1 = self.project_out1(F.gelu(gate1) * self.project_E1_d(self.project_E1(x1)))
         out2 = self.project_out2(F.gelu(gate2) * self.project_E2_d(self.project_E2(x2)))
-        return both + out1 + out2
+        out: Tensor = both + out1 + out2
+        return out
 
 
 class ReFusionNet(nn.Module):

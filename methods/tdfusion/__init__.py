@@ -82,13 +82,15 @@ class TDFusion(Method):
         if isinstance(self.network, ReFusionNet):
             if y.device.type == "cpu" and y.dtype == torch.float32 and not torch.is_grad_enabled():
                 return fuse_rows(self.network, ir, y)
-            return self.network(ir, y)
+            fused: Tensor = self.network(ir, y)
+            return fused
         return (self._weights(ir, y) * torch.cat((ir, y), dim=1)).sum(1, keepdim=True)
 
     def _weights(self, ir: Tensor, y: Tensor) -> Tensor:
         if self.proposal is None:
             raise ValueError("this checkpoint of tdfusion has no loss generation module (tensors G.*)")
-        return self.proposal(ir, y)
+        weights: Tensor = self.proposal(ir, y)
+        return weights
 
     def views(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> dict[str, Tensor]:
         """The weights of the learned loss for one pair: how much each source counts at each pixel.

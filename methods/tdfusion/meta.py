@@ -116,4 +116,6 @@ def outer_step(
 def output_change(module: nn.Module, along: Mapping[str, Tensor], *inputs: Tensor) -> Tensor:
     """Directional derivative of a module's output when its parameters move along ``along`` (by name)."""
     here = {name: p.detach() for name, p in trainable(module).items()}
-    return jvp(lambda p: functional_call(module, p, inputs), (here,), ({name: along[name] for name in here},))[1]
+    tangents = {name: along[name] for name in here}
+    change: Tensor = jvp(lambda p: functional_call(module, p, inputs), (here,), (tangents,))[1]
+    return change

@@ -243,7 +243,8 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
     def _weights(self, first: Tensor, second: Tensor) -> Tensor:
         if self.ablation in ("fixed", "direct"):
             return torch.cat((first, second), dim=1).new_full((len(first), 2, *first.shape[2:]), 0.5)
-        return self.proposal(first, second).float()
+        weights: Tensor = self.proposal(first, second).float()
+        return weights
 
     def _task_step(self, pairs: Pairs, plain: bool = False, lr: float = 0.0) -> Tensor:
         """Move T once on detached fused images, by Adam or by plain gradient descent; the loss before that."""

@@ -102,7 +102,7 @@ def test_stopped_within_an_epoch(pair: str, trees: Trees, tmp_path: Path) -> Non
     go(calm)
     assert len(losses(calm.out)) == 6
     (line,) = go(torn, max_steps=3)
-    assert line.endswith("last.pt: 3 steps are done; the same command with --resume goes on")
+    assert line.endswith("last.pt: 3 steps are done; the same command with resume=True goes on")
     assert not (torn.out / WEIGHTS).exists()
     torch.rand(3)  # what happens between two sessions must not matter
     go(order(pair, trees, torn.out, "train.epochs=3", resume=True))
