@@ -170,7 +170,7 @@ def test_config_file(here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "no setting 'optimizer.lr' in this recipe; did you mean optimiser_lr" in line(here(*ask, "--show-config"))
     monkeypatch.setitem(sys.modules, "mmengine.config", None)
     text = line(here(*ask, "--show-config"))
-    assert "mmengine.config is missing: pip install 'ivif-fusionbench[tasks]'" in text
+    assert "mmengine is missing: pip install 'ivif-fusionbench[tasks]'" in text
 
 
 @pytest.mark.parametrize("words", [("train", "--help"), ("train", "yolov8-tony", "--dataset", "m3fd"), ()])
