@@ -105,7 +105,10 @@ def test_yolov5_feedback_is_the_last_c3():
     assert torch.equal(network.features(torch.rand(1, 3, 64, 64)), seen[0])
 
 
-@pytest.mark.parametrize("name", detection.NETWORKS)
+LONG = [pytest.param(name, marks=[pytest.mark.slow] * (name == "detr-r50")) for name in detection.NETWORKS]
+
+
+@pytest.mark.parametrize("name", LONG)
 def test_second_derivative(name: str):
     assert hessian_error(detection.build(name, 3), [OBJECTS]) < 1e-4
 
@@ -113,12 +116,14 @@ def test_second_derivative(name: str):
 @pytest.mark.parametrize(
     ("name", "steps", "lr"),
     [
-        ("yolox-s", 80, 1e-3),
-        ("yolov8-n", 30, 2e-3),
-        ("yolov8-s", 32, 1e-3),
-        ("yolov5-s", 40, 1e-3),
-        ("retinanet-r18", 24, 3e-4),
-        ("detr-r50", 20, 5e-4),
+        ("yolov8-tiny", 40, 3e-3),
+        ("yolov5-tiny", 60, 3e-3),
+        pytest.param("yolox-s", 80, 1e-3, marks=pytest.mark.slow),
+        pytest.param("yolov8-n", 30, 2e-3, marks=pytest.mark.slow),
+        pytest.param("yolov8-s", 32, 1e-3, marks=pytest.mark.slow),
+        pytest.param("yolov5-s", 40, 1e-3, marks=pytest.mark.slow),
+        pytest.param("retinanet-r18", 24, 3e-4, marks=pytest.mark.slow),
+        pytest.param("detr-r50", 20, 5e-4, marks=pytest.mark.slow),
     ],
 )
 def test_learns_one_batch(name: str, steps: int, lr: float):
@@ -127,13 +132,21 @@ def test_learns_one_batch(name: str, steps: int, lr: float):
     assert after < 0.3 * before, (before, after)
 
 
-@pytest.mark.parametrize("name", ["yolov8-n", "yolov5-s"])
-def test_finds_what_it_learned(name: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("name", "steps", "lr"),
+    [
+        ("yolov8-tiny", 100, 3e-3),
+        ("yolov5-tiny", 100, 3e-3),
+        pytest.param("yolov8-n", 60, 1e-3, marks=pytest.mark.slow),
+        pytest.param("yolov5-s", 60, 1e-3, marks=pytest.mark.slow),
+    ],
+)
+def test_finds_what_it_learned(name: str, steps: int, lr: float, monkeypatch: pytest.MonkeyPatch):
     """Boxes are decoded as they were learned. With the batch's statistics: so few steps do not settle the running."""
     from mmdet.structures.bbox import bbox_overlaps
 
     network, image = detection.build(name, 3, 1), scene(1)
-    learn(network, image, [OBJECTS], 60, 1e-3)
+    learn(network, image, [OBJECTS], steps, lr)
     monkeypatch.setattr(network, "eval", lambda: network)
     (found,) = network.predict(image)
     best = [int((found.labels == label).nonzero()[0]) for label in OBJECTS.labels]

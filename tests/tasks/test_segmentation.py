@@ -113,13 +113,19 @@ def test_predict_leaves_the_network_alone():
     assert all(torch.equal(a.mask, network.predict(b[None])[0].mask) for a, b in zip(together, images, strict=True))
 
 
-@pytest.mark.parametrize("name", segmentation.NETWORKS)
+LONG = [pytest.param(name, marks=[pytest.mark.slow] * (name == "segformer-b2")) for name in segmentation.NETWORKS]
+
+
+@pytest.mark.parametrize("name", LONG)
 def test_second_derivative(name: str):
     network = segmentation.build(name, 4, 1)
     assert hessian_error(network, [Target(mask=torch.randint(0, 4, (64, 64)))]) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "steps", "lr"), [("segformer-b0", 20, 2e-3), ("segformer-b2", 12, 1e-3)])
+@pytest.mark.parametrize(
+    ("name", "steps", "lr"),
+    [("segformer-b0", 20, 2e-3), pytest.param("segformer-b2", 12, 1e-3, marks=pytest.mark.slow)],
+)
 def test_learns_one_batch(name: str, steps: int, lr: float):
     images, targets = scene(1)
     before, after = learn(segmentation.build(name, 3, 1), images, targets, steps, lr)
