@@ -109,11 +109,11 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     """
     if world() == 1:
         return
-    every = [p for p in parameters if p.requires_grad]
-    here = [torch.zeros((), device=p.device) + (p.grad is not None) for p in every]
-    means = all_mean([torch.zeros_like(p) if p.grad is None else p.grad for p in every] + here)
-    used = (torch.stack(means[len(every) :]) > 0).tolist() if every else []
-    for parameter, mean, wanted in zip(every, means, used, strict=False):
+    trained = [p for p in parameters if p.requires_grad]
+    here = [torch.zeros((), device=p.device) + (p.grad is not None) for p in trained]
+    means = all_mean([torch.zeros_like(p) if p.grad is None else p.grad for p in trained] + here)
+    used = (torch.stack(means[len(trained) :]) > 0).tolist() if trained else []
+    for parameter, mean, wanted in zip(trained, means, used, strict=False):
         parameter.grad = mean.clone() if wanted else None
 
 

@@ -217,8 +217,8 @@ class _Run(Generic[S, B]):
             values = self.recipe.step(batch)
             if "loss" not in values:
                 raise FusionbenchError(f"{type(self.recipe).__name__}.step returned no 'loss', only {list(values)}")
-            every = [*values.values(), *(float(stop()) for stop in stops)]
-            row = torch.stack([torch.as_tensor(v, dtype=torch.float64).detach().to(self.device) for v in every])
+            numbers = [*values.values(), *(float(stop()) for stop in stops)]
+            row = torch.stack([torch.as_tensor(x, dtype=torch.float64).detach().to(self.device) for x in numbers])
             means = distributed.all_mean([row])[0].tolist()
         seconds = {"load": round(loaded - began, 5), "compute": round(time.monotonic() - loaded, 5)}
         self.logs.write_time({"step": self.state.step + 1, **seconds})

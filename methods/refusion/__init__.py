@@ -32,16 +32,16 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             plain = name.replace(TWIN, ".")
             if plain not in state or state[plain].shape != value.shape or not state[plain].equal(value):
                 raise ValueError(f"{name} should be the same tensor as {plain}, and is not")
-    kept = {name: value.detach().float().contiguous() for name, value in state.items() if TWIN not in name}
+    tensors = {name: value.detach().float().contiguous() for name, value in state.items() if TWIN not in name}
     wanted = {name: value.shape for name, value in ReFusionNet().state_dict().items()}
-    if missing := sorted(wanted.keys() - kept.keys()):
+    if missing := sorted(wanted.keys() - tensors.keys()):
         raise ValueError(f"{len(missing)} tensors of the network are missing, first {missing[0]}")
-    if extra := sorted(kept.keys() - wanted.keys()):
+    if extra := sorted(tensors.keys() - wanted.keys()):
         raise ValueError(f"{len(extra)} tensors are not of this network, first {extra[0]}")
     for name, shape in wanted.items():
-        if kept[name].shape != shape:
-            raise ValueError(f"{name} has shape {list(kept[name].shape)}; the network needs {list(shape)}")
-    return {name: kept[name] for name in wanted}
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} has shape {list(tensors[name].shape)}; the network needs {list(shape)}")
+    return {name: tensors[name] for name in wanted}
 
 
 class ReFusion(Method):

@@ -2,7 +2,7 @@
 
 Bai et al., "ReFusion: Learning Image Fusion from Reconstruction with Learnable Loss via Meta-Learning", IJCV 2024.
 The authors announce training code (October 2025), which was not at hand. This is an independent recipe from the paper,
-and nothing here claims to equal theirs. From the paper:
+and nothing here claims to equal the authors'. From the paper:
 
     inner update    a copy of the fusion module goes one step down the proposed loss, a copy of the reconstruction
                     module one step down the reconstruction loss

@@ -169,7 +169,7 @@ def trained(scenes, tmp_path_factory) -> dict[str, Path]:
 
 def looped(trained: dict[str, Path], *options: str, **changes: Any) -> Any:
     given = [f"vfn={trained['vfn']}", *(f"networks.{t}.weights={trained[t]}" for t in NETWORKS)]
-    return settings("rsc", *given, "validate=2", *options, **changes)
+    return settings("rsc", *given, "validate=2", "resize=(32,40)", *options, **changes)
 
 
 def test_rsc_learns_and_exports(scenes, trained, tmp_path):
@@ -253,7 +253,7 @@ def test_ablations(scenes, trained):
     data = opened(scenes, "fmb", "vt5000")
     rows = {}
     for name, options in {"full": [], "no penalty": ["penalty=0"], "open": ["closed_loop=False"]}.items():
-        recipe = built(trained, data, *options, "leave_out=saliency")
+        recipe = built(trained, data, *options, "leave_out=saliency", "resize=none")
         torch.manual_seed(1)
         torch.nn.init.normal_(recipe.loop.rsc.ir.a2si0.zc.weight, std=2)
         torch.manual_seed(2)

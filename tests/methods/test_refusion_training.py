@@ -44,7 +44,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(*options: str, **changes: Any) -> ReFusionSettings:
     """The tiny settings, smaller still."""
-    chosen = PRESETS.choose(["msrs"], size="tiny", options=["patch=32", "meta_steps=1", *options])
+    chosen = PRESETS.choose(["msrs"], size="tiny", options=["patch=16", "meta_steps=1", *options])
     return replace(chosen, **({"epochs": 2, "tensorboard": False, "picture_every": 0, "save_every": 2} | changes))
 
 
@@ -211,7 +211,7 @@ def test_learning_moves_fusion_and_reconstruction(exact: ReFusionRecipe) -> None
 
 def test_losses_fall_and_weights_load(scenes: Path, tmp_path: Path) -> None:
     recipe = made(scenes)
-    assert run(recipe, tmp_path / "run", settings("lr=3e-3", epochs=6, picture_every=6)).finished
+    assert run(recipe, tmp_path / "run", settings("patch=32", "lr=3e-3", epochs=6, picture_every=6)).finished
     rows = log(tmp_path / "run", "learn")
     assert len(rows) == 24
     assert len(log(tmp_path / "run", "meta")) == 6

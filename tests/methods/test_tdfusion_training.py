@@ -219,11 +219,12 @@ def rows_of(fmb: Path, out: Path, way: str) -> list[dict[str, float]]:
 
 def test_resume_is_exact(stub: Callable[..., None], fmb: Path, tmp_path: Path) -> None:
     stub(dropout=0.2)
-    run(fmb, tmp_path / "calm")
-    for stop in (2, 6, 11):  # among meta steps, in the pass, in the second epoch
-        run(fmb, tmp_path / "torn", resume=stop > 2, max_steps=stop)
+    few = {"limit": 4, "meta_steps": 2}
+    run(fmb, tmp_path / "calm", **few)
+    for stop in (1, 4, 8):  # among meta steps, in the pass, in the second epoch
+        run(fmb, tmp_path / "torn", resume=stop > 1, max_steps=stop, **few)
         torch.rand(3)
-    run(fmb, tmp_path / "torn", resume=True)
+    run(fmb, tmp_path / "torn", resume=True, **few)
     assert (tmp_path / "calm/log.jsonl").read_bytes() == (tmp_path / "torn/log.jsonl").read_bytes()
     a, b = weights(tmp_path / "calm"), weights(tmp_path / "torn")
     assert a.keys() == b.keys()

@@ -156,7 +156,8 @@ def weights(out: Path) -> dict[str, Tensor]:
 # ---------------------------------------------------------------- processes
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
+# Imported once, and not anew in each process.
+CONTEXT.set_forkserver_preload([__name__, "pytest", "fusionbench.data.synth", "fusionbench.methods.tdfusion.recipe"])
 
 
 def join(environment: Mapping[str, str]) -> Launch:
