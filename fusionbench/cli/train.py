@@ -177,16 +177,9 @@ def _settings_in(path: Path | None) -> dict[str, Any]:
     """The settings that a config file holds."""
     if path is None:
         return {}
-    try:
-        from fusionbench.tasks.openmmlab import read_settings
+    from fusionbench.tasks.openmmlab import read_settings
 
-        settings: dict[str, Any] = read_settings(path)
-    except ModuleNotFoundError as error:
-        raise FusionbenchError(
-            f"--config: {error.name} is missing: pip install 'ivif-fusionbench[tasks]'; "
-            "single settings can be given as --cfg-options"
-        ) from None
-    return settings
+    return read_settings(path)
 
 
 def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
