@@ -239,7 +239,7 @@ def test_a_network_of_another_dataset(m3fd: Path, tmp_path: Path) -> None:
         ("--tasks detection --task-size tiny --task-options network=yolox-s", "is the network; for another one"),
         ("--tasks detection --frozen-on averige", "no method 'averige'; did you mean average"),
         ("--tasks detection --task-size tony", "no size 'tony'; did you mean tiny"),
-        ("--tasks detection --task-size tiny --task-options epochs=1", "no setting 'epochs' in this recipe; did you"),
+        ("--tasks detection --task-size tiny --task-options epocs=1", "no setting 'epocs' in this recipe; did you"),
     ],
 )
 def test_one_line(m3fd: Path, tmp_path: Path, words: str, expected: str) -> None:
