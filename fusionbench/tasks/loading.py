@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.plugins.registry import resolve
 from fusionbench.tasks.network import TaskNetwork
+from fusionbench.tasks.task import task
 from fusionbench.training.trained import facts_of, weights_file
 
 
@@ -27,19 +27,19 @@ def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str
     from safetensors.torch import load_file
 
     file, facts = weights_file(path), facts_of(path)
-    if "task" not in facts:
-        raise FusionbenchError(f"{file}: holds {facts['name']}, which is no task network")
-    task = resolve("task", facts["task"])()
-    if facts["name"] not in task.networks:  # a name from a file never chooses a config file, which is a program
-        raise FusionbenchError(f"{file}: {facts['name']!r} is no network of the task {task.name}")
-    network = task.make(
-        facts["name"],
-        tuple(facts["classes"]),
-        facts["config"]["channels"],
-        ignore_index=facts["ignore_index"],
-    )
+    try:
+        name, kind = str(facts["name"]), facts.get("task")
+        if not kind:
+            raise FusionbenchError(f"{file}: holds {name}, which is no task network")
+        classes, channels, ignored = tuple(facts["classes"]), facts["config"]["channels"], facts["ignore_index"]
+    except (KeyError, TypeError, AttributeError):
+        raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
+    owner = task(str(kind))
+    if name not in owner.networks:  # a name from a file never chooses a config file, which is a program
+        raise FusionbenchError(f"{file}: {name!r} is no network of the task {owner.name}")
+    network = owner.make(name, classes, channels, ignore_index=ignored)
     try:
         network.load_state_dict(load_file(file))
     except RuntimeError as error:
-        raise FusionbenchError(f"{file}: does not fit {facts['name']}: {str(error).splitlines()[0]}") from None
+        raise FusionbenchError(f"{file}: does not fit {name}: {str(error).splitlines()[0]}") from None
     return network.to(device).eval().requires_grad_(False), facts

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.scores.average_precision import PROTOCOLS, AveragePrecision, iou, selected, suppressed
 
 NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
@@ -118,6 +120,13 @@ def test_pycocotools(classes, images, name, capsys):
     stats, table = by_files(classes, images, PROTOCOLS[name])
     np.testing.assert_allclose([found[f"{k}@{name}"] for k in ("ap", "ap50", "ap75")], stats, rtol=1e-12)
     np.testing.assert_allclose(metric.per_class(name), np.where(table < 0, np.nan, table), rtol=1e-12)
+
+
+def test_without_pycocotools(monkeypatch):
+    metric = filled(1, [(*NOTHING, *NOTHING[::2])])
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    with pytest.raises(FusionbenchError, match=r"pycocotools is missing: pip install 'ivif-fusionbench\[tasks\]'"):
+        metric.compute()
 
 
 def devkit(images, c, rule, interpolation, difficult=None):

@@ -58,6 +58,15 @@ def test_a_file_never_chooses_a_program(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("lost", ["name", "classes", "config", "ignore_index"])
+def test_a_file_that_lacks_something(lost: str, tmp_path: Path) -> None:
+    header = {key: value for key, value in facts("saliency", "ctdnet-tiny").items() if key != lost}
+    with pytest.raises(FusionbenchError, match="not a file that `fusionbench train` wrote"):
+        load_network(write(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), header))
+    with pytest.raises(FusionbenchError, match="not a file that `fusionbench train` wrote"):
+        load_network(write(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), {**header, "config": 3, lost: []}))
+
+
 def test_a_file_of_a_method(tmp_path: Path) -> None:
     header = {"name": "tdfusion", "config": {}}
     with pytest.raises(FusionbenchError, match="holds tdfusion, which is no task network"):

@@ -178,6 +178,15 @@ def test_config_files_that_cannot_be_used(tmp_path: Path):
         openmmlab.read_config(tmp_path / "c.py")
 
 
+def test_settings_are_plain(tmp_path: Path):
+    need("mmdet")
+    (tmp_path / "base.py").write_text("lr = 0.1\nhead = dict(size=(2, 3), parts=[dict(a=1)])\n")
+    (tmp_path / "top.py").write_text("_base_ = 'base.py'\nhead = dict(size=(4, 5))\n")
+    settings = openmmlab.read_settings(tmp_path / "top.py")
+    assert settings == {"lr": 0.1, "head": {"size": (4, 5), "parts": [{"a": 1}]}}
+    assert {type(settings), type(settings["head"]), type(settings["head"]["parts"][0])} == {dict}
+
+
 # ---------------------------------------------------------------- images
 
 

@@ -45,7 +45,7 @@ class MissingExtra(FusionbenchError):
         super().__init__(f"{what} cannot be loaded, {name} is missing: {INSTALL}")
 
 
-_loading, _muting = threading.Lock(), threading.Lock()
+_loading, _muting = threading.RLock(), threading.Lock()
 _open: list[warnings.catch_warnings[None]] = []  # the filters as they were, entered once for all threads
 _users = 0
 
@@ -76,13 +76,14 @@ def load(package: str) -> ModuleType:
     Raises:
         MissingExtra: not installed.
     """
-    if f"{package}.models" not in sys.modules:
-        try:
-            with _loading, muted(EVERYTHING), stand_in():
-                importlib.import_module(f"{package}.models")
-        except ModuleNotFoundError as error:
-            raise MissingExtra(package, error) from None
-    return importlib.import_module(package)
+    with _loading:
+        if f"{package}.models" not in sys.modules:
+            try:
+                with muted(EVERYTHING), stand_in():
+                    importlib.import_module(f"{package}.models")
+            except ModuleNotFoundError as error:
+                raise MissingExtra(package, error) from None
+        return importlib.import_module(package)
 
 
 def compiled() -> bool:
