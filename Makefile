@@ -46,7 +46,7 @@ types: build/types
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p fusionbench
 
 layers: build/types
-	cd build/types && ../../$(BIN)/lint-imports --no-logo ../../.importlinter
+	cp .importlinter build/types && cd build/types && ../../$(BIN)/lint-imports
 
 unit: $(VENV)/ready
 	$(PYTEST)

@@ -68,9 +68,15 @@ def closure(distributions: set[str]) -> set[str]:
     return seen
 
 
+@functools.cache
 def modules() -> dict[str, set[str]]:
-    """Each importable module at the top, with the distributions that bring it."""
-    return {m: set(map(canonical, d)) for m, d in importlib.metadata.packages_distributions().items()}
+    """Each importable module at the top, with the distributions that bring it (Python 3.10 cannot tell all of them)."""
+    found: dict[str, set[str]] = {}
+    for distribution in importlib.metadata.distributions():
+        for file in distribution.files or []:
+            if file.suffix in (".py", ".so"):
+                found.setdefault(file.parts[0].partition(".")[0], set()).add(canonical(distribution.metadata["Name"]))
+    return found
 
 
 def imported() -> set[str]:

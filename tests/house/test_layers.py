@@ -19,6 +19,7 @@ PLANTED = "\n\ndef planted():\n    from {module} import {name}\n\n    return {na
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources where they are imported from, as the wheel has them."""
     root = tmp_path_factory.mktemp("installed")
+    shutil.copy(REPO / ".importlinter", root)
     sources = shutil.ignore_patterns("*.safetensors", "__pycache__")
     shutil.copytree(REPO / "fusionbench", root / "fusionbench", ignore=sources)
     for folder in ("methods", "metrics", "leaderboards"):
@@ -27,7 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo", REPO / ".importlinter"]
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     return subprocess.run(command, cwd=root, capture_output=True, text=True)
 
 
