@@ -179,7 +179,7 @@ def test_a_task_without_its_libraries_is_skipped(tmp_path: Path, monkeypatch: py
     [
         (', "optimiser": self.optimiser}', "}", "network.share differ from those of the run in one go"),
         ("(self.network(ir, vis) -", "(self.network(ir, vis) / 0 -", "the loss is inf"),
-        ("build(self, config, device):", "build(self, config, device):\n        raise KeyError('x')", "KeyError"),
+        ("build(self, settings, device):", "build(self, settings, device):\n        raise KeyError('x')", "KeyError"),
         ("class BlendRecipe", "class Other", "recipe defines no 'BlendRecipe'"),
         ("import torch\n", "import torhc\n", "importing recipe failed: ModuleNotFoundError"),
     ],

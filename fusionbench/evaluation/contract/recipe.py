@@ -21,7 +21,7 @@ from fusionbench.training.run import run
 
 PAIRS, SIZE = 8, (128, 160)
 STEPS, STOP = 3, 1
-OPTIONS = ("train.epochs=50", "train.workers=0", "train.tensorboard=false")  # so many epochs never end in the few steps
+OPTIONS = ("epochs=50", "workers=0", "tensorboard=false")  # so many epochs never end in the few steps
 
 
 def check_recipes(name: str, report: Report) -> None:

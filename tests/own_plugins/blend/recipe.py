@@ -1,21 +1,33 @@
 """Its recipe: towards the brighter of both sources."""
 
+from dataclasses import dataclass
+
 import torch
 
 from fusionbench.pixels.colour import luma
 from fusionbench.training.data import TrainingSplit
 from fusionbench.training.order import shuffled
 from fusionbench.training.recipe import Recipe
+from fusionbench.training.settings import Count, Positive, Presets, Settings
 
 from .network import Mix
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlendSettings(Settings):
+    batch: Count = 4
+    lr: Positive = 0.1
+    epochs: Count = 20
+
+
 class BlendRecipe(Recipe):
-    def build(self, config, device):
+    presets = Presets(record=BlendSettings, sizes={"tiny": {"batch": 2, "epochs": 2}})
+
+    def build(self, settings, device):
         (dataset,) = self.datasets.values()
-        self.split, self.size, self.device = TrainingSplit(dataset, "train"), config.batch, device
+        self.split, self.size, self.device = TrainingSplit(dataset, "train"), settings.batch, device
         self.network = Mix().to(device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.lr)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.lr)
 
     def state(self):
         return {"network": self.network, "optimiser": self.optimiser}
