@@ -73,9 +73,11 @@ def modules() -> dict[str, set[str]]:
     """Each importable module at the top, with the distributions that bring it (Python 3.10 cannot tell all of them)."""
     found: dict[str, set[str]] = {}
     for distribution in importlib.metadata.distributions():
-        for file in distribution.files or []:
-            if file.suffix in (".py", ".so"):
-                found.setdefault(file.parts[0].partition(".")[0], set()).add(canonical(distribution.metadata["Name"]))
+        listed = (distribution.read_text("top_level.txt") or "").split()
+        files = [] if listed else distribution.files or []
+        listed += {file.parts[0].partition(".")[0] for file in files if file.suffix in (".py", ".so")}
+        for module in listed:
+            found.setdefault(module, set()).add(canonical(distribution.metadata["Name"]))
     return found
 
 
