@@ -91,7 +91,7 @@ def proposed_loss(fused: Tensor, a: Tensor, b: Tensor, weights: Tensor, alpha: f
 
 
 def gradient_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Mean distance (L1) of the Sobel responses to the stronger ones of ``a`` and ``b``, x and y added; ``[B,1,H,W]``."""
+    """Mean distance (L1) of the Sobel responses to the stronger ones of both sources, x and y added; ``[B,1,H,W]``."""
     of_a, of_b = sobel(a), sobel(b)
     wanted = torch.where(of_a.abs() >= of_b.abs(), of_a, of_b)
     return 2 * (sobel(fused) - wanted).abs().mean()  # the mean over both directions, doubled, is their sum
