@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from fusionbench.training.distributed import all_mean
@@ -30,8 +31,6 @@ def second_order() -> AbstractContextManager[Any]:
 
     The fused attention kernels have no second derivative.
     """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
     return sdpa_kernel(SDPBackend.MATH)
 
 

@@ -8,13 +8,17 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.images import write_image
 from fusionbench.training.options import Note
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG, TIMES = "log.jsonl", "times.jsonl"
 
@@ -38,7 +42,8 @@ class Logs:
     """
 
     def __init__(self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note) -> None:
-        self.folder, self.first, self.board = folder, first, None
+        self.folder, self.first = folder, first
+        self.board: SummaryWriter | None = None
         if not first:
             return
         path = folder / LOG
@@ -52,13 +57,13 @@ class Logs:
             raise FusionbenchError(f"{path}: cannot be written ({error.strerror}); choose another out=") from None
         self.board = _board(folder, step, note) if tensorboard else None
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, record: Mapping[str, object]) -> None:
         """One line of the loss log; numbers that are not finite become null."""
         if self.first:
             self._log.write((json.dumps(_finite(record)) + "\n").encode())
             self._log.flush()
 
-    def write_time(self, record: Mapping[str, Any]) -> None:
+    def write_time(self, record: Mapping[str, object]) -> None:
         """One line of the times."""
         if self.first:
             self._times.write(json.dumps(record) + "\n")
@@ -93,13 +98,13 @@ class Logs:
             self.board.close()
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _board(folder: Path, step: int, note: Note) -> Any:
+def _board(folder: Path, step: int, note: Note) -> SummaryWriter | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -108,7 +113,7 @@ def _board(folder: Path, step: int, note: Note) -> Any:
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
 
-class Progress:
+class ProgressBar:
     """Steps, loss and time left on a terminal; nothing elsewhere.
 
     Args:
@@ -118,15 +123,14 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int, shown: bool) -> None:
-        self._live: Any = None
+        self._live: Progress | None = None
         if not (shown and sys.stderr.isatty()):
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._live = Live(*columns, console=Console(stderr=True), transient=True)
+        self._live = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._live.add_task("training", total=total, completed=done)
         self._live.start()
 

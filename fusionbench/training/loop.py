@@ -20,7 +20,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.results import provenance
 from fusionbench.training import distributed
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
-from fusionbench.training.logs import Logs, Progress, duration
+from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import RunOptions, silent
 from fusionbench.training.order import Step, digest
 from fusionbench.training.precision import Precision
@@ -176,7 +176,7 @@ class _Run(Generic[S, B]):
             return seconds is not None and time.monotonic() - began > seconds
 
         total = state.step - state.position + len(self.steps) * (epochs - state.epoch)
-        with closing(Progress(total, start, self.first and not self.options.quiet)) as bar:
+        with closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar:
             while state.epoch < epochs:
                 planned = self.steps[state.position :]
                 with closing(_ahead(self.load, planned, self.settings.workers)) as batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -81,7 +82,5 @@ def shuffled(
 
 def digest(names: Sequence[Sequence[str]], steps: Sequence[Step]) -> str:
     """SHA-256 of an epoch's order: kinds, indices and names of every step."""
-    import hashlib
-
     text = "\n".join(f"{s.kind} {s.groups} {s.salt} {list(n)}" for s, n in zip(steps, names, strict=True))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -47,6 +47,7 @@ class AtLeast:
         return f"must be at least {self.limit:g}"
 
 
+Range = Above | AtLeast
 Count = Annotated[int, Above(0)]
 Natural = Annotated[int, AtLeast(0)]
 Positive = Annotated[float, Above(0)]
@@ -168,7 +169,7 @@ def flat_name(key: str) -> str:
     return "_".join([*sections, name])
 
 
-def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(section: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
     """Dotted keys and their values."""
     for key, value in section.items():
         if isinstance(value, Mapping):
@@ -198,24 +199,25 @@ def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
         raise FusionbenchError(f"no setting {key!r} in this recipe; {did_you_mean(name, known)}")
     if text is not None and value is not None and not isinstance(value, str) and str in _parts(known[name]):
         value = text
-    return replace(settings, **{name: fitted(key, value, known[name], getattr(settings, name))})
+    change: Changes = {name: fitted(key, value, known[name], getattr(settings, name))}
+    return replace(settings, **change)
 
 
 # ---------------------------------------------------------------- values
 
 
-def kinds(record: type[Settings]) -> dict[str, Any]:
+def kinds(record: type[Settings]) -> dict[str, object]:
     """The types of a record's fields, with their ranges."""
     hints = get_type_hints(record, include_extras=True)
     return {setting.name: hints[setting.name] for setting in fields(record)}
 
 
-def _parts(kind: Any) -> tuple[Any, ...]:
+def _parts(kind: object) -> tuple[object, ...]:
     """The types of a union; a type by itself."""
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
-def fitted(key: str, value: Any, kind: Any, example: object = None) -> Any:
+def fitted(key: str, value: object, kind: object, example: object = None) -> object:
     """A value as a field of this type holds it.
 
     Args:
@@ -231,7 +233,7 @@ def fitted(key: str, value: Any, kind: Any, example: object = None) -> Any:
     if value is None and optional:
         return None
     (kind,) = (part for part in _parts(kind) if part is not NoneType)
-    ranges: list[Any] = []
+    ranges: list[Range] = []
     if get_origin(kind) is Annotated:
         kind, *ranges = get_args(kind)
     if get_origin(kind) is Literal:
@@ -241,16 +243,15 @@ def fitted(key: str, value: Any, kind: Any, example: object = None) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _tuple(key, value, get_args(kind), ranges)
-    if wrong := _unlike(value, kind, example):
+    assert isinstance(kind, type)
+    if wrong := _unlike(value, kind, ranges, example):
         raise FusionbenchError(f"{key}={value}: {wrong}")
-    for interval in ranges:
-        if value not in interval:
-            raise FusionbenchError(f"{key}={value}: {interval}")
-    return kind(value)
+    converted: object = kind(value)
+    return converted
 
 
-def _unlike(value: object, kind: type, example: object) -> str:
-    """Why a value is none of this type, or ""."""
+def _unlike(value: object, kind: type, ranges: Sequence[Range], example: object = None) -> str:
+    """Why a value is none of this type and within these ranges, or ""."""
     if kind is bool:
         return "" if isinstance(value, bool) else "needs true or false"
     if kind is str:
@@ -258,17 +259,18 @@ def _unlike(value: object, kind: type, example: object) -> str:
     such_as = "" if example is None else f", such as {example}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"needs a number{such_as}"
-    return f"needs a whole number{such_as}" if kind is int and isinstance(value, float) else ""
+    if kind is int and isinstance(value, float):
+        return f"needs a whole number{such_as}"
+    return next((str(interval) for interval in ranges if value not in interval), "")
 
 
-def _tuple(key: str, value: object, inside: tuple[Any, ...], ranges: Sequence[Any]) -> tuple[Any, ...]:
+def _tuple(key: str, value: object, inside: tuple[Any, ...], ranges: Sequence[Range]) -> tuple[object, ...]:
     """A value of several numbers or texts; texts may be one, with commas."""
     kind, any_length = inside[0], inside[-1] is Ellipsis
     if kind is str and isinstance(value, str):
         value = [part for part in value.split(",") if part]
-    if isinstance(value, (list, tuple)) and (any_length or len(value) == len(inside)):
-        wrong = any(_unlike(item, kind, None) or any(item not in interval for interval in ranges) for item in value)
-        if not wrong:
+    if isinstance(value, (list, tuple)) and (any_length or len(value) == len(inside)):  # noqa: SIM102
+        if not any(_unlike(item, kind, ranges) for item in value):
             return tuple(kind(item) for item in value)
     if kind is str:
         raise FusionbenchError(f"{key}={value}: needs names, such as {key}=NAME,NAME")
@@ -277,15 +279,16 @@ def _tuple(key: str, value: object, inside: tuple[Any, ...], ranges: Sequence[An
     raise FusionbenchError(f"{key}={value}: needs two numbers above 0, such as {key}=(96,128)")
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> object:
     """The value of an option: a Python literal, ``true``, ``false`` or ``none`` in any case, else the text."""
     word = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in word:
         return word[text.lower()]
     try:
-        return ast.literal_eval(text)
+        value: object = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+    return value
 
 
 # ---------------------------------------------------------------- as text

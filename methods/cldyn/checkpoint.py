@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.plugins.weights import installed, read_tensors, verify
+from fusionbench.registry import resolve
 
 from .rsc import EMBED, RSC, STRUCTURES, VECTORS
 from .vfn import VFN
@@ -58,8 +60,6 @@ class Parts:
                 f"cldyn: this checkpoint has no closed loop for task={task}, {have}; "
                 "train one: fusionbench train cldyn --stage rsc"
             )
-        from fusionbench.registry import resolve
-
         facts = self.about[task]
         network: TaskNetwork = resolve("task", task)().make(
             facts["network"], tuple(facts["classes"]), facts["channels"], ignore_index=facts["ignore_index"]
@@ -147,8 +147,6 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is none; the text says how to make one.
     """
-    from fusionbench.plugins.weights import installed, read_tensors, verify
-
     how = (
         "set vfn to a checkpoint or to installed weights; make one: fusionbench train cldyn --stage vfn --dataset msrs"
     )

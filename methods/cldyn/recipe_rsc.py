@@ -242,7 +242,7 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
                 before, after = self.loop.losses(self.networks[name], part.ir, part.vis, part.targets)
                 loss = reward_punishment(before, after, self.settings.penalty)
             losses.append(loss.detach())
-            gradients.append(self._gradient(loss))
+            gradients.append(self.task_gradient(loss))
             values |= {f"{name}_before": before.detach(), f"{name}_after": after.detach()}
         matrix = torch.stack(gradients)
         gram = (matrix.double() @ matrix.double().T).cpu().numpy()
@@ -253,7 +253,7 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
     def _shares(self) -> list[str]:
         return [f"{name}_share" for name in self.train_on]
 
-    def _gradient(self, loss: Tensor) -> Tensor:
+    def task_gradient(self, loss: Tensor) -> Tensor:
         """The gradient of one task's loss as a vector, the mean over processes."""
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         filled = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]

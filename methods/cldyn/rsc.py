@@ -41,12 +41,12 @@ def _perceptron(into: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def _sequence(width: int) -> nn.Sequential:
-    """Convolutions over a task feature flattened to one sequence ``[B,1,N]``; read by :func:`_asked`."""
+    """Convolutions over a task feature flattened to one sequence ``[B,1,N]``; read by :func:`sequence_mean`."""
     first = nn.Conv1d(1, width // 2, 3, padding=1, bias=False)
     return nn.Sequential(first, nn.LeakyReLU(SLOPE), nn.Conv1d(width // 2, width, 3, padding=1, bias=False))
 
 
-def _asked(layers: nn.Sequential, task: Tensor) -> Tensor:
+def sequence_mean(layers: nn.Sequential, task: Tensor) -> Tensor:
     """The mean over the sequence of what the layers make of it, ``[B,width]``.
 
     The last layer is linear, so the mean goes first: its taps see sums of the same values, but for one at either end.
@@ -88,7 +88,7 @@ class Query(nn.Module):
     def forward(self, task: Tensor, image: Tensor) -> Tensor:
         """Feedback ``[B,C,h,w]`` and features ``[B,8,H,W]`` to the query; the feedback's scale does not matter."""
         task = task / (task.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-8)
-        out: Tensor = self.mlp(torch.cat((_asked(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
+        out: Tensor = self.mlp(torch.cat((sequence_mean(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
         return out
 
 
@@ -124,7 +124,7 @@ class A2SI(nn.Module):
 
     def structures(self, task: Tensor, image: Tensor) -> Tensor:
         """The selection matrix S, one-hot ``[B,M,4]``; in training with the gradient of its softmax."""
-        request = self.a_task_img(torch.cat((_asked(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
+        request = self.a_task_img(torch.cat((sequence_mean(self.p_task_f, task), _seen(self.p_img_f, image)), 1))
         request = F.normalize(request.view(-1, PROTOTYPE, BRANCHES), dim=1, eps=1e-8)
         prototypes = F.normalize(self.orthogonal_convolutional_prototypes, dim=1, eps=1e-8)
         likeness = (prototypes @ request).transpose(1, 2)

@@ -86,11 +86,12 @@ def proposed_loss(fused: Tensor, a: Tensor, b: Tensor, weights: Tensor, alpha: f
     """
     w_a, w_b = weights.split(1, dim=1)
     intensity = (w_a * (fused - a).square() + w_b * (fused - b).square()).mean()
-    out: Tensor = intensity + alpha * _gradient_loss(fused, a, b)
+    out: Tensor = intensity + alpha * gradient_loss(fused, a, b)
     return out
 
 
-def _gradient_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def gradient_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean distance (L1) of the Sobel responses to the stronger ones of both sources, x and y added; ``[B,1,H,W]``."""
     of_a, of_b = sobel(a), sobel(b)
     wanted = torch.where(of_a.abs() >= of_b.abs(), of_a, of_b)
     return 2 * (sobel(fused) - wanted).abs().mean()  # the mean over both directions, doubled, is their sum

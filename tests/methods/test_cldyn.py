@@ -182,8 +182,8 @@ def test_long_feedback(rsc, monkeypatch):
         for length in (1, 2, 16, 1000):
             monkeypatch.setattr(module, "SEQUENCE", length)
             with torch.no_grad():
-                assert (module._asked(block.p_task_f, task) - wanted).abs().max() < 1e-5
-        assert (module._asked(block.p_task_f, task) - wanted).abs().max() < 1e-5
+                assert (module.sequence_mean(block.p_task_f, task) - wanted).abs().max() < 1e-5
+        assert (module.sequence_mean(block.p_task_f, task) - wanted).abs().max() < 1e-5
 
 
 def test_training_draws_and_evaluation_does_not():

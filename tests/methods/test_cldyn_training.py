@@ -234,8 +234,8 @@ def test_step_follows_cagrad(scenes, trained, monkeypatch):
     recipe = built(trained, opened(scenes, "fmb", "vt5000"), "clip=1e9")
     torch.nn.init.normal_(recipe.loop.rsc.ir.a2si0.zc.weight, std=0.1)
     seen = []
-    gradient = recipe._gradient
-    monkeypatch.setattr(recipe, "_gradient", lambda loss: seen.append(gradient(loss)) or seen[-1])
+    gradient = recipe.task_gradient
+    monkeypatch.setattr(recipe, "task_gradient", lambda loss: seen.append(gradient(loss)) or seen[-1])
     batch = recipe.load(recipe.batches(0, 0)[0], 0, 0)
     values = recipe.step(batch)
     matrix = torch.stack(seen)

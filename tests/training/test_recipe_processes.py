@@ -22,10 +22,10 @@ from fusionbench.training.loop import train
 from fusionbench.training.options import Launch, RunOptions
 from fusionbench.training.order import Step
 from fusionbench.training.request import TrainRequest
-from tests.training.test_recipes import Trees, _alone, go, losses, order, same, trees
+from tests.training.test_recipes import Trees, alone, go, losses, order, same, trees
 from tests.training.toys import CONTEXT, join, together
 
-__all__ = ["_alone", "trees"]  # fixtures
+__all__ = ["alone", "trees"]  # fixtures
 
 KINDS = {  # one of each task, and the methods that start from nothing
     "segformer-tiny@msrs": ("train.epochs=12",),

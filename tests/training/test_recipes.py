@@ -34,7 +34,7 @@ Trees = Callable[[str], Path]
 
 
 @pytest.fixture(autouse=True)
-def _alone(mm: None) -> Any:
+def alone(mm: None) -> Any:
     """One thread, as the processes that are compared have."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
