@@ -58,7 +58,6 @@ def test_a_task_network(tmp_path: Path, own: Path) -> None:
 
 def test_a_plugin_in_a_file_has_its_recipe_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = OWN / "blend"
-    shutil.copytree(source / "configs", tmp_path / "configs")
     for old, new in (("card.toml", "blend.toml"), ("__init__.py", "blend.py")):
         shutil.copy(source / old, tmp_path / new)
     for name in ("network.py", "recipe.py"):

@@ -1,16 +1,28 @@
 """Its recipe: towards the brighter of both sources."""
 
+from dataclasses import dataclass
+
 import torch
 
-from fusionbench.pixels.colour import luma
+from fusionbench.colour import luma
 from fusionbench.training.data import TrainingSplit
 from fusionbench.training.order import shuffled
 from fusionbench.training.recipe import Recipe
+from fusionbench.training.settings import Count, Positive, Presets, Settings
 
 from .network import Mix
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlendSettings(Settings):
+    batch: Count = 4  # pairs in a step
+    lr: Positive = 0.1  # of Adam
+    epochs: Count = 20
+
+
 class BlendRecipe(Recipe):
+    presets = Presets(record=BlendSettings, sizes={"tiny": {"batch": 2, "epochs": 2}})
+
     def build(self, config, device):
         (dataset,) = self.datasets.values()
         self.split, self.size, self.device = TrainingSplit(dataset, "train"), config.batch, device
