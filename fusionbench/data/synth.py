@@ -14,12 +14,12 @@ import numpy as np
 from fusionbench.data import Boxes, Dataset, Origin, Sample
 from fusionbench.data.dataset import DARK
 from fusionbench.data.origin import write_origin
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.records import SceneFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import storage_error
-from fusionbench.scenes import CLASSES, CONDITIONS, Scene, scene
+from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
 
 SPLITS = ("train", "test")
 STRIDE = 1_000_003  # between the seeds of the two splits, so that they share no scene
@@ -77,12 +77,35 @@ def synth(
 
 
 def _rules(entry: DatasetCard) -> SceneFacts:
+    """How scenes are written in a layout.
+
+    Raises:
+        FusionbenchError: they are not.
+    """
     if entry.facts.scenes is None:
         able = [name for name, other in cards("dataset").items() if other.facts.scenes]
         raise FusionbenchError(
             f"scenes are not drawn in the layout of {entry.name}; choose another like=; there are: {', '.join(able)}"
         )
+    check_scenes(entry)
     return entry.facts.scenes
+
+
+def check_scenes(entry: DatasetCard) -> None:
+    """Whether generator and layout have every name under ``[scenes]``.
+
+    Raises:
+        PluginError: one of them has not.
+    """
+    rules, classes = entry.facts.scenes or SceneFacts(preset=PRESETS[0]), entry.facts.classes
+    named = [("", rules.preset, PRESETS)]
+    named += [(".masks", name, CLASSES) for name in rules.masks]
+    named += [(".masks", name, classes.segmentation) for name in rules.masks.values()]
+    named += [(".boxes", name, THINGS) for name in rules.boxes]
+    named += [(".boxes", name, classes.boxes) for name in rules.boxes.values()]
+    for section, name, known in named:
+        if name not in known:
+            raise PluginError(f"{entry.path}: [scenes{section}] names {name!r}; {did_you_mean(name, known)}")
 
 
 def _check_new(out: Path) -> None:

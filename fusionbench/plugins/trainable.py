@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.plugins.cards import MethodCard, TaskCard, cards, did_you_mean
+from fusionbench.plugins.records import TaskFacts
 from fusionbench.plugins.registry import load_module
 
 
@@ -19,7 +20,7 @@ class Training:
         card: of the method or task.
         stage: name of the stage where training has several, else "".
         recipe: ``module:Class``, the module below the plugin's package (of a plugin in a file, beside it).
-        datasets: names for which there are recipes.
+        datasets: names for which there are recipes; others get the settings that are no dataset's own.
         together: whether several datasets are trained on at once.
     """
 
@@ -36,13 +37,17 @@ class Training:
         return self.name if self.card.kind == "task" else None
 
     def check_dataset(self, dataset: str) -> None:
-        """Refuse a dataset that the recipe is not for.
+        """Refuse a dataset that the recipe is not for; a task's network learns from any that has the task's label.
 
         Raises:
             FusionbenchError: it has other datasets.
         """
-        if dataset not in self.datasets:
-            raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {', '.join(self.datasets)}")
+        label = self.card.facts.needs if isinstance(self.card.facts, TaskFacts) else ""
+        other = cards("dataset").get(dataset)
+        if dataset not in self.datasets and not (label and other and label in other.facts.layout):
+            more = f", and others with {label}" if label else ""
+            known = ", ".join(self.datasets)
+            raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {known}{more}")
 
     def make(self) -> object:
         """A new recipe.

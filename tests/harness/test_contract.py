@@ -49,6 +49,33 @@ METRIC = (
     'kind = "metric"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "mine"\nversion = "1"\ndirection = "up"\n'
     'range = [0.0, 1.0]\ndefault = "a"\n[variants.a]\nformula = "f"\n'
 )
+DATASET = """kind = "dataset"
+name = "mine"
+title = "Mine"
+summary = "s"
+object = "Dataset"
+version = "1"
+[layout]
+ir = "ir"
+vis = "vi"
+mask = "mask"
+[[splits]]
+name = "test"
+[classes]
+segmentation = ["other", "road"]
+palette = [[0, 0, 0], [9, 9, 9]]
+[protocols.mine-fusion]
+version = 1
+split = "test"
+colour = "grey"
+output = "released"
+profile = "default"
+metrics = ["en"]
+[scenes]
+preset = "street"
+[scenes.masks]
+road = "road"
+"""
 STATE = "self.ir = ir\n        time.sleep(0.05)\n        return self.ir[..., :1, :1] + torch.zeros_like(ir)\n"
 
 
@@ -75,6 +102,32 @@ def test_a_broken_plugin_is_caught(
 ) -> None:
     report = report_of(plugin(tmp_path / "p", text, code), monkeypatch)
     assert any(message in line for line in failures(report)), report.rows
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        ('mask = "mask"', 'masks = "mask"', "[layout] names 'masks'; did you mean mask?"),
+        ('segmentation = ["other", "road"]', "", "[layout] has mask, and [classes] does not name theirs"),
+        (", [9, 9, 9]", "", "palette has 1 colours for 2 classes"),
+        ("[classes]", "[classes.box_aliases]\nman = 'person'\n[classes]", "[classes.box_aliases] names 'person'"),
+        ("[classes]", "[tasks.box]\ntrain = 'train'\n[classes]", "[tasks] names 'box'"),
+        ("[classes]", "[conditions]\nD = 'dawn'\n[classes]", "[conditions] names 'dawn'"),
+        ('split = "test"', 'split = "tset"', "[protocols.mine-fusion] names 'tset'; did you mean test?"),
+        ('metrics = ["en"]', 'metrics = ["enn"]', "no metric 'enn'; did you mean en?"),
+        ('preset = "street"', 'preset = "road"', "[scenes] names 'road'; there are: street"),
+        ('road = "road"', 'roads = "road"', "[scenes.masks] names 'roads'; did you mean road?"),
+        ('road = "road"', 'road = "rode"', "[scenes.masks] names 'rode'; did you mean road?"),
+    ],
+)
+def test_a_broken_card_of_a_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
+) -> None:
+    assert old in DATASET
+    code = "from fusionbench.data import Dataset as Dataset\n"
+    report = report_of(plugin(tmp_path / "p", DATASET.replace(old, new), code), monkeypatch)
+    assert any(message in line for line in failures(report)) == bool(message), report.rows
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

@@ -5,52 +5,94 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
+from PIL import Image
 
 from fusionbench import environment
+from fusionbench.plugins.records import FACTS
+from fusionbench.scenes import CLASSES, PRESETS, THINGS
 from tests.conftest import REPO, fusionbench, make_tree
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.M | re.S)
 
 
+GUIDE = (REPO / "docs/plugins.md").read_text()
+SHORT = {"weighted", "contrast", "harbour"}  # each card with its code
+
+
 def test_the_plugin_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
+    """Every file is written, then every command is run, as they stand there."""
     monkeypatch.chdir(tmp_path)
-    make_tree(tmp_path / "data", 2)
-    for role in ("thermal", "colour"):
-        (tmp_path / "data/harbour/test" / role).mkdir(parents=True)
-    for index, path in enumerate(sorted((tmp_path / "data/MSRS/test/vi").iterdir())):
-        image = Image.open(path)
-        image.save(tmp_path / f"data/harbour/test/colour/{index}.png")
-        image.convert("L").save(tmp_path / f"data/harbour/test/thermal/{index}.png")
-
-    text = (REPO / "docs/plugins.md").read_text()
-    lines: dict[str, int] = {}
-    commands: list[str] = []
-    for kind, title, body in BLOCK.findall(text):
+    harbour(tmp_path)
+    lines: Counter[str] = Counter()
+    commands: list[list[str]] = []
+    for kind, title, body in BLOCK.findall(GUIDE):
         if title:
             path = tmp_path / title
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(body)
-            lines[path.stem] = lines.get(path.stem, 0) + body.count("\n")
+            lines[path.parent.name if path.stem in ("card", "__init__", "recipe") else path.stem] += body.count("\n")
         elif kind == "sh":
-            commands += body.strip().splitlines()
-    assert set(lines) == {"weighted", "contrast", "harbour"}
-    assert all(count < 30 for count in lines.values()), lines
-    assert len(commands) == 7
+            commands += map(shlex.split, body.strip().splitlines())
+    assert set(lines) == {*SHORT, "mynet", "quay", "parts"}
+    assert all(lines[name] < 30 for name in SHORT), lines
     printed = ""
-    for command in commands:
-        program, *arguments = shlex.split(command)
+    for program, *arguments in commands:
         assert program == "fusionbench"
         done = fusionbench(*arguments)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         printed += done.stdout
-    assert "| weighted[share=0.3] |" in printed
-    assert "Contrast@michelson ↑" in printed
-    assert "Harbour, split test: 2 pairs" in printed
+    plugins = {name for name in lines if f" {name} (" in printed}
+    assert plugins == set(lines), "each is validated"
+    for text in (
+        "| weighted[share=0.3] |",
+        "Contrast@michelson ↑",
+        "Harbour, split test: 2 pairs",
+        "| mynet[msrs-tiny] |",
+        "mynet[again]  here ",
+        "mynet[paper]  not here ",
+        "training of mynet: stop and resume",
+        "quay in data/Quay",
+        "mIoU@tdfusion parts-net retrained ↑",
+    ):
+        assert text in printed
+    assert "  skip  " not in printed.replace("  skip  labels: write, read, same: the layout has none", "")
+
+
+def harbour(root: Path) -> None:
+    """The reader's own pairs."""
+    make_tree(root / "own", 2)
+    for index, path in enumerate(sorted((root / "own/MSRS/test/vi").iterdir())):
+        image = Image.open(path)
+        for role, picture in (("colour", image), ("thermal", image.convert("L"))):
+            file = root / f"data/harbour/test/{role}/{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file)
+
+
+def test_the_guide_names_every_key_of_a_card() -> None:
+    words = set(re.findall(r"\w+", GUIDE.partition("## Every key of a card")[2].partition("## ")[0]))
+    kinds: list[type[msgspec.Struct]] = [*FACTS.values()]
+    while kinds:
+        for key in msgspec.structs.fields(kinds.pop()):
+            assert key.name in words
+            kinds += [part for part in parts(key.type) if isinstance(part, type) and issubclass(part, msgspec.Struct)]
+
+
+def parts(kind: object) -> list[object]:
+    """A type and those inside its brackets."""
+    return [kind, *(inner for part in get_args(kind) for inner in parts(part))]
+
+
+def test_the_guide_names_what_generated_scenes_have() -> None:
+    words = set(re.findall(r"\w+", GUIDE))
+    assert {*CLASSES, *PRESETS} <= words
+    assert set(CLASSES[CLASSES.index("person") :]) - {"pole", "curve"} == set(THINGS)
 
 
 @pytest.mark.parametrize("name", ["README.md"])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from fusionbench.data.layout import ROLES
+from fusionbench.errors import did_you_mean
 from fusionbench.evaluation.contract.report import need
+from fusionbench.evaluation.protocol import metrics_of
+from fusionbench.pixels.output_rule import RULES
 from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts
 
 
@@ -11,6 +17,7 @@ def check_card(facts: Facts) -> None:
 
     Raises:
         AssertionError: naming the first thing that is wrong.
+        PluginError: a protocol of a dataset with an unknown metric or profile.
     """
     need(
         facts.name == facts.name.lower() and "@" not in facts.name and "[" not in facts.name,
@@ -24,7 +31,7 @@ def check_card(facts: Facts) -> None:
     elif isinstance(facts, MetricFacts):
         _metric(facts)
     elif isinstance(facts, DatasetFacts):
-        need(facts.protocols, "needs at least one [protocols.NAME]")
+        _dataset(facts)
     elif isinstance(facts, TaskFacts):
         need(facts.networks, "networks names at least one")
         need(facts.columns, "columns names at least one score")
@@ -48,3 +55,30 @@ def _metric(facts: MetricFacts) -> None:
     for profile, named in facts.profiles.items():
         for name in [named] if isinstance(named, str) else named:
             need(name.partition("/")[0] in facts.variants, f"profile {profile} names no variant of it: {name!r}")
+
+
+def _dataset(facts: DatasetFacts) -> None:
+    classes, splits = facts.classes, [split.name for split in facts.splits]
+    need(facts.protocols, "needs at least one [protocols.NAME]")
+    for label, names in (("mask", classes.segmentation), ("boxes", classes.boxes)):
+        need(label not in facts.layout or names, f"[layout] has {label}, and [classes] does not name theirs")
+    need(
+        len(classes.palette) in (0, len(classes.segmentation)),
+        f"palette has {len(classes.palette)} colours for {len(classes.segmentation)} classes",
+    )
+    _known("[layout]", facts.layout, ROLES)
+    _known("[classes.box_aliases]", classes.box_aliases.values(), classes.boxes)
+    _known("[tasks]", facts.tasks, facts.layout)
+    _known("[conditions]", facts.conditions.values(), ("day", "night"))
+    for label, own in facts.tasks.items():
+        _known(f"[tasks.{label}]", filter(None, (own.train, own.test)), splits)
+    for name, protocol in facts.protocols.items():
+        _known(f"[protocols.{name}]", (protocol.split,), splits)
+        _known(f"[protocols.{name}]", (protocol.output,), ("released", *RULES))
+        metrics_of(protocol.profile, protocol.metrics or None, protocol.colour)  # raises what is unknown
+
+
+def _known(section: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = tuple(known)
+    for name in names:
+        need(name in known, f"{section} names {name!r}; {did_you_mean(name, known)}")
