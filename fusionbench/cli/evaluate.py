@@ -178,6 +178,7 @@ class Evaluation:
             "seconds": round(self.outcome.seconds, 2),
             "failures": self.failures,
             "undefined": self.undefined,
+            "replaced": self.outcome.replaced,
             "skipped": [spelt(str(s)) for s in self.outcome.skipped],
             "problems": [spelt(line) for line in self.problems],
             "files": [str(f) for f in files],
@@ -191,7 +192,7 @@ class Evaluation:
             click.echo(markdown(table))
         for skip in self.outcome.skipped:
             note(f"skipped {skip}")
-        for line in self.undefined:
+        for line in [*self.outcome.replaced, *self.undefined]:
             note(f"warning: {line}")
         failures = self.failures
         for line in failures[:20]:

@@ -79,13 +79,18 @@ class Entry:
 
     @cached_property
     def key(self) -> str:
-        """Hash of everything the fused images depend on, besides the source pair."""
+        """Hash of everything the fused images depend on, besides the source pair.
+
+        Folders do not count: pictures that lie in one are known by their own pixels, and a name may have one folder
+        for each dataset.
+        """
+        folders = self.card.facts.path_options
         facts = {
             "method": self.card.name,
             "code": code_hash(self.card),
             "version": self.card.version,
             "harness": harness_hash(PIXELS),
-            "options": self.options,
+            "options": {k: v for k, v in self.options.items() if k not in folders},
             "weights": self.weights.sha256 if self.weights else None,
             "rule": self.rule,
             "output": self._own_output if self.rule == RELEASED else None,

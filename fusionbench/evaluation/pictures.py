@@ -67,11 +67,11 @@ def fused_pictures(
     missing: dict[str, str] = {}
     for entry in every:
         failed = {f.image: why for f, why in outcome.failures.items() if f.entry == entry.id}
-        fused = store.fused(entry.key)
-        have = {i: fused[pair] for i, pair in pairs.items() if pair in fused and i not in failed}
+        fused = store.fused(entry.key, source.label, source.split, pairs)
+        have = {i: picture for i, picture in fused.items() if i not in failed}
         if len(have) == len(source.ids):
-            text = "".join(f"{i} {image}\n" for i, (image, _) in sorted(have.items())) + labels.hexdigest()
-            files = {i: _file(store, path) for i, (_, path) in have.items()}
+            text = "".join(f"{i} {picture.image}\n" for i, picture in sorted(have.items())) + labels.hexdigest()
+            files = {i: _file(store, picture.path) for i, picture in have.items()}
             complete[entry.key] = Pictures(files, hashlib.sha256(text.encode()).hexdigest())
         else:
             ident = next(i for i in source.ids if i not in have)

@@ -179,7 +179,8 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         every += rows
         skipped += missing
     every += [from_folder(spec, rule) for spec in request.images]
-    chosen = sorted({e.key: e for e in every}.values(), key=lambda e: (not e.source_only, e.id))
+    different = {(e.key, str(sorted(e.options.items()))): e for e in every}  # folders are no part of the key
+    chosen = sorted(different.values(), key=lambda e: (not e.source_only, e.id))
     for entry, following in pairwise(chosen):
         if entry.id == following.id:
             raise FusionbenchError(f"{entry.id}: two entries would have this id; give them different names")

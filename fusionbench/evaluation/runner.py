@@ -20,13 +20,13 @@ from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.plan import Plan, Source
-from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, digest, reason_of
-from fusionbench.pixels.images import write_image
+from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
+from fusionbench.pixels.images import picture_digest, write_image
 from fusionbench.plugins.method import Context, Method
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
-from fusionbench.results.store import Score, Store, storage_error
+from fusionbench.results.store import Fused, Score, Store, storage_error
 from fusionbench.runtime.allocator import keep_memory
 
 T = TypeVar("T")
@@ -64,6 +64,7 @@ class Outcome:
         undefined: column to the images where the metric has no value.
         skipped: what was left out, and entries that could not start.
         broken: metric id to what it raised; such a metric has no column.
+        replaced: pictures of other programs that are not those of an earlier run, a line for each entry and dataset.
     """
 
     fused: int = 0
@@ -74,6 +75,7 @@ class Outcome:
     undefined: dict[Column, list[str]] = field(default_factory=dict)
     skipped: list[Skip] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
 
 
 def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda *_: None) -> Outcome:
@@ -179,12 +181,12 @@ class _Work:
     def fuse(self, entry: Entry) -> None:
         """Fuse what is missing of one entry, over all sources, with the method loaded once."""
         self.store.put_entry(entry.key, entry.info())
-        cached = {} if entry.precomputed else self.store.fused(entry.key)
+        cached = self._cached(entry)
         todo = [
             (source, image, pair)
             for source in self.plan.sources
             for image, pair in self.hashes[source.label].items()
-            if pair not in cached or not (self.store.folder / cached[pair][1]).is_file()
+            if (source.label, image) not in cached
         ]
         self.outcome.cached += sum(len(self.hashes[s.label]) for s in self.plan.sources) - len(todo)
         if not todo:
@@ -198,10 +200,13 @@ class _Work:
                 self.failures[source.label][Case(entry.key, image)] = reason
             return
         fuser = _Fuser(entry, method, self.plan.device, self.store)
+        earlier = {s.label: self._stored(entry, s) for s in self.plan.sources}
+        made: dict[str, set[str]] = {s.label: set() for s in self.plan.sources}
         for done, ((source, image, pair), future) in enumerate(_parallel(self.plan.jobs, fuser, todo), 1):
             problem = future.exception()
             if problem is None:
-                self.store.put_fused(entry.key, pair, *future.result())
+                self.store.put_fused(entry.key, source.label, source.split, image, Fused(pair, *future.result()))
+                made[source.label].add(image)
                 self.outcome.fused += 1
             elif isinstance(problem, _CannotWrite):
                 raise storage_error(self.store.folder, problem.cause)
@@ -209,19 +214,67 @@ class _Work:
                 key = SOURCE if isinstance(problem, _BadPair) else entry.key
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
             self.progress(f"fusing {entry.id}", done, len(todo))
+        for source in self.plan.sources if entry.precomputed else ():
+            self._drop_replaced(entry, source, earlier[source.label], made[source.label])
+
+    def _stored(self, entry: Entry, source: Source) -> dict[str, Fused]:
+        """What the store has of an entry's pictures of a source, by image id."""
+        return self.store.fused(entry.key, source.label, source.split, self.hashes[source.label])
+
+    def _cached(self, entry: Entry) -> set[tuple[str, str]]:
+        """(source label, image id) of pictures that need not be made; none of another program's, which may change.
+
+        What an entry made of the same pair under the same id for another split counts, and is recorded here.
+        """
+        if entry.precomputed:
+            return set()
+        there = [p for p in self.store.pictures(entry.key) if (self.store.folder / p.path).is_file()]
+        own = {(p.dataset, p.split, p.id): p.pair for p in there}
+        same = {(p.pair, p.id): Fused(p.pair, p.image, p.path) for p in there}
+        cached = set()
+        for source in self.plan.sources:
+            for image, pair in self.hashes[source.label].items():
+                if (pair, image) in same:
+                    if own.get((source.label, source.split, image)) != pair:
+                        self.store.put_fused(entry.key, source.label, source.split, image, same[pair, image])
+                    cached.add((source.label, image))
+        return cached
+
+    def _drop_replaced(self, entry: Entry, source: Source, earlier: dict[str, Fused], made: set[str]) -> None:
+        """One name is one set of pictures: where they are not those of an earlier run, none of the earlier ones stay.
+
+        Args:
+            entry: pictures of another program.
+            source: where they were read.
+            earlier: what an earlier run read, by image id.
+            made: ids of the images that were read now.
+        """
+        now = self._stored(entry, source)
+        changed = [i for i, picture in earlier.items() if i in made and now[i].image != picture.image]
+        pictures = self.store.pictures(entry.key)
+        stored = {p.id for p in pictures if (p.dataset, p.split) == (source.label, source.split)}
+        self.store.drop_fused(
+            entry.key, source.label, source.split, stored - made if changed else self.hashes[source.label].keys() - made
+        )
+        if changed:
+            folders = ", ".join(str(entry.options[name]) for name in entry.card.facts.path_options)
+            self.outcome.replaced.append(
+                f"{entry.id} on {source.label}: {len(changed)} pictures are not those of an earlier run, "
+                f"e.g. {changed[0]}; its row is now that of {folders}"
+            )
 
     def score(self, source: Source) -> None:
         """Compute the missing scores of one source, image by image, all entries of an image together."""
         hashes, failures = self.hashes[source.label], self.failures[source.label]
         codes = {m.id: m.code for m in source.metrics}
         stored = self.store.scores(codes)
-        fused = {entry.key: self.store.fused(entry.key) for entry in self.plan.entries}
+        fused = {entry.key: self._stored(entry, source) for entry in self.plan.entries}
         jobs = []
         for image, pair in hashes.items():
             pictures = []
             for entry in self.plan.entries:
-                if pair in fused[entry.key] and not {Case(entry.key, image), Case(SOURCE, image)} & failures.keys():
-                    saved, path = fused[entry.key][pair]
+                if image in fused[entry.key] and not {Case(entry.key, image), Case(SOURCE, image)} & failures.keys():
+                    _, saved, path = fused[entry.key][image]
                     if metrics := [m for m in source.metrics if (saved, pair, m.id) not in stored]:
                         pictures.append(Picture(entry, saved, path, metrics))
             if pictures:
@@ -241,7 +294,7 @@ class _Work:
         """Store the scores of one image and return them, as the store does."""
         pair = self.hashes[source.label][image]
         for key, reason in result.changed.items():
-            self.store.drop_fused(key, pair)
+            self.store.drop_fused(key, source.label, source.split, [image])
             self.failures[source.label][Case(key, image)] = reason
         self.store.put_scores(Score(saved, pair, m, codes[m], value) for (saved, m), value in result.values.items())
         self.outcome.scored += len(result.values)
@@ -251,14 +304,14 @@ class _Work:
     def _note_undefined(
         self,
         source: Source,
-        fused: dict[str, dict[str, tuple[str, str]]],
+        fused: dict[str, dict[str, Fused]],
         scores: dict[tuple[str, str, str], float],
     ) -> None:
         for entry in self.plan.entries:
             for image, pair in self.hashes[source.label].items():
-                if pair in fused[entry.key] and Case(entry.key, image) not in self.failures[source.label]:
+                if image in fused[entry.key] and Case(entry.key, image) not in self.failures[source.label]:
                     for m in source.metrics:
-                        if math.isnan(scores.get((fused[entry.key][pair][0], pair, m.id), 0.0)):
+                        if math.isnan(scores.get((fused[entry.key][image].image, pair, m.id), 0.0)):
                             column = Column(entry.id, source.label, m.id)
                             self.outcome.undefined.setdefault(column, []).append(image)
 
@@ -305,7 +358,7 @@ class _Fuser:
             write_image(self.store.folder / path, picture)
         except OSError as error:
             raise _CannotWrite(error) from None
-        return digest(picture), path
+        return picture_digest(picture), path
 
 
 class _BadPair(DataError):

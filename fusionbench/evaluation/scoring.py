@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.plan import Source
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.metrics import Planes
-from fusionbench.pixels.images import grey, read_image
+from fusionbench.pixels.images import grey, picture_digest, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
 
@@ -26,7 +25,7 @@ class Picture(NamedTuple):
 
     entry: Entry
     digest: str
-    """SHA-256, see :func:`digest`."""
+    """SHA-256, see :func:`fusionbench.pixels.images.picture_digest`."""
     path: str
     """Below the output directory."""
     metrics: list[Metric]
@@ -45,11 +44,6 @@ class ImageScores:
     values: dict[tuple[str, str], float] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
-
-
-def digest(picture: np.ndarray) -> str:
-    """SHA-256 of a picture's shape and pixels."""
-    return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
 def reason_of(error: BaseException) -> str:
@@ -118,7 +112,7 @@ class Scorer:
             for entry, saved, path, metrics in pictures:
                 try:
                     picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
-                    if digest(picture) != saved:
+                    if picture_digest(picture) != saved:
                         raise DataError(f"{self.store.folder / path}: changed since it was fused; run again")
                 except DataError as error:
                     result.changed[entry.key] = reason_of(error)

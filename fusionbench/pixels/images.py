@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -86,6 +87,11 @@ def read_image(path: str | Path) -> np.ndarray:
         image = image.convert("RGB")
     array = np.asarray(image)
     return array[None].copy() if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def picture_digest(picture: np.ndarray) -> str:
+    """SHA-256 of a picture's shape and pixels."""
+    return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.rows import Row
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Board
-from fusionbench.results.store import Store
+from fusionbench.results.store import Fused, Store
 
 Pictures = dict[str, dict[str, str]]  # entry key -> image id -> hash of the fused picture
 
@@ -26,7 +26,7 @@ class BoardScores:
     """
 
     def __init__(self, store: Store, board: Board, columns: tuple[Metric, ...], ids: Iterable[str] | None) -> None:
-        self.store, self.columns = store, columns
+        self.store, self.board, self.columns = store, board, columns
         self.where = f"{board.dataset} {board.split}"
         wanted = None if ids is None else set(ids)
         pairs = store.pairs(board.dataset, board.split)
@@ -45,21 +45,20 @@ class BoardScores:
         pictures: Pictures = {}
         notes = []
         for key in keys:
-            fused, ident = self.store.fused(key), self.entries[key].id
+            fused, ident = self._fused(key), self.entries[key].id
             own = {
-                i: fused[h][0]
-                for i, h in self.pairs.items()
-                if h in fused
-                and (key, i) not in self.failures
+                i: picture.image
+                for i, picture in fused.items()
+                if (key, i) not in self.failures
                 and (SOURCE, i) not in self.failures
-                and all((fused[h][0], h, m.id) in self.scores for m in self.columns)
+                and all((picture.image, picture.pair, m.id) in self.scores for m in self.columns)
             }
             reasons = [why for (k, i), why in self.failures.items() if k == key and i in self.pairs]
             if own:
                 pictures[key] = own
             elif reasons:
                 notes.append(f"No row for {ident}: {len(reasons)} images failed, e.g. {reasons[0]}")
-            elif any(h in fused for h in self.pairs.values()):
+            elif fused:
                 notes.append(f"No row for {ident}: not scored with all of these metrics.")
         return pictures, notes
 
@@ -102,8 +101,10 @@ class BoardScores:
 
     def others(self, keys: Iterable[str]) -> bool:
         """Whether further entries have pictures of these pairs."""
-        pairs = self.pairs.values()
-        return any(not set(self.store.fused(key)).isdisjoint(pairs) for key in set(self.entries) - set(keys))
+        return any(self._fused(key) for key in set(self.entries) - set(keys))
+
+    def _fused(self, key: str) -> dict[str, Fused]:
+        return self.store.fused(key, self.board.dataset, self.board.split, self.pairs)
 
 
 def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:

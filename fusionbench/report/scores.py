@@ -60,10 +60,9 @@ def _pictures(store: Store, board: Board, names: set[str]) -> Iterator[tuple[Ent
     failures = store.failures(board.dataset, board.split)
     for key, entry in store.entries(board.output).items():
         if not names or names & {entry.id, entry.method}:
-            fused = store.fused(key)
-            for ident, pair in pairs.items():
-                if pair in fused and (key, ident) not in failures and (SOURCE, ident) not in failures:
-                    yield entry, ident, pair, fused[pair][0]
+            for ident, picture in store.fused(key, board.dataset, board.split, pairs).items():
+                if (key, ident) not in failures and (SOURCE, ident) not in failures:
+                    yield entry, ident, picture.pair, picture.image
 
 
 def write_frame(path: Path, rows: pd.DataFrame) -> None:

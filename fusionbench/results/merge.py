@@ -1,42 +1,86 @@
-"""Several results stores into one."""
+"""Several results stores into one; other machines' files are read as a stranger's, with every type and name checked."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results.storage_errors import storage_error
-from fusionbench.results.store import VERSION, Store
-
-# table -> (key columns, value column that must agree); failures come last: they yield to fused pictures
-TABLES = {
-    "pairs": (("dataset", "split", "id"), "hash"),
-    "fused": (("entry", "pair"), "image"),
-    "scores": (("image", "pair", "metric", "code"), "value"),
-    "entries": (("key",), "info"),
-    "boards": (("dataset", "split", "output"), "info"),
-    "failures": (("entry", "dataset", "split", "id"), "reason"),
-}
-WORDS = {
-    "pairs": "source pair",
-    "fused": "fused image",
-    "scores": "score",
-    "entries": "entry",
-    "boards": "protocol",
-    "failures": "failure",
-}
-Value = str | int | float | None
-Row = dict[str, Value]  # column -> value
+from fusionbench.results.merged_pictures import copy_picture
+from fusionbench.results.records import Board, EntryInfo, Run, TaskResult
+from fusionbench.results.schema import (
+    TABLES,
+    BoardRow,
+    EntryRow,
+    FailureRow,
+    FusedRow,
+    GapRow,
+    PairRow,
+    RunRow,
+    ScoreRow,
+    TaskRow,
+)
+from fusionbench.results.store import Store
 
 BOARD_FACTS = ("protocol", "split_sha256")  # counts of a board differ between machines, these must not
-FUSED = "SELECT 1 FROM fused f JOIN pairs p ON p.hash = f.pair WHERE f.entry=? AND p.dataset=? AND p.split=? AND p.id=?"
+R = TypeVar("R", bound=tuple[object, ...])
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a store holds, checked."""
+
+    entries: list[EntryRow]
+    infos: dict[str, EntryInfo]
+    boards: list[BoardRow]
+    pairs: list[PairRow]
+    fused: list[FusedRow]
+    scores: list[ScoreRow]
+    failures: list[FailureRow]
+    tasks: list[TaskRow]
+    results: list[TaskResult]
+    gaps: list[GapRow]
+    runs: list[RunRow]
+
+
+def content(store: Store) -> Content:
+    """Read everything.
+
+    Raises:
+        FusionbenchError: a row or record is not of its type, or they contradict each other.
+    """
+    entries, boards, tasks = store.rows(EntryRow), store.rows(BoardRow), store.rows(TaskRow)
+    runs = store.rows(RunRow)
+    infos = {row.key: store.decoded(EntryInfo, row.info) for row in entries}
+    agree = [(infos[row.key].id, infos[row.key].output_rule) == (row.id, row.output) for row in entries]
+    for board in boards:
+        facts = store.decoded(Board, board.info)
+        agree.append((facts.dataset, facts.split, facts.output) == board[:3])
+    results = [store.decoded(TaskResult, row.info) for row in tasks]
+    for task, result in zip(tasks, results, strict=True):
+        names = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
+        agree.append(all(getattr(result, name) == getattr(task, name) for name in names))
+    for run in runs:
+        store.decoded(Run, run.info)
+    if not all(agree):
+        raise FusionbenchError(f"{store.path}: its records contradict each other; it was edited or is damaged")
+    return Content(
+        entries=entries,
+        infos=infos,
+        boards=boards,
+        pairs=store.rows(PairRow),
+        fused=store.rows(FusedRow),
+        scores=store.rows(ScoreRow),
+        failures=store.rows(FailureRow),
+        tasks=tasks,
+        results=results,
+        gaps=store.rows(GapRow),
+        runs=runs,
+    )
 
 
 def check_sources(folders: Iterable[Path]) -> None:
@@ -46,189 +90,219 @@ def check_sources(folders: Iterable[Path]) -> None:
         FusionbenchError: when a folder holds no store, or a damaged one.
     """
     for folder in folders:
-        _open(folder).close()
-
-
-@dataclass(frozen=True)
-class Merger:
-    """One source on its way into the target: what is added and what disagrees is noted as it goes.
-
-    Attributes:
-        db: the target, in a transaction.
-        folder: of the source.
-        added: rows added per table.
-        conflicts: a line each.
-    """
-
-    db: sqlite3.Connection
-    folder: Path
-    added: dict[str, int]
-    conflicts: list[str]
-
-    def table(self, table: str, rows: Iterable[Row]) -> None:
-        """Add what the target lacks of one table, and name what differs."""
-        keys, value = TABLES[table]
-        where = " AND ".join(f"{k}=?" for k in keys)
-        for row in rows:
-            key = [row[k] for k in keys]
-            present = self.db.execute(f"SELECT {value} FROM {table} WHERE {where}", key).fetchone()
-            fused_here = table == "failures" and bool(self.db.execute(FUSED, key).fetchone())
-            if present is None:
-                if fused_here:
-                    continue  # a failure of one machine, fused on the other
-                marks = ",".join("?" * len(row))
-                self.db.execute(f"INSERT INTO {table}({','.join(row)}) VALUES({marks})", list(row.values()))
-                self.added[table] += 1
-            elif table == "boards":
-                self._compare_boards(" ".join(map(str, key)), str(row[value]), present[0])
-            elif present[0] != row[value] and not fused_here:
-                name = " ".join(str(k)[:12] if len(str(k)) == 64 else str(k) for k in key)
-                self._conflict(f"{WORDS[table]} {name}: {_short(row[value])}", _short(present[0]))
-
-    def entries(self, rows: Iterable[Row]) -> None:
-        """Add entries, numbered so that of an id and output rule the target's latest stays the one tables show."""
-        last = self.db.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchone()[0]
-        known = {key for (key,) in self.db.execute("SELECT key FROM entries")}
-        latest: dict[tuple[str, str], tuple[str, int]] = {}  # (id, output rule) -> latest key, lowest number
-        for ident, output, key, lowest in self.db.execute(
-            "SELECT id, output, key, (SELECT min(seq) FROM entries WHERE id = e.id AND output = e.output)"
-            " FROM entries e ORDER BY seq"
-        ):
-            latest[ident, output] = key, lowest
-        numbered = []
-        seen: set[tuple[str, str]] = set()
-        for row in sorted(rows, key=lambda r: -_number(r)):  # the source's latest first
-            name = str(row["id"]), str(row["output"])
-            if name in latest:
-                key, lowest = latest[name]
-                if name not in seen and row["key"] != key:
-                    other = str(row["key"])[:12]
-                    self._conflict(
-                        f"entry {name[0]} (output {name[1]}): key {other} (other code, options or weights)", key[:12]
-                    )
-                seen.add(name)
-                if row["key"] not in known:
-                    latest[name] = key, lowest - 1
-                    row = {**row, "seq": lowest - 1}
-            else:
-                row = {**row, "seq": last + _number(row)}
-            numbered.append(row)
-        self.table("entries", numbered)
-
-    def drop_stale_failures(self, fused: Iterable[Row]) -> None:
-        """Forget failures of the target for pairs that the source could fuse."""
-        self.db.executemany(
-            "DELETE FROM failures WHERE entry=:entry AND EXISTS (SELECT 1 FROM pairs p WHERE p.hash=:pair"
-            " AND p.dataset=failures.dataset AND p.split=failures.split AND p.id=failures.id)",
-            fused,
-        )
-
-    def runs(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Add the provenance of runs that the target does not have."""
-        for row in rows:
-            if not self.db.execute("SELECT 1 FROM runs WHERE started=? AND info=?", row).fetchone():
-                self.db.execute("INSERT INTO runs VALUES(?,?)", row)
-
-    def _compare_boards(self, name: str, source: str, target: str) -> None:
-        other, own = json.loads(source), json.loads(target)
-        for fact in BOARD_FACTS:
-            if other.get(fact) != own.get(fact):
-                what = f"{WORDS['boards']} of {name}: {fact} {_short(other.get(fact))}"
-                self._conflict(what, _short(own.get(fact)))
-
-    def _conflict(self, what: str, own: str) -> None:
-        self.conflicts.append(f"{self.folder}: {what}, kept {own}")
+        if not (folder / "results.db").is_file():
+            raise FusionbenchError(f"{folder / 'results.db'}: no results store")
+        Store(folder, create=False).close()
 
 
 def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]:
-    """Copy what other stores have and this one lacks; what disagrees is named, and stays as it is here.
+    """Add what other stores have and this one lacks; what disagrees is named, and stays as it is here.
 
     Args:
         store: the target.
         folders: output directories of other runs.
 
     Returns:
-        Number of rows added per table, and one line per conflict.
+        Number of rows added per table (of entries: those that tables show), and one line per conflict.
 
     Raises:
-        FusionbenchError: when a folder holds no store.
+        FusionbenchError: when a folder holds no store, or one that contradicts itself.
     """
     check_sources(folders)
-    added = dict.fromkeys(TABLES, 0)
+    added = dict.fromkeys((name for name in TABLES if name != "runs"), 0)
     conflicts: list[str] = []
     for folder in folders:
-        with closing(_open(folder)) as source:
-            try:
-                # Read first: inside the transaction a fault of the source would be blamed on the target.
-                rows = {table: _rows(source, table) for table in TABLES}
-                runs = source.execute("SELECT started, info FROM runs").fetchall()
-            except sqlite3.Error as error:
-                raise storage_error(folder / "results.db", error) from None
+        if folder.resolve() == store.folder.resolve():
+            raise FusionbenchError(f"{folder}: a store cannot be merged into itself; choose another out=")
+        with Store(folder, create=False) as source:  # read whole before the target is touched
+            other = content(source)
+        own = content(store)
+        merger = Merger(store, folder, own, other, added, conflicts)
+        merger.copy_pictures()
         with store.transaction() as db:
-            merger = Merger(db, folder, added, conflicts)
-            present = set(db.execute("SELECT entry, pair FROM fused"))
-            for table in TABLES:
-                if table == "entries":
-                    merger.entries(rows[table])
-                else:
-                    merger.table(table, rows[table])
-            merger.drop_stale_failures(r for r in rows["fused"] if (r["entry"], r["pair"]) not in present)
-            merger.runs(runs)
-        _pictures([str(r["path"]) for r in rows["fused"]], folder, store.folder)
+            merger.write(db)
     return added, conflicts
 
 
-def _open(folder: Path) -> sqlite3.Connection:
-    """A source, read-only.
+@dataclass
+class Merger:
+    """One source on its way into the target.
 
-    Raises:
-        FusionbenchError: when it is no store of this version.
+    Attributes:
+        store: the target.
+        folder: of the source.
+        own: what the target holds.
+        other: what the source holds.
+        added: rows added per table.
+        conflicts: a line each.
+        refused: rows whose pictures are not what they should be.
     """
-    path = folder / "results.db"
-    if not path.is_file():
-        raise FusionbenchError(f"{path}: no results store")
-    source = None
-    try:
-        source = sqlite3.connect(path.resolve().as_uri() + "?mode=ro", uri=True)
-        if source.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            raise FusionbenchError(f"{path}: written by another version of fusionbench")
-        for table in (*TABLES, "runs"):
-            source.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
-    except (sqlite3.Error, FusionbenchError) as error:
-        if source is not None:
-            source.close()
-        if isinstance(error, FusionbenchError):
-            raise
-        raise storage_error(path, error) from None
-    return source
 
+    store: Store
+    folder: Path
+    own: Content
+    other: Content
+    added: dict[str, int]
+    conflicts: list[str]
+    refused: set[FusedRow] = field(default_factory=set)
 
-def _rows(db: sqlite3.Connection, table: str) -> list[Row]:
-    cursor = db.execute(f"SELECT * FROM {table}")
-    columns = [c[0] for c in cursor.description]
-    return [dict(zip(columns, row, strict=True)) for row in cursor]
+    def copy_pictures(self) -> None:
+        """Copy the pictures of images that the target lacks; note those that are refused."""
+        own = {row[:4] for row in self.own.fused}
+        paths = {row.path: row.image for row in self.own.fused}
+        reasons: Counter[str] = Counter()
+        example: dict[str, str] = {}
+        for row in self.other.fused:
+            if row[:4] in own or (paths.get(row.path) == row.image and (self.store.folder / row.path).is_file()):
+                continue
+            taken = paths.get(row.path, row.image) != row.image
+            if reason := copy_picture(row, self.folder, self.store.folder, taken):
+                self.refused.add(row)
+                reasons[reason] += 1
+                example.setdefault(reason, f"{self._name(row.entry)} {row.dataset} {row.split} {row.id}")
+            else:
+                paths[row.path] = row.image
+        for reason, count in reasons.items():
+            self._conflict(f"{count} pictures refused ({reason}), e.g. {example[reason]}", "none of them")
 
+    def write(self, db: sqlite3.Connection) -> None:
+        """Add all rows to the target, in its transaction."""
+        pairs = self._new("source pair", self.own.pairs, self.other.pairs, 3)
+        fused = self._fused()
+        seen = {(row.image, row.pair) for row in (*self.own.fused, *fused)}  # no scores of pictures that nobody has
+        scores = [row for row in self.other.scores if (row.image, row.pair) in seen]
+        self._insert(db, "pairs", pairs)
+        self._insert(db, "fused", fused)
+        self._insert(db, "scores", self._new("score", self.own.scores, scores, 4))
+        self._entries(db)
+        self._insert(db, "boards", self._boards())
+        self._insert(db, "failures", self._failures((*self.own.pairs, *pairs), (*self.own.fused, *fused)))
+        self._drop_stale_failures(db, fused)
+        self._insert(db, "tasks", self._tasks())
+        gaps = {row[:3] for row in self.own.gaps}
+        self._insert(db, "task_gaps", [row for row in self.other.gaps if row[:3] not in gaps])
+        own = set(self.own.runs)
+        db.executemany("INSERT INTO runs VALUES(?,?)", [row for row in self.other.runs if row not in own])
 
-def _number(row: Row) -> int:
-    """Place of an entry in the order in which entries were registered."""
-    return int(row["seq"] or 0)
+    def _new(self, word: str, own: Iterable[R], other: Iterable[R], width: int) -> list[R]:
+        """Rows whose key, the first columns, the target lacks; rows that differ in the next column are noted."""
+        known = {row[:width]: row[width] for row in own}
+        new = []
+        for row in other:
+            if row[:width] not in known:
+                new.append(row)
+            elif known[row[:width]] != row[width]:
+                name = " ".join(str(k)[:12] if len(str(k)) == 64 else str(k) for k in row[:width])
+                self._conflict(f"{word} {name}: {_short(row[width])}", _short(known[row[:width]]))
+        return new
+
+    def _fused(self) -> list[FusedRow]:
+        own = {row[:4]: row for row in self.own.fused}
+        differing: dict[tuple[str, str, str, str], list[str]] = {}
+        for row in self.other.fused:
+            present = own.get(row[:4])
+            if present and (present.image, present.pair) != (row.image, row.pair):
+                what = "pictures differ" if present.pair == row.pair else "pictures are of other source pairs"
+                differing.setdefault((what, *row[:3]), []).append(row.id)
+        for (what, entry, dataset, split), ids in differing.items():
+            name = f"fused images of {self._name(entry)} on {dataset} {split}"
+            self._conflict(f"{name}: {len(ids)} {what}, e.g. {ids[0]}", "ours")
+        return [row for row in self.other.fused if row[:4] not in own and row not in self.refused]
+
+    def _entries(self, db: sqlite3.Connection) -> None:
+        """Add entries, numbered so that of an id and output rule the target's latest stays the one tables show."""
+        last = max((row.seq for row in self.own.entries), default=0)
+        lowest: dict[tuple[str, str], int] = {}
+        latest: dict[tuple[str, str], EntryRow] = {}
+        for row in sorted(self.own.entries, key=lambda r: r.seq):
+            lowest.setdefault((row.id, row.output), row.seq)
+            latest[row.id, row.output] = row
+        known, shown, new = set(self.own.infos), dict(latest), []
+        for row in sorted(self.other.entries, key=lambda r: -r.seq):  # the source's latest first
+            name = row.id, row.output
+            if name in latest and shown[name] is latest[name]:
+                self._compare_entries(latest[name], row)
+                shown[name] = row  # named once
+            if row.key in known:
+                continue
+            if name in latest:
+                lowest[name] -= 1
+                new.append(row._replace(seq=lowest[name]))
+            else:
+                new.append(row._replace(seq=last + min(max(row.seq, 0), 1 << 40)))
+                self.added["entries"] += name not in shown
+                shown.setdefault(name, row)
+        db.executemany("INSERT INTO entries VALUES(?,?,?,?,?)", new)
+
+    def _compare_entries(self, own: EntryRow, other: EntryRow) -> None:
+        name = f"entry {own.id} (output {own.output})"
+        present, facts = self.own.infos[own.key], self.other.infos[other.key]
+        parts = {
+            "code": (present.code, present.version) != (facts.code, facts.version),
+            "options": present.options != facts.options,
+            "weights": (present.weights and present.weights.sha256) != (facts.weights and facts.weights.sha256),
+            "output rule": present.output != facts.output,
+        }
+        differ = " and ".join(part for part, differs in parts.items() if differs)
+        if own.key != other.key:
+            differ = differ or "version of fusionbench, or other pictures"
+            self._conflict(f"{name}: key {other.key[:12]} (other {differ})", own.key[:12])
+        elif differ:
+            self._conflict(f"{name}: the same key with other {differ}", "ours")
+
+    def _boards(self) -> list[BoardRow]:
+        own = {row[:3]: self.store.decoded(Board, row.info) for row in self.own.boards}
+        for row in self.other.boards:
+            if present := own.get(row[:3]):
+                facts = self.store.decoded(Board, row.info)
+                for fact in BOARD_FACTS:
+                    if getattr(facts, fact) != getattr(present, fact):
+                        what = f"protocol of {' '.join(row[:3])}: {fact} {_short(getattr(facts, fact))}"
+                        self._conflict(what, _short(getattr(present, fact)))
+        return [row for row in self.other.boards if row[:3] not in own]
+
+    def _failures(self, pairs: Iterable[PairRow], fused: Iterable[FusedRow]) -> list[FailureRow]:
+        """Failures of images that neither machine fused."""
+        present = {row[:3]: row.hash for row in pairs}
+        there = {row[:4] for row in fused if present.get(row[1:4]) == row.pair}
+        other = [row for row in self.other.failures if row[:4] not in there]
+        return self._new("failure", self.own.failures, other, 4)
+
+    def _drop_stale_failures(self, db: sqlite3.Connection, fused: Iterable[FusedRow]) -> None:
+        """Forget failures of the target for images that the source could fuse."""
+        where = "DELETE FROM failures WHERE entry=? AND dataset=? AND split=? AND id=?"
+        pairs = {row[:3]: row.hash for row in (*self.other.pairs, *self.own.pairs)}
+        db.executemany(where, [row[:4] for row in fused if pairs.get(row[1:4]) == row.pair])
+
+    def _tasks(self) -> list[TaskRow]:
+        own = {row[:8]: (row, result) for row, result in zip(self.own.tasks, self.own.results, strict=True)}
+        new = []
+        for row, result in zip(self.other.tasks, self.other.results, strict=True):
+            if row[:8] not in own:
+                new.append(row)
+                continue
+            present, known = own[row[:8]]
+            parts = {"code": present.code != row.code, "pictures": present.pictures != row.pictures}
+            parts["scores"] = (known.scores, known.images) != (result.scores, result.images) and not any(parts.values())
+            if differ := " and ".join(part for part, differs in parts.items() if differs):
+                where = f"{self._name(row.entry)} on {row.dataset} {row.split}"
+                self._conflict(f"{row.task} {row.network} {row.protocol} of {where}: {differ} differ", "ours")
+        return new
+
+    def _insert(self, db: sqlite3.Connection, table: str, rows: list[R]) -> None:
+        columns = TABLES[table].columns
+        marks = ",".join("?" * len(columns))
+        db.executemany(f"INSERT INTO {table}({','.join(columns)}) VALUES({marks})", rows)
+        self.added[table] += len(rows)
+
+    def _name(self, key: str) -> str:
+        info = self.own.infos.get(key) or self.other.infos.get(key)
+        return info.id if info else key[:12] or "source"
+
+    def _conflict(self, what: str, own: str) -> None:
+        self.conflicts.append(f"{self.folder}: {what}, kept {own}")
 
 
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) < 40 else text[:16] + "..."
-
-
-def _pictures(paths: Iterable[str], folder: Path, target: Path) -> None:
-    """Copy fused pictures that are not there yet."""
-    for path in dict.fromkeys(paths):
-        source, own = folder / path, target / path
-        inside = not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
-        if inside and source.is_file() and not own.exists():
-            part = own.with_name(f".{own.name}.{os.getpid()}.part")
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, part)
-                os.replace(part, own)
-            except OSError as error:
-                raise storage_error(own, error) from None

@@ -10,6 +10,7 @@ from fusionbench.errors import FusionbenchError
 
 FULL = "the disk is full; free some space and run the same command again, finished images are kept"
 UNWRITABLE = "cannot be written; choose a writable directory with out="
+UNREADABLE = "cannot be read; ask its owner for access"
 FOREIGN = "is damaged or no results store; move it away, or choose another out="
 BUSY = "another run holds it for over a minute; try again"
 
@@ -23,6 +24,7 @@ SQLITE = {
     "SQLITE_BUSY": ("database is locked", BUSY),
     "SQLITE_LOCKED": ("table is locked", BUSY),
 }
+DAMAGED = ("Could not decode to UTF-8", "no such column", "no such table", "string or blob too big")
 SYSTEM = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
@@ -32,15 +34,24 @@ SYSTEM = {
 }
 
 
-def storage_error(path: Path, error: Exception) -> FusionbenchError:
+def cannot_open(error: sqlite3.Error) -> bool:
+    """Whether SQLite may not open or write a file, or one that it needs beside it."""
+    code = getattr(error, "sqlite_errorname", "")
+    names = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+    return code.startswith(names) or (not code and any(SQLITE[name][0] in str(error) for name in names))
+
+
+def storage_error(path: Path, error: Exception, reading: bool = False) -> FusionbenchError:
     """One line for a file that cannot be written or read."""
-    text = str(error)
+    text = " ".join(str(error).split())
     if isinstance(error, OSError):
         text = SYSTEM.get(error.errno or 0, text)
     elif isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorname", "")
+        if any(text.startswith(words) for words in DAMAGED):
+            text = FOREIGN
         for name, (words, remedy) in SQLITE.items():
             if code.startswith(name) or (not code and words in text):  # SQLite's texts name no file
                 text = remedy
                 break
-    return FusionbenchError(f"{path}: {text}")
+    return FusionbenchError(f"{path}: {UNREADABLE if reading and text == UNWRITABLE else text}")

@@ -1,50 +1,31 @@
 """The results store: one SQLite file that survives ``kill -9`` and two writers at once.
 
-Everything in it is content-addressed, so that nothing stale can be shown: a fused image under its entry and the hash of
-its source pair, a score under the hashes of fused image and pair, the metric's variant and code. Means are never
-stored; tables derive them.
+Everything in it is content-addressed, so that nothing stale can be shown: a fused picture stands under its entry and
+image with the hashes of the source pair and its own pixels, a score under the hashes of picture and pair, the metric's
+variant and code. Means are never stored; tables derive them.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results.opening import in_memory, open_to_read
 from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
+from fusionbench.results.schema import TABLES, FailureRow, FusedRow, prepare, version_of
+from fusionbench.results.schema import VERSION as VERSION
 from fusionbench.results.storage_errors import FOREIGN
 from fusionbench.results.storage_errors import storage_error as storage_error
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL, seq INTEGER NOT NULL,
-    info TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
-    PRIMARY KEY(dataset, split, output));
-CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
-    PRIMARY KEY(dataset, split, id));
-CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT NOT NULL,
-    PRIMARY KEY(entry, pair));
-CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
-    PRIMARY KEY(image, pair, metric, code));
-CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
-    PRIMARY KEY(entry, dataset, split, id));
-CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
-    recipe TEXT, seed INTEGER, code TEXT, pictures TEXT, info TEXT NOT NULL,
-    PRIMARY KEY(entry, dataset, split, task, network, protocol, recipe, seed));
-CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason TEXT NOT NULL,
-    PRIMARY KEY(dataset, split, task));
-CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);
-"""
-VERSION = 2
 TASK_KEY = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
 
 T = TypeVar("T")
@@ -61,12 +42,24 @@ class Score:
     value: float
 
 
+class Fused(NamedTuple):
+    """A fused picture."""
+
+    pair: str
+    """Hash of the source pair that it was made of."""
+    image: str
+    """SHA-256 of its pixels."""
+    path: str
+    """Where it lies, below the output directory."""
+
+
 class Store:
     """Per-image results of one output directory.
 
     Args:
         folder: the output directory; ``results.db`` lies in it.
-        create: make the directory and the file when they are missing.
+        create: make the directory and the file when they are missing, and bring an older file to this version. Without
+            it nothing is written: an older file is brought to this version in memory.
 
     Raises:
         FusionbenchError: when the directory cannot be written or holds no store.
@@ -78,24 +71,40 @@ class Store:
         if not create and not self.path.is_file():
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
-            if create:
-                folder.mkdir(parents=True, exist_ok=True)
-            # Autocommit; transactions are opened where several rows belong together. Readers need no write access.
-            where = self.path.resolve().as_uri() + ("" if create and os.access(folder, os.W_OK) else "?mode=ro")
-            self._db = sqlite3.connect(where, timeout=60, isolation_level=None, uri=True)
-            if create:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise FusionbenchError(
-                    f"{self.path}: written by another version of fusionbench (store {version}); use another out="
-                )
-            if create:
-                self._db.executescript(SCHEMA)
-                self._db.execute(f"PRAGMA user_version={VERSION}")
+            self._db = self._writer() if create else self._reader()
         except (OSError, sqlite3.Error) as error:
-            raise storage_error(self.path, error) from None
+            raise storage_error(self.path, error, reading=not create) from None
+
+    def _writer(self) -> sqlite3.Connection:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Autocommit; transactions are opened where several rows belong together.
+        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        try:
+            version_of(db, self.path)  # before anything is written: it may be another program's
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            prepare(db, self.path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _reader(self) -> sqlite3.Connection:
+        db = open_to_read(self.path)
+        try:
+            version = version_of(db, self.path)
+            if version == 0:
+                raise FusionbenchError(
+                    f"{self.path}: no results here yet; run `fusionbench eval --out {self.folder}` first"
+                )
+            if version != VERSION:
+                older, db = db, in_memory(db)
+                older.close()
+                prepare(db, self.path)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def close(self) -> None:
         """Close the file; a later open sees everything that was written."""
@@ -150,15 +159,24 @@ class Store:
             db.executemany("DELETE FROM pairs WHERE dataset=? AND split=? AND id=?", gone)
             db.executemany("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", ((*key[:2], i, h) for i, h in pairs))
 
-    def put_fused(self, entry: str, pair: str, image: str, path: str) -> None:
-        """Record the fused image of one pair: its SHA-256 and where it lies below the output directory."""
-        with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?)", (entry, pair, image, path))
+    def put_fused(self, entry: str, dataset: str, split: str, image: str, fused: Fused) -> None:
+        """Record the picture that an entry made of an image, instead of an older one.
 
-    def drop_fused(self, entry: str, pair: str) -> None:
-        """Forget a fused picture that is not what it was; the next run makes it anew."""
+        Args:
+            entry: its key.
+            dataset: label of the dataset.
+            split: of the dataset.
+            image: id of the image.
+            fused: the picture.
+        """
         with self.transaction() as db:
-            db.execute("DELETE FROM fused WHERE entry=? AND pair=?", (entry, pair))
+            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?,?,?,?)", (entry, dataset, split, image, *fused))
+
+    def drop_fused(self, entry: str, dataset: str, split: str, images: Iterable[str]) -> None:
+        """Forget fused pictures that are not what they were; the next run makes them anew."""
+        rows = [(entry, dataset, split, image) for image in images]
+        with self.transaction() as db:
+            db.executemany("DELETE FROM fused WHERE entry=? AND dataset=? AND split=? AND id=?", rows)
 
     def put_scores(self, scores: Iterable[Score]) -> None:
         """Record all scores of one image in one transaction; NaN is stored as NULL."""
@@ -201,14 +219,20 @@ class Store:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
+    def rows(self, kind: type[T]) -> list[T]:
+        """Every row of a table, oldest first; `kind` is its row in :mod:`fusionbench.results.schema`."""
+        name = next(name for name, table in TABLES.items() if table.row is kind)
+        return self._rows(kind, f"SELECT {', '.join(TABLES[name].columns)} FROM {name} ORDER BY rowid")
+
     def entries(self, output: str) -> dict[str, EntryInfo]:
         """Key to facts of the latest entry of every id under an output rule."""
-        rows = self._db.execute(
+        rows = self._rows(
+            tuple[str, str],
             "SELECT key, info FROM entries e WHERE output = ?"
             " AND seq = (SELECT max(seq) FROM entries WHERE id = e.id AND output = e.output) ORDER BY id",
             (output,),
         )
-        return {key: self._decoded(EntryInfo, info) for key, info in rows}
+        return {key: self.decoded(EntryInfo, info) for key, info in rows}
 
     def boards(self, dataset: str | None = None, split: str | None = None, output: str | None = None) -> list[Board]:
         """What was scored, one item per dataset, split and output rule.
@@ -216,8 +240,8 @@ class Store:
         Raises:
             FusionbenchError: when nothing fits, naming what there is.
         """
-        rows = self._db.execute("SELECT info FROM boards ORDER BY dataset, split, output DESC")
-        every = [self._decoded(Board, info) for (info,) in rows]
+        rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
+        every = [self.decoded(Board, info) for (info,) in rows]
         wanted = {"dataset": dataset, "split": split, "output": output}
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
@@ -228,70 +252,73 @@ class Store:
 
     def pairs(self, dataset: str, split: str) -> dict[str, str]:
         """Image id to pair hash, ordered by id."""
-        rows = self._db.execute("SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id", (dataset, split))
-        return dict(rows.fetchall())
+        where = "SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id"
+        return dict(self._rows(tuple[str, str], where, (dataset, split)))
 
-    def fused(self, entry: str) -> dict[str, tuple[str, str]]:
-        """Pair hash to (image hash, path) of everything an entry has fused."""
-        rows = self._db.execute("SELECT pair, image, path FROM fused WHERE entry=?", (entry,))
-        return {pair: (image, path) for pair, image, path in rows}
+    def fused(self, entry: str, dataset: str, split: str, pairs: Mapping[str, str]) -> dict[str, Fused]:
+        """Image id to the picture that an entry made of these very pairs (image id to hash)."""
+        where = "SELECT id, pair, image, path FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
+        rows = self._rows(tuple[str, str, str, str], where, (entry, dataset, split))
+        return {ident: Fused(*facts) for ident, *facts in rows if pairs.get(ident) == facts[0]}
+
+    def pictures(self, entry: str) -> list[FusedRow]:
+        """Everything that an entry has fused, on all datasets and splits."""
+        return self._rows(FusedRow, f"SELECT {', '.join(FusedRow._fields)} FROM fused WHERE entry=?", (entry,))
 
     def scores(self, metrics: dict[str, str]) -> dict[tuple[str, str, str], float]:
         """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
         values: dict[tuple[str, str, str], float] = {}
         for metric, code in metrics.items():
-            rows = self._db.execute("SELECT image, pair, value FROM scores WHERE metric=? AND code=?", (metric, code))
+            where = "SELECT image, pair, value FROM scores WHERE metric=? AND code=?"
+            rows = self._rows(tuple[str, str, float | None], where, (metric, code))
             values.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
         return values
 
     def metrics(self) -> list[str]:
         """Ids of all metrics that have a score."""
-        return [name for (name,) in self._db.execute("SELECT DISTINCT metric FROM scores ORDER BY metric")]
+        return [name for (name,) in self._rows(tuple[str], "SELECT DISTINCT metric FROM scores ORDER BY metric")]
 
     def failures(self, dataset: str, split: str) -> Failures:
         """What failed on a split and why: of the source pairs first, then by entry key and image."""
-        rows = self._db.execute(
-            "SELECT entry, id, reason FROM failures WHERE dataset=? AND split=? ORDER BY entry, id", (dataset, split)
-        )
-        return {Case(entry, image): reason for entry, image, reason in rows}
+        where = f"SELECT {', '.join(FailureRow._fields)} FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
+        return {Case(row.entry, row.id): row.reason for row in self._rows(FailureRow, where, (dataset, split))}
 
     def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
         """Whether the result of this test, with this code and these pictures, is there."""
-        rows = self._db.execute(
-            "SELECT 1 FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
-            + " AND ".join(f"{name}=?" for name in TASK_KEY),
-            (entry, dataset, split, *_task_key(test)),
-        )
-        return rows.fetchone() is not None
+        where = "SELECT seed FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
+        where += " AND ".join(f"{name}=?" for name in TASK_KEY)
+        return bool(self._rows(tuple[int], where, (entry, dataset, split, *_task_key(test))))
 
     def tasks(self, dataset: str, split: str) -> list[tuple[str, TaskResult]]:
-        """(entry key, result) of every task result of a board, old to new; none in an older store."""
-        if not self._has("tasks"):
-            return []
-        rows = self._db.execute(
-            "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid",
-            (dataset, split),
-        )
-        return [(entry, self._decoded(TaskResult, info)) for entry, info in rows]
+        """(entry key, result) of every task result of a board, old to new."""
+        where = "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid"
+        rows = self._rows(tuple[str, str], where, (dataset, split))
+        return [(entry, self.decoded(TaskResult, info)) for entry, info in rows]
 
     def task_gaps(self, dataset: str, split: str) -> dict[str, str]:
         """Task to why it could not be scored."""
-        if not self._has("task_gaps"):
-            return {}
-        return dict(
-            self._db.execute(
-                "SELECT task, reason FROM task_gaps WHERE dataset=? AND split=?", (dataset, split)
-            ).fetchall()
-        )
-
-    def _has(self, table: str) -> bool:
-        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name=?", (table,)).fetchone())
+        where = "SELECT task, reason FROM task_gaps WHERE dataset=? AND split=?"
+        return dict(self._rows(tuple[str, str], where, (dataset, split)))
 
     def runs(self) -> list[Run]:
         """Provenance of every run, oldest first."""
-        return [self._decoded(Run, info) for (info,) in self._db.execute("SELECT info FROM runs ORDER BY rowid")]
+        rows = self._rows(tuple[str], "SELECT info FROM runs ORDER BY rowid")
+        return [self.decoded(Run, info) for (info,) in rows]
 
-    def _decoded(self, kind: type[T], text: str) -> T:
+    def _rows(self, kind: type[T], query: str, values: Iterable[str | int] = ()) -> list[T]:
+        """Rows with the types that they should have.
+
+        Raises:
+            FusionbenchError: the file is damaged.
+        """
+        try:
+            return [msgspec.convert(row, kind) for row in self._db.execute(query, tuple(values))]
+        except sqlite3.Error as error:
+            raise storage_error(self.path, error, reading=True) from None
+        except msgspec.ValidationError as error:
+            raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None
+
+    def decoded(self, kind: type[T], text: str) -> T:
         """A record that is stored as JSON.
 
         Raises:

@@ -20,7 +20,7 @@ from fusionbench.plugins.weights import broken, check_name, installed
 from fusionbench.report.formats import escape_latex, escape_markdown, plain
 from fusionbench.results.merge import check_sources, merge
 from fusionbench.results.records import Case
-from fusionbench.results.store import Score, Store
+from fusionbench.results.store import Fused, Score, Store
 from fusionbench.runtime import locations
 from tests.conftest import fusionbench, process
 from tests.harness.test_eval import run
@@ -48,7 +48,7 @@ def make_store(folder: Path, key: str, fused: bool = True, failure: str = "", se
     store.put_entry(key, make_entry())
     store.put_board(make_board(**board), [("a", "pair")], ["a"])
     if fused:
-        store.put_fused(key, "pair", f"image-{key}", "fused/x/a.png")
+        store.put_fused(key, "d", "test", "a", Fused("pair", f"image-{key}", "fused/x/a.png"))
         store.put_scores([Score(f"image-{key}", "pair", "en", "c", 1.0)])
     if failure:
         store.set_failures("d", "test", {Case(key, "a"): failure}, {key})
@@ -101,7 +101,7 @@ def test_merge_checks_its_sources_first(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with closing(sqlite3.connect(tmp_path / "old/results.db")) as db:
         db.execute("CREATE TABLE x(y)")
-    with pytest.raises(FusionbenchError, match="another version"):
+    with pytest.raises(FusionbenchError, match="another program's database"):
         check_sources([tmp_path / "old"])
 
 

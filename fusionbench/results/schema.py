@@ -1,0 +1,275 @@
+"""Layout of a results file, what it was in earlier versions, and the way from there.
+
+A file is ours by its application id, or (version 2, which had none) by its tables; nothing is ever written to another
+program's database. The whole way is one transaction: a file is in one version or the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.results.records import EntryInfo
+from fusionbench.results.storage_errors import FOREIGN
+
+APPLICATION = 0x46424E43  # "FBNC"; `file results.db` shows it
+VERSION = 3
+
+
+class EntryRow(NamedTuple):
+    """Of ids and output rules registered more than once, the highest number is what tables show."""
+
+    key: str
+    id: str
+    output: str
+    seq: int
+    info: str
+
+
+class BoardRow(NamedTuple):
+    """What is scored."""
+
+    dataset: str
+    split: str
+    output: str
+    info: str
+
+
+class PairRow(NamedTuple):
+    """A source pair and the hash of its two files."""
+
+    dataset: str
+    split: str
+    id: str
+    hash: str
+
+
+class FusedRow(NamedTuple):
+    """The picture that an entry made of an image: the pair's hash, the picture's, and its path below the folder."""
+
+    entry: str
+    dataset: str
+    split: str
+    id: str
+    pair: str
+    image: str
+    path: str
+
+
+class ScoreRow(NamedTuple):
+    """A number; None where it is undefined."""
+
+    image: str
+    pair: str
+    metric: str
+    code: str
+    value: float | None
+
+
+class FailureRow(NamedTuple):
+    """What failed and why."""
+
+    entry: str
+    dataset: str
+    split: str
+    id: str
+    reason: str
+
+
+class TaskRow(NamedTuple):
+    """What a task network made of an entry's pictures."""
+
+    entry: str
+    dataset: str
+    split: str
+    task: str
+    network: str
+    protocol: str
+    recipe: str
+    seed: int
+    code: str
+    pictures: str
+    info: str
+
+
+class GapRow(NamedTuple):
+    """Why a task cannot be scored."""
+
+    dataset: str
+    split: str
+    task: str
+    reason: str
+
+
+class RunRow(NamedTuple):
+    """Provenance of a run."""
+
+    started: str
+    info: str
+
+
+class Table(NamedTuple):
+    """A table's row and its key."""
+
+    row: type[tuple[object, ...]]
+    key: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(getattr(self.row, "_fields"))  # noqa: B009 - a tuple type does not tell mypy that it has names
+
+
+TABLES = {
+    "entries": Table(EntryRow, ("key",)),
+    "boards": Table(BoardRow, ("dataset", "split", "output")),
+    "pairs": Table(PairRow, ("dataset", "split", "id")),
+    "fused": Table(FusedRow, ("entry", "dataset", "split", "id")),
+    "scores": Table(ScoreRow, ("image", "pair", "metric", "code")),
+    "failures": Table(FailureRow, ("entry", "dataset", "split", "id")),
+    "tasks": Table(TaskRow, ("entry", "dataset", "split", "task", "network", "protocol", "recipe", "seed")),
+    "task_gaps": Table(GapRow, ("dataset", "split", "task")),
+    "runs": Table(RunRow, ()),
+}
+ADDED_LATE = {"tasks", "task_gaps"}  # some files of version 2 lack them
+FUSED_2 = ("entry", "pair", "image", "path")
+
+STATEMENTS = (
+    """CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL,
+        seq INTEGER NOT NULL, info TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
+        PRIMARY KEY(dataset, split, output))""",
+    """CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
+        PRIMARY KEY(dataset, split, id))""",
+    """CREATE TABLE IF NOT EXISTS fused(entry TEXT, dataset TEXT, split TEXT, id TEXT, pair TEXT NOT NULL,
+        image TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
+    """CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
+        PRIMARY KEY(image, pair, metric, code))""",
+    """CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
+        PRIMARY KEY(entry, dataset, split, id))""",
+    """CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
+        recipe TEXT, seed INTEGER, code TEXT, pictures TEXT, info TEXT NOT NULL,
+        PRIMARY KEY(entry, dataset, split, task, network, protocol, recipe, seed))""",
+    """CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason TEXT NOT NULL,
+        PRIMARY KEY(dataset, split, task))""",
+    "CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS scores_of_metric ON scores(metric, code)",
+    "CREATE INDEX IF NOT EXISTS entries_of_id ON entries(id, output, seq)",
+    "CREATE INDEX IF NOT EXISTS tasks_of_board ON tasks(dataset, split)",
+)
+
+
+def version_of(db: sqlite3.Connection, path: Path) -> int:
+    """Version of a file: 0 for an empty one, 2 or 3.
+
+    Args:
+        db: the open file.
+        path: named in errors.
+
+    Raises:
+        FusionbenchError: it is of a newer version, damaged, or another program's.
+    """
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    things = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    tables = {name for kind, name in things if kind != "index"}
+    if application in (0, APPLICATION) and not things:
+        if version == 0:
+            return 0
+        raise FusionbenchError(_other_version(path, version))
+    if application == APPLICATION:
+        if version > VERSION:
+            raise FusionbenchError(_other_version(path, version))
+        plain = tables == TABLES.keys() and all(kind in ("table", "index") for kind, _ in things)
+        if version == VERSION and plain and all(_columns(db, n) == table.columns for n, table in TABLES.items()):
+            return VERSION
+        raise FusionbenchError(f"{path}: {FOREIGN}")
+    if application == 0 and version in (0, 2) and tables | ADDED_LATE == TABLES.keys():
+        expected = {name: TABLES[name].columns for name in tables} | {"fused": FUSED_2}
+        if all(_columns(db, name) == columns for name, columns in expected.items()):
+            return 2
+    raise FusionbenchError(f"{path}: another program's database; nothing was written to it, choose another out=")
+
+
+def _other_version(path: Path, version: int) -> str:
+    return (
+        f"{path}: written by another version of fusionbench (store {version}, this one reads up to {VERSION}); "
+        "install a newer fusionbench, or choose another out="
+    )
+
+
+def _columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    """Its columns, hidden and generated ones not among them."""
+    return tuple(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Bring a file to the present version, in one transaction.
+
+    Raises:
+        FusionbenchError: it is not ours.
+    """
+    if version_of(db, path) == VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = version_of(db, path)  # another process may have been first
+        if version == 2:
+            db.execute("ALTER TABLE fused RENAME TO fused_2")
+        if version < VERSION:
+            for statement in STATEMENTS:
+                db.execute(statement)
+            if version == 2:
+                db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?)", _from_version_2(db))
+                db.execute("DROP TABLE fused_2")
+            db.execute(f"PRAGMA application_id={APPLICATION}")
+            db.execute(f"PRAGMA user_version={VERSION}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
+    """Pictures by image, from pictures by pair.
+
+    Pairs of the same bytes shared one picture. That is right for a method; of pictures that another program made it is
+    the one that its path names, and the others are read again by the next run.
+    """
+    labelled = {key for key, info in db.execute("SELECT key, info FROM entries") if _has_label(info)}
+    images: dict[str, list[tuple[str, str, str]]] = {}
+    for dataset, split, ident, pair in db.execute("SELECT dataset, split, id, hash FROM pairs"):
+        images.setdefault(pair, []).append((dataset, split, ident))
+    unregistered = []  # of training splits, or of pairs that have changed; these yield to the present ones
+    for entry, pair, image, path in db.execute("SELECT entry, pair, image, path FROM fused_2").fetchall():
+        origin = _image_of(path, pair)
+        shared = images.get(pair, [])
+        own = [i for i in shared if i[2] == origin[2]]
+        for place in own or shared if entry in labelled else shared:
+            yield FusedRow(entry, *place, pair, image, path)
+        if not shared:
+            unregistered.append(FusedRow(entry, *origin, pair, image, path))
+    yield from unregistered
+
+
+def _has_label(info: str) -> bool:
+    """Whether an entry is called after pictures that another program made, as ``images[NAME]`` is."""
+    try:
+        entry = msgspec.json.decode(info, type=EntryInfo)
+    except msgspec.MsgspecError:
+        return False
+    return entry.weights is None and entry.id in {f"{entry.method}[{value}]" for value in entry.options.values()}
+
+
+def _image_of(path: str, pair: str) -> tuple[str, str, str]:
+    """Dataset, split and id that ``fused/ENTRY/DATASET-SPLIT/ID.png`` names."""
+    parts = path.split("/", 3)
+    if len(parts) < 4 or "-" not in parts[2]:
+        return "", "", pair
+    dataset, _, split = parts[2].rpartition("-")
+    return dataset, split, parts[3].removesuffix(".png")

@@ -1,0 +1,70 @@
+"""Results files as version 0.1.0 wrote them, and small ones of today."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.harness.test_store import board, entry
+
+# fusionbench/store.py of 0.1.0
+SCHEMA_2 = """
+CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL, seq INTEGER NOT NULL,
+    info TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, output));
+CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, id));
+CREATE TABLE IF NOT EXISTS fused(entry TEXT, pair TEXT, image TEXT NOT NULL, path TEXT NOT NULL,
+    PRIMARY KEY(entry, pair));
+CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
+    PRIMARY KEY(image, pair, metric, code));
+CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
+    PRIMARY KEY(entry, dataset, split, id));
+"""
+TASKS_2 = """
+CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
+    recipe TEXT, seed INTEGER, code TEXT, pictures TEXT, info TEXT NOT NULL,
+    PRIMARY KEY(entry, dataset, split, task, network, protocol, recipe, seed));
+CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason TEXT NOT NULL,
+    PRIMARY KEY(dataset, split, task));
+"""
+RUNS_2 = "CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL);"
+
+
+def old_store(folder: Path, tasks: bool = True) -> Path:
+    """A store of version 2 with a method, pictures of another program, two pairs of the same bytes, and training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.db"
+    named = entry(id="images[X]", method="images", options={"name": "X"})
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(SCHEMA_2 + (TASKS_2 if tasks else "") + RUNS_2)
+        for seq, (key, facts) in enumerate((("g", entry()), ("x", named)), 1):
+            text = json.dumps(facts.plain())
+            db.execute("INSERT INTO entries VALUES(?,?,?,?,?)", (key, facts.id, "released", seq, text))
+        db.execute("INSERT INTO boards VALUES('d','test','released',?)", (json.dumps(board().plain()),))
+        db.executemany(
+            "INSERT INTO pairs VALUES('d','test',?,?)", [("a", "same"), ("b", "same"), ("c", "p3"), ("e", "new")]
+        )
+        db.executemany(
+            "INSERT INTO fused VALUES(?,?,?,?)",
+            [
+                ("g", "same", "i1", "fused/gff-1/d-test/a.png"),
+                ("g", "p3", "i3", "fused/gff-1/d-test/c.png"),
+                ("g", "t1", "i4", "fused/gff-1/d-train/sub/t.png"),  # of a training split, which has no pairs here
+                ("g", "gone", "i5", "elsewhere.png"),
+                ("g", "new", "i7", "fused/gff-1/d-test/e.png"),
+                ("g", "old", "i6", "fused/gff-1/d-test/e.png"),  # the pair has changed since
+                ("x", "same", "i2", "fused/images_X-1/d-test/b.png"),
+            ],
+        )
+        rows = [(f"i{n}", p, "en@bits", "c", float(n)) for n, p in enumerate(("same", "same", "p3"), 1)]
+        db.executemany("INSERT INTO scores VALUES(?,?,?,?,?)", [*rows, ("i9", "p", "en@bits", "c", None)])
+        db.execute("INSERT INTO failures VALUES('x','d','test','c','no picture')")
+        if tasks:
+            db.execute("INSERT INTO task_gaps VALUES('d','test','detection','no boxes')")
+        db.execute("PRAGMA user_version=2")
+    return path
