@@ -102,13 +102,15 @@ def test_truncated_at_every_length(tmp_path, suffix):
         if length == 0:
             _fails(path, "the file is empty; fetch it again")
         else:
-            _fails(path, r"(unreadable or truncated image \(.+\)|not an image); fetch it again")
+            _fails(
+                path, r"(unreadable or truncated image \(.+\)|not a png, jpg, bmp, tif or webp image); fetch it again"
+            )
 
 
 def test_not_there_and_no_image(tmp_path):
     _fails(tmp_path / "a.png", "no such file")
     (tmp_path / "b.png").write_text("hello")
-    _fails(tmp_path / "b.png", "not an image; fetch it again")
+    _fails(tmp_path / "b.png", "not a png, jpg, bmp, tif or webp image; fetch it again")
     (tmp_path / "c.png").mkdir()
     _fails(tmp_path / "c.png", r"unreadable or truncated image \(.*directory.*\); fetch it again")
 

@@ -123,7 +123,7 @@ class Size(SizeType):
         """Two numbers of at least 32."""
         if isinstance(value, tuple):
             return value
-        match = re.fullmatch(r"(\d+)[x×](\d+)", str(value))
+        match = re.fullmatch(r"([0-9]{1,9})[x×]([0-9]{1,9})", str(value))
         if not match or min(map(int, match.groups())) < 32:
             self.fail(f"{value!r} is not HxW with at least 32 pixels each, e.g. 256x320", param, ctx)
         return int(match[1]), int(match[2])

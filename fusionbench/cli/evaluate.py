@@ -113,8 +113,10 @@ def eval_command(
     from fusionbench.evaluation.plan import make_plan
     from fusionbench.report.writing import write_tables
     from fusionbench.results.store import Store
+    from fusionbench.runtime.allocator import keep_memory
     from fusionbench.runtime.device import check_device
 
+    keep_memory()
     plan = make_plan(asked.request(data_root))
     if dry_run:
         click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))

@@ -83,7 +83,9 @@ def score(metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root:
     from fusionbench.evaluation.runner import run
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
+    from fusionbench.runtime.allocator import keep_memory
 
+    keep_memory()
     plan = make_plan(Request(datasets=datasets, metrics=(f"{metric}@all",), images=images, data_root=root))
     means: Means = {}
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store, Bar() as bar:

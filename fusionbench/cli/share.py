@@ -30,7 +30,9 @@ def reproduce_command(
     RESULT is a table's .json or .provenance.json. Exit code 0: same numbers; 1: they or a hash differ.
     """
     from fusionbench.report.reproduce import reproduce
+    from fusionbench.runtime.allocator import keep_memory
 
+    keep_memory()
     with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
         again = reproduce(result, out or Path(scratch), data_root, images, jobs, device, bar)
     differences = [spelt(line) for line in again.differences]

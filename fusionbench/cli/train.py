@@ -184,8 +184,11 @@ def _settings_in(path: Path | None) -> dict[str, Any]:
 
 def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
     """Fuse the training pictures where an entry's are asked for, then train; prints what came out."""
+    from fusionbench.runtime.allocator import keep_memory
     from fusionbench.training.options import RunOptions
     from fusionbench.training.run import run
+
+    keep_memory()
 
     def note(text: str) -> None:
         if launch.rank == 0:

@@ -27,9 +27,10 @@ from fusionbench.data.origin import read_origin
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import grey, read_image, write_image
+from fusionbench.pixels.images import MAX_BYTES, grey, read_image, write_image
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.results.records import Origin
+from fusionbench.runtime.files import read_regular
 
 DARK = ("dusk", "night")  # conditions of a generated tree that count as night
 
@@ -173,7 +174,7 @@ class Dataset:
         files = self._both(split, id)
         digest = hashlib.sha256()
         for path in files:
-            digest.update(path.read_bytes())
+            digest.update(read_regular(path, "the image", MAX_BYTES))
         return digest.hexdigest()
 
     def content_hash(self, split: str) -> str:

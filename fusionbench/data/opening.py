@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import children
+from fusionbench.data.origin import read_origin
 from fusionbench.errors import DataError
 from fusionbench.plugins.cards import DatasetCard, card
 from fusionbench.plugins.registry import resolve
@@ -34,7 +35,7 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
 
     Raises:
         PluginError: no such dataset.
-        DataError: nothing of it is there; the text says where it was looked for.
+        DataError: nothing of it is there (the text says where it was looked for), or a generated tree is unfinished.
     """
     entry = card("dataset", name)
     root = find_root(base, entry)
@@ -43,6 +44,7 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
         root = None  # a data root that holds ir/ and vi/ itself fits every flat layout
     if root is not None:
         dataset: Dataset = resolve("dataset", name)(root, entry, lists)
+        read_origin(root)  # refuses an unfinished tree, whatever is asked of the dataset
         return dataset
     expected = Dataset(Path(base, *entry.facts.folders[:1]), entry)
     folder = expected.split(expected.splits()[-1]).folders[0]

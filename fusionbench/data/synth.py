@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fusionbench.data import Boxes, Dataset, Origin, Sample
 from fusionbench.data.dataset import DARK
-from fusionbench.data.origin import write_origin
+from fusionbench.data.origin import ORIGIN, command, recorded, write_origin
 from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.records import SceneFacts
@@ -22,6 +23,8 @@ from fusionbench.results.store import storage_error
 from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
 
 SPLITS = ("train", "test")
+MAX_SIDE = 4096  # pixels
+MAX_SEED = (1 << 32) - 1
 STRIDE = 1_000_003  # between the seeds of the two splits, so that they share no scene
 
 
@@ -36,30 +39,37 @@ def synth(
 ) -> Origin:
     """Write a generated dataset.
 
+    The tree is marked as unfinished until all of it is there; until then no dataset is read from it, and a call with
+    the same arguments makes it again in its place.
+
     Args:
         like: name of the dataset whose layout and classes to use.
-        out: the dataset's folder; must be empty or not exist.
+        out: the dataset's folder; must be empty, not exist, or hold the unfinished tree of the same call.
         train, test: number of pairs.
-        size: (height, width) in pixels.
-        seed: same seed, same bytes.
+        size: (height, width) in pixels, 32 to 4096 each.
+        seed: 0 to 2^32 - 1; same seed, same bytes.
         progress: called as (what, done, total).
 
     Returns:
         What the tree records of itself.
 
     Raises:
-        FusionbenchError: when the dataset has no mapping, the folder is in use, or too many pairs are asked.
+        FusionbenchError: when the dataset has no mapping, the folder is in use, or size, seed or the number of pairs is
+            out of range.
     """
     entry = card("dataset", like)
     rules = _rules(entry)
     if train + test < 1:
         raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")
+    _check_range(size, seed)
     dataset: Dataset = resolve("dataset", like)(out, entry)
     counts = {"train": train, "test": test}
+    origin = Origin(generator="scenes", like=like, seed=seed, size=size, counts=counts, unfinished=True)
     conditions: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     try:
-        _check_new(out)
+        _check_new(out, origin)
         ids = {split: names(dataset, split, counts[split]) for split in SPLITS}
+        write_origin(out, origin)
         done = 0
         for number, split in enumerate(SPLITS):
             first = (2 * seed + number) * STRIDE
@@ -69,10 +79,14 @@ def synth(
                 conditions[split][ident] = picture.condition
                 done += 1
                 progress(f"drawing scenes like {entry.title}", done, train + test)
-        origin = Origin(generator="scenes", like=like, seed=seed, size=size, counts=counts, conditions=conditions)
+        origin = msgspec.structs.replace(origin, conditions=conditions, unfinished=False)
         write_origin(out, origin)
     except OSError as error:
         raise storage_error(out, error) from None
+    except MemoryError:
+        raise FusionbenchError(
+            f"size={size[0]}x{size[1]}: the memory does not suffice; choose a smaller size="
+        ) from None
     return origin
 
 
@@ -108,10 +122,28 @@ def check_scenes(entry: DatasetCard) -> None:
             raise PluginError(f"{entry.path}: [scenes{section}] names {name!r}; {did_you_mean(name, known)}")
 
 
-def _check_new(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        why = "not empty" if out.is_dir() else "a file, not a folder"
-        raise FusionbenchError(f"{out}: {why}; name a new folder, nothing is overwritten")
+def _check_range(size: tuple[int, int], seed: int) -> None:
+    if not all(32 <= side <= MAX_SIDE for side in size):
+        raise FusionbenchError(f"size={size[0]}x{size[1]}: each side must have 32 to {MAX_SIDE} pixels")
+    if not 0 <= seed <= MAX_SEED:
+        raise FusionbenchError(f"seed={seed}: must be 0 to {MAX_SEED}")
+
+
+def _check_new(out: Path, origin: Origin) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise FusionbenchError(f"{out}: a file, not a folder; name a new folder, nothing is overwritten")
+    before = recorded(out)
+    if before is not None and before.unfinished:
+        if before == origin:
+            return
+        raise FusionbenchError(
+            f"{out}: an unfinished tree of other settings; finish it: {command(out, before)}, or remove the folder"
+        )
+    # a first file that was being written when the process was killed is nothing yet
+    if any(not (p.name.startswith(f".{ORIGIN}.") and p.suffix == ".tmp") for p in out.iterdir()):
+        raise FusionbenchError(f"{out}: not empty; name a new folder, nothing is overwritten")
 
 
 def names(dataset: Dataset, split: str, count: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from fusionbench.plugins.records import OutputFacts, Value
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed, verify
 from fusionbench.results.records import EntryInfo, WeightsInfo
+from fusionbench.runtime.files import short_name
 
 if TYPE_CHECKING:
     from fusionbench.pixels.output_rule import OutputRule
@@ -112,7 +114,7 @@ class Entry:
     def folder(self) -> str:
         """Directory name for this entry's fused images."""
         rule = "" if self.rule == RELEASED else f".{self.rule}"
-        return re.sub(r"[^A-Za-z0-9._=+-]+", "_", self.id).strip("_") + f"{rule}-{self.key[:8]}"
+        return short_name(re.sub(r"[^A-Za-z0-9._=+-]+", "_", self.id).strip("_")) + f"{rule}-{self.key[:8]}"
 
     def info(self) -> EntryInfo:
         """What provenance and tables tell of it."""
@@ -246,9 +248,12 @@ def _value(entry: MethodCard, key: str, text: str) -> Value:
         raise PluginError(f"{entry.name} has no option {key!r}; {did_you_mean(key, entry.options)}")
     kind = type(entry.options[key].default)
     try:
-        return text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
+        value: Value = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
     except ValueError:
         raise PluginError(f"{entry.name}: option {key}={text} is not {kind.__name__}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PluginError(f"{entry.name}: option {key}={text} is not a finite number")
+    return value
 
 
 def one_entry(spec: str) -> Entry:

@@ -220,14 +220,16 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
             f"splits here: {', '.join(s for s in dataset.splits() if dataset.ids(s)) or 'none'}",
         )
     split = dataset.split(rules.split)
+    origin = dataset.origin or Origin()
     expected = len(split.ids) if split.ids is not None else split.count
+    if origin.generator and rules.split not in dataset.lists:
+        expected = origin.counts.get(rules.split, len(ids))
     if request.limit and request.limit < len(ids):
         expected, ids = expected or len(ids), ids[: request.limit]
-    label, origin = name, dataset.origin or Origin()
+    label = name
     if origin.generator:
         label = f"{origin.generator}-{name}"
         rules = replace(rules, name=f"{origin.generator}-{rules.name}")
-        expected = origin.counts.get(rules.split, len(ids))
     if dataset.card.facts.generic:
         label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
     return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

@@ -6,6 +6,7 @@ so an interrupted run that is started again ends with the same bytes as one that
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,7 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.store import Fused, Score, Store, storage_error
-from fusionbench.runtime.allocator import keep_memory
+from fusionbench.runtime.files import is_text, printable, short_name, sweep
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -93,7 +94,6 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     Raises:
         FusionbenchError: when results cannot be written.
     """
-    keep_memory()
     began, started = time.perf_counter(), provenance.now()
     work = _Work(plan, store, progress)
     for name in {m.card.name for s in plan.sources for m in s.metrics}:
@@ -172,7 +172,9 @@ class _Work:
         failures = self.failures.setdefault(source.label, {})
         results = _parallel(self.plan.jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
         for done, (image, future) in enumerate(results, 1):
-            if error := future.exception():
+            if not is_text(image):  # no store, table or list can hold it
+                failures[Case(SOURCE, printable(image))] = "the name of the file is not UTF-8; rename it"
+            elif error := future.exception():
                 failures[Case(SOURCE, image)] = reason_of(error)
             else:
                 hashes[image] = future.result()
@@ -199,6 +201,8 @@ class _Work:
                 reason = "the method did not start: " + reason_of(error)
                 self.failures[source.label][Case(entry.key, image)] = reason
             return
+        for source in self.plan.sources:
+            sweep(self.store.folder / entry_folder(entry, source), ".*.tmp")
         fuser = _Fuser(entry, method, self.plan.device, self.store)
         earlier = {s.label: self._stored(entry, s) for s in self.plan.sources}
         made: dict[str, set[str]] = {s.label: set() for s in self.plan.sources}
@@ -337,6 +341,11 @@ def _ended(job: tuple[T, Future[R]]) -> tuple[T, Future[R]]:
     return job
 
 
+def entry_folder(entry: Entry, source: Source) -> str:
+    """Where an entry's pictures of a source lie, below the output directory."""
+    return f"fused/{entry.folder}/{short_name(f'{source.label}-{source.split}')}"
+
+
 class _Fuser:
     """Fuses one image and saves it the way a user would."""
 
@@ -353,10 +362,12 @@ class _Fuser:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)
         picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
-        path = f"fused/{self.entry.folder}/{source.label}-{source.split}/{ident}.png"
+        path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:
             write_image(self.store.folder / path, picture)
         except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):  # of this picture alone
+                raise DataError(f"{self.store.folder / path}: no file can have this name ({error.strerror})") from None
             raise _CannotWrite(error) from None
         return picture_digest(picture), path
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import struct
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fusionbench.errors import DataError
+from fusionbench.runtime.files import check_regular, short_name
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What a file may be, told by its content. Pillow knows many more formats, and starts other programs for some.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+MAX_PIXELS = 1 << 26  # 8192 x 8192
+MAX_BYTES = 5 * MAX_PIXELS  # more than any such picture needs uncompressed
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error, zlib.error, *_BOMB)
 
 # BT.601 luma in float32, in the order of OpenCV's vectorised float conversion (two fused multiply-adds):
 # fma(R, .299, fma(B, .114, G * .587)), then half to even. A product of a float32 weight and a byte is exact in
@@ -32,29 +38,51 @@ def open_image(path: Path) -> Image.Image:
     """Open and decode an image file as it is stored.
 
     Raises:
-        DataError: when the file is missing, empty, truncated, no image, or holds more than 8 bits a channel.
+        DataError: when the file is missing, empty, truncated, no image, too large, holds more than 8 bits a channel,
+            or several pictures.
     """
     try:
-        _regular(path)
+        check_regular(path, limit=MAX_BYTES)
         with open(path, "rb") as file:
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
             if image.mode in ("I", "F") or image.mode.startswith("I;") or _raw_mode(image).find(";16") > 0:
                 raise DataError(f"{path}: {_depth(image)}; only 8-bit images are read: convert it to 8 bits a channel")
+            _check_pixels(path, image)
+            if _several(image, file):
+                raise DataError(f"{path}: an animation or a file of several pages; save the one picture that is meant")
             image.load()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
-        raise DataError(f"{path}: {'the file is empty' if empty else 'not an image'}; fetch it again") from None
+        what = "the file is empty" if path.stat().st_size == 0 else "not a png, jpg, bmp, tif or webp image"
+        raise DataError(f"{path}: {what}; fetch it again") from None
     except _BROKEN as error:
-        raise DataError(f"{path}: unreadable or truncated image ({error}); fetch it again") from None
+        raise DataError(f"{path}: unreadable or truncated image ({_line(error)}); fetch it again") from None
     return image
 
 
-def _regular(path: str | Path) -> None:
-    """Raise for a pipe or a device: reading it would wait for ever."""
-    if not stat.S_ISREG(mode := os.stat(path).st_mode) and not stat.S_ISDIR(mode):
-        raise DataError(f"{path}: not a regular file but a pipe or a device; save the image as a file")
+def _check_pixels(path: str | Path, image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{path}: {image.width}x{image.height}, over the limit of {MAX_PIXELS} pixels; cut or scale it")
+
+
+def _several(image: Image.Image, file: IO[bytes]) -> bool:
+    """Whether there is more than one picture to choose from. (The first of an MPO, a kind of JPEG, is the picture.)"""
+    if image.format != "TIFF":
+        return image.format in ("PNG", "WEBP") and bool(getattr(image, "n_frames", 1) > 1)
+    position = file.tell()
+    file.seek(0)
+    try:
+        Image.open(file, formats=FORMATS).seek(1)  # another object, as this one is to be decoded at its first page
+    except EOFError:
+        return False
+    finally:
+        file.seek(position)
+    return True
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -72,7 +100,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read an 8-bit image file.
 
     Args:
-        path: png, jpg or bmp. Palettes are resolved and alpha is dropped (not blended).
+        path: png, jpg, bmp, tif or webp, told by content. Palettes are resolved and alpha is dropped (not blended).
 
     Returns:
         uint8 ``[C,H,W]``, C = 1 for a grey file, else 3 (red, green, blue).
@@ -101,11 +129,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
         DataError: when it is no image.
     """
     try:
-        _regular(path)
-        with Image.open(path) as image:
+        check_regular(path, limit=MAX_BYTES)
+        with Image.open(path, formats=FORMATS) as image:
+            _check_pixels(path, image)
             return image.size
     except _BROKEN as error:
-        raise DataError(f"{path}: not a readable image ({error})") from None
+        raise DataError(f"{path}: not a readable image ({_line(error)})") from None
 
 
 def write_image(path: str | Path, array: np.ndarray) -> None:
@@ -141,7 +170,7 @@ def save_image(path: Path, image: Image.Image) -> None:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``: renamed onto it when the block ends well, removed when it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f".{short_name(path.name)}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -15,6 +15,7 @@ from fusionbench.report.tables import Table
 from fusionbench.report.task_tables import current, pages
 from fusionbench.results.storage_errors import storage_error
 from fusionbench.results.store import Store
+from fusionbench.runtime.files import short_name, sweep
 
 
 def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]:
@@ -25,13 +26,14 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
     """
     written = []
     for table in tables:
-        texts = {f"{table.stem}.{suffix}": as_text(table, form) for form, suffix in FORMATS.items()}
+        stem = short_name(table.stem)
+        texts = {f"{stem}.{suffix}": as_text(table, form) for form, suffix in FORMATS.items()}
         ids = {key: entry.id for key, entry in store.entries(table.board.output).items()}
         order = {r.id: number for number, r in enumerate(table.rows)}
         shown = {k: i for k, i in sorted(ids.items(), key=lambda item: order.get(item[1], 0)) if i in order}
         for task, text in pages(store, table.board, shown).items():
-            texts[f"{table.stem}.{task}.md"] = text
-        texts[f"{table.stem}.provenance.json"] = provenance_of(table, store)
+            texts[f"{stem}.{task}.md"] = text
+        texts[f"{stem}.provenance.json"] = provenance_of(table, store)
         written += [write_text(out / "tables" / name, text) for name, text in texts.items()]
     return written
 
@@ -78,9 +80,10 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         FusionbenchError: when it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{short_name(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:

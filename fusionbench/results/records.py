@@ -82,6 +82,7 @@ class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
         size: height and width in pixels.
         counts: pairs by split.
         conditions: split to image id to weather and light.
+        unfinished: whether images are still to be written.
     """
 
     generator: str = ""
@@ -90,6 +91,7 @@ class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
     size: tuple[int, int] | None = None
     counts: dict[str, int] = {}
     conditions: dict[str, dict[str, str]] = {}
+    unfinished: bool = False
 
     @property
     def source(self) -> str:

@@ -28,11 +28,9 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
         FusionbenchError: anything a user can mend.
     """
     recipe, settings = request.recipe(), request.settings
-    from fusionbench.runtime.allocator import keep_memory
     from fusionbench.runtime.device import check_device
     from fusionbench.training.loop import train
 
-    keep_memory()
     check_device(request.device)
     recipe.datasets, recipe.pictures_of = request.opened, pictures
     result = train(recipe, settings, request.out, resume=request.resume, device=request.device, options=options)
