@@ -70,12 +70,12 @@ PICTURES = {"picture", "method gff", "method tdfusion", "method refusion"}
     [
         ("metrics/vif.py", {"metric vif", "score"}),
         ("metrics/_planes.py", EVERY_SCORE),  # taken from the package, which looks names up when asked
-        ("metrics/_filters.py", EVERY_SCORE),
+        ("metrics/filters.py", EVERY_SCORE),
         ("metrics/ssim.py", set()),
         ("methods/gff.py", {"method gff", "picture"}),
         ("methods/refusion/fast.py", {"method tdfusion", "method refusion"}),
         ("methods/refusion/recipe.py", set()),  # how it was trained is in its weights
-        ("methods/tdfusion/configs/base.py", set()),
+        ("methods/tdfusion/recipe_settings.py", set()),
         ("pixels/output_rule.py", {"picture"}),
         ("evaluation/fusing.py", {"picture"}),
         ("evaluation/scoring.py", {"score"}),
@@ -83,7 +83,7 @@ PICTURES = {"picture", "method gff", "method tdfusion", "method refusion"}
         ("results/store.py", set()),
         ("report/tables.py", set()),
         ("tasks/scores/average_precision.py", {"task detection", "task score"}),
-        ("tasks/detection/yolo.py", {"task detection", "task score"}),
+        ("tasks/openmmlab/yolo.py", {"task detection", "task score"}),
         ("training/loop.py", {"task score"}),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fusionbench import metrics
-from fusionbench.evaluation.protocol import COLOURS
+from fusionbench.plugins.records import COLOURS
 
 SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (11, 13), (16, 33), (45, 41), (64, 50)]
 CARDS = _oracles.cards()
