@@ -6,6 +6,7 @@ import doctest
 import re
 import shlex
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,8 @@ from PIL import Image
 from fusionbench import environment
 from fusionbench.plugins.records import FACTS
 from fusionbench.scenes import CLASSES, PRESETS, THINGS
+from fusionbench.tasks.recipe import TaskSettings
+from fusionbench.training.settings import Settings
 from tests.conftest import REPO, fusionbench, make_tree
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.M | re.S)
@@ -58,7 +61,7 @@ def test_the_plugin_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "mynet[paper]  not here ",
         "training of mynet: stop and resume",
         "quay in data/Quay",
-        "mIoU@tdfusion parts-net retrained ↑",
+        "mIoU@tdfusion parts-net frozen ↑",
     ):
         assert text in printed
     assert "  skip  " not in printed.replace("  skip  labels: write, read, same: the layout has none", "")
@@ -93,6 +96,11 @@ def test_the_guide_names_what_generated_scenes_have() -> None:
     words = set(re.findall(r"\w+", GUIDE))
     assert {*CLASSES, *PRESETS} <= words
     assert set(CLASSES[CLASSES.index("person") :]) - {"pole", "curve"} == set(THINGS)
+
+
+def test_every_setting_is_named() -> None:
+    words = set(re.findall(r"\w+", (REPO / "docs/tasks.md").read_text().partition("## Settings")[2]))
+    assert {setting.name for record in (Settings, TaskSettings) for setting in fields(record)} <= words
 
 
 @pytest.mark.parametrize("name", ["README.md"])
