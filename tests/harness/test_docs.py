@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 from collections import Counter
@@ -96,6 +97,15 @@ def test_the_guide_names_what_generated_scenes_have() -> None:
     words = set(re.findall(r"\w+", GUIDE))
     assert {*CLASSES, *PRESETS} <= words
     assert set(CLASSES[CLASSES.index("person") :]) - {"pole", "curve"} == set(THINGS)
+
+
+def test_plugins_import_what_is_public() -> None:
+    table = (REPO / "docs/architecture.md").read_text().partition("## What is public")[2].partition("## ")[0]
+    public = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(.*?)`", row)}
+    for name in public:
+        importlib.import_module(name.removesuffix(".*"))
+    imported = set(re.findall(r"^from (fusionbench\S*) import", GUIDE, re.M))
+    assert {"fusionbench.method", "fusionbench.training.recipe", "fusionbench.tasks.network"} <= imported <= public
 
 
 def test_every_setting_is_named() -> None:
