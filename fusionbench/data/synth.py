@@ -22,7 +22,6 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import storage_error
 from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
 
-SPLITS = ("train", "test")
 MAX_SIDE = 4096  # pixels
 MAX_SEED = (1 << 32) - 1
 STRIDE = 1_000_003  # between the seeds of the two splits, so that they share no scene
@@ -45,7 +44,7 @@ def synth(
     Args:
         like: name of the dataset whose layout and classes to use.
         out: the dataset's folder; must be empty, not exist, or hold the unfinished tree of the same call.
-        train, test: number of pairs.
+        train, test: number of pairs; the split to test on is the first protocol's.
         size: (height, width) in pixels, 32 to 4096 each.
         seed: 0 to 2^32 - 1; same seed, same bytes.
         progress: called as (what, done, total).
@@ -63,15 +62,15 @@ def synth(
         raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")
     _check_range(size, seed)
     dataset: Dataset = resolve("dataset", like)(out, entry)
-    counts = {"train": train, "test": test}
+    counts = {"train": train, next((p.split for p in entry.facts.protocols.values()), "test"): test}
     origin = Origin(generator="scenes", like=like, seed=seed, size=size, counts=counts, unfinished=True)
-    conditions: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
+    conditions: dict[str, dict[str, str]] = {split: {} for split in counts}
     try:
         _check_new(out, origin)
-        ids = {split: names(dataset, split, counts[split]) for split in SPLITS}
+        ids = {split: names(dataset, split, counts[split]) for split in counts}
         write_origin(out, origin)
         done = 0
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(counts):
             first = (2 * seed + number) * STRIDE
             for index, ident in enumerate(ids[split]):
                 picture = scene(first + index, size, _condition(ident, index), rules.preset)
@@ -147,12 +146,12 @@ def _check_new(out: Path, origin: Origin) -> None:
 
 
 def names(dataset: Dataset, split: str, count: int) -> list[str]:
-    """Ids for `count` images: the first of the split's own list where there is one, else numbers.
+    """Ids for so many images: the first of the split's own list where there is one, else numbers.
 
     Raises:
         FusionbenchError: when the list is shorter.
     """
-    listed = dataset.split(split).ids
+    listed = dataset.split(split).ids if count else ()
     if listed is None:
         return [f"{split[:2]}{i:05d}" for i in range(count)]
     if count > len(listed):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +18,8 @@ from PIL import Image
 from fusionbench import environment
 from fusionbench.plugins.records import FACTS
 from fusionbench.scenes import CLASSES, PRESETS, THINGS
+from fusionbench.tasks.recipe import TaskSettings
+from fusionbench.training.settings import Settings
 from tests.conftest import REPO, fusionbench, make_tree
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.M | re.S)
@@ -58,7 +62,7 @@ def test_the_plugin_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "mynet[paper]  not here ",
         "training of mynet: stop and resume",
         "quay in data/Quay",
-        "mIoU@tdfusion parts-net retrained ↑",
+        "mIoU@tdfusion parts-net frozen ↑",
     ):
         assert text in printed
     assert "  skip  " not in printed.replace("  skip  labels: write, read, same: the layout has none", "")
@@ -93,6 +97,20 @@ def test_the_guide_names_what_generated_scenes_have() -> None:
     words = set(re.findall(r"\w+", GUIDE))
     assert {*CLASSES, *PRESETS} <= words
     assert set(CLASSES[CLASSES.index("person") :]) - {"pole", "curve"} == set(THINGS)
+
+
+def test_plugins_import_what_is_public() -> None:
+    table = (REPO / "docs/architecture.md").read_text().partition("## What is public")[2].partition("## ")[0]
+    public = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(.*?)`", row)}
+    for name in public:
+        importlib.import_module(name.removesuffix(".*"))
+    imported = set(re.findall(r"^from (fusionbench\S*) import", GUIDE, re.M))
+    assert {"fusionbench.method", "fusionbench.training.recipe", "fusionbench.tasks.network"} <= imported <= public
+
+
+def test_every_setting_is_named() -> None:
+    words = set(re.findall(r"\w+", (REPO / "docs/tasks.md").read_text().partition("## Settings")[2]))
+    assert {setting.name for record in (Settings, TaskSettings) for setting in fields(record)} <= words
 
 
 @pytest.mark.parametrize("name", ["README.md"])
