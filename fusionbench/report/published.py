@@ -11,6 +11,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.results.records import Board, EntryInfo
 
 T = TypeVar("T")
+LARGEST = 64 << 20  # bytes of a file
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,12 +96,16 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         entries: its rows.
         metrics: metric id to its version and code.
         pairs: image id to hash of the source pair.
+        images: number of images in the table.
+        tasks: entry id to the results of its task networks, which are not verified.
     """
 
     board: Board
     entries: tuple[EntryInfo, ...]
     metrics: dict[str, PublishedMetric]
     pairs: dict[str, str]
+    images: int | None = None
+    tasks: dict[str, object] = {}
 
 
 def read(path: Path, kind: type[T]) -> T:
@@ -110,6 +115,10 @@ def read(path: Path, kind: type[T]) -> T:
         FusionbenchError: it cannot be read, or is something else.
     """
     try:
+        if path.is_file() and path.stat().st_size > LARGEST:
+            raise FusionbenchError(f"{path}: larger than {LARGEST >> 20} MiB; no result of fusionbench")
+        if path.exists() and not path.is_file():
+            raise FusionbenchError(f"{path}: not a file; a result is a table's .json")
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         raise FusionbenchError(
@@ -117,5 +126,5 @@ def read(path: Path, kind: type[T]) -> T:
         ) from None
     except msgspec.ValidationError as error:
         raise FusionbenchError(f"{path}: no result of fusionbench: {error}") from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise FusionbenchError(f"{path}: cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise FusionbenchError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None

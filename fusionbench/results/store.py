@@ -326,8 +326,8 @@ class Store:
         """
         try:
             return msgspec.json.decode(text, type=kind)
-        except msgspec.MsgspecError as error:
-            raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise FusionbenchError(f"{self.path}: {FOREIGN} ({' '.join(str(error).split())})") from None
 
 
 def _task_key(test: TaskTest) -> tuple[str | int, ...]:
