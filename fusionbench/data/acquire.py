@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from fusionbench.data.archives import TargetError, extract
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.download import download, sha256_of
+from fusionbench.data.urls import address_of, shown_of
 from fusionbench.errors import DataError
 from fusionbench.plugins.cards import DatasetCard
+from fusionbench.runtime.files import short_name
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -21,7 +23,7 @@ def instructions(entry: DatasetCard) -> str:
     """How to get a dataset, as text: where from, under what terms, and the folders to build."""
     facts = entry.facts
     lines = [f"{entry.title}: {entry.summary}", f"Licence: {facts.licence or 'none stated'}"]
-    lines += [f"Source:  {url}" for url in facts.urls]
+    lines += [f"Source:  {shown_of(url)}" for url in facts.urls]
     lines += [facts.get.strip()] if facts.get else []
     lines += ["Folders:", facts.tree.strip("\n")] if facts.tree else []
     return "\n".join(lines)
@@ -53,6 +55,7 @@ def fetch(
     url = known.url if known else url
     if not url:
         raise DataError(f"{entry.name}: no direct address is known; give one with url=, or:\n{instructions(entry)}")
+    address_of(url)  # refuses what is none
     for above in (Path(base), *Path(base).parents):
         if above.is_file():
             raise DataError(f"{above}: a file, not a folder; name a folder with data_root=")
@@ -79,7 +82,8 @@ def fetch(
 
 def _archive_name(url: str, otherwise: str) -> str:
     """Named after the address: the rest of another archive of the same file name must not be taken for this one's."""
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{Path(urlsplit(url).path).name or otherwise}"
+    name = PurePosixPath(urlsplit(address_of(url).plain).path).name.replace("\0", "") or otherwise
+    return short_name(f"{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{name}")
 
 
 def _find(folder: Path, entry: DatasetCard, url: str, *, verify: bool) -> Path | None:
@@ -97,6 +101,6 @@ def _verify_content(dataset: Dataset, url: str) -> None:
         released = split.content_sha256
         if released and (content := dataset.content_hash(split.name)) != released:
             raise DataError(
-                f"{url}: split {split.name} does not hold the released images (content hash {content[:12]}, "
+                f"{shown_of(url)}: split {split.name} does not hold the released images (content hash {content[:12]}, "
                 f"released {released[:12]}); nothing was unpacked"
             )

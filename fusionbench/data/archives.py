@@ -7,35 +7,25 @@ refusing the name, knows no drive letters and backslashes, and lets links to fil
 from __future__ import annotations
 
 import errno
-import lzma
 import os
 import shutil
 import stat
-import struct
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
+from fusionbench.data.streams import BROKEN, Forward, decompressed, directory_size
 from fusionbench.errors import DataError
+from fusionbench.runtime.files import short_name, sweep
 
 BLOCK = 1 << 20
+ENTRY_COST = 2048  # bytes that an entry counts for besides its content: an inode, and room in a folder
+MAX_DIRECTORY = 32 << 20  # bytes of the table of contents of a zip, all of which is held in memory
 TARGET_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-)
 
 
 class TargetError(DataError):
@@ -61,7 +51,8 @@ def extract(
         target: the folder; may exist, but no file in it is overwritten.
         max_bytes: most bytes it may unpack to.
         max_files: most entries it may have.
-        max_ratio: most bytes it may unpack to for each byte of the archive (beyond the first 64 MiB).
+        max_ratio: most bytes it may unpack to for each byte of the archive (beyond the first 64 MiB), where each entry
+            counts for 2 KiB besides its content.
         find: picks the folder to move to the target from what was unpacked; None for all of it.
 
     Raises:
@@ -72,8 +63,10 @@ def extract(
         raise DataError(f"{archive}: no such file")
     make_folder(target.parent)
     limit = min(max_bytes, max(int(archive.stat().st_size * max_ratio), min(max_bytes, 64 << 20)))
+    sweep(target.parent, f".{short_name(target.name)}.*.part")
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        prefix, suffix = f".{short_name(target.name)}.", f".{os.getpid()}.part"
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=target.parent))
     except OSError as error:
         raise TargetError(f"{target.parent}: cannot be written ({error.strerror}); choose another folder") from None
     try:
@@ -125,6 +118,7 @@ def _write(archive: Path, folder: Path, limit: int, max_files: int) -> None:
         path = folder / _safe(archive, entry.name)
         if count > max_files:
             raise DataError(f"{archive}: more than {max_files} entries; refused")
+        written += ENTRY_COST
         if entry.is_folder:
             path.mkdir(parents=True, exist_ok=True)
             continue
@@ -145,6 +139,10 @@ def _entries(archive: Path) -> Iterator[_Entry]:
 
 
 def _zip_entries(archive: Path) -> Iterator[_Entry]:
+    if directory_size(archive) > MAX_DIRECTORY:
+        raise DataError(
+            f"{archive}: its table of contents is over the limit of {MAX_DIRECTORY} bytes; unpack it by hand"
+        )
     with zipfile.ZipFile(archive) as bundle:
         for info in bundle.infolist():
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -155,15 +153,21 @@ def _zip_entries(archive: Path) -> Iterator[_Entry]:
 
 
 def _tar_entries(archive: Path) -> Iterator[_Entry]:
-    try:
-        bundle = tarfile.open(archive)  # noqa: SIM115 - closed below
-    except tarfile.ReadError:
-        raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it by hand") from None
-    with bundle:
-        for member in bundle:
+    with open(archive, "rb") as file:
+        stream = Forward(decompressed(file))
+        try:
+            bundle = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115 - it holds nothing but `file`
+        except tarfile.ReadError as error:
+            if stream.exceeded:
+                raise
+            raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it by hand ({error})") from None
+        while (member := bundle.next()) is not None:
+            bundle.members.clear()  # it would keep them all
+            stream.in_header = False
             if not (member.isdir() or member.isreg()):
                 raise DataError(f"{archive}: {member.name!r} is a link or a device; refused")
             yield _Entry(member.name, member.size, member.isdir(), partial(_open_member, bundle, member))
+            stream.in_header = True
 
 
 def _open_member(bundle: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

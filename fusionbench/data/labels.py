@@ -14,6 +14,9 @@ from PIL import Image
 
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import atomic, open_image, save_image
+from fusionbench.runtime.files import read_regular
+
+MAX_BYTES = 16 << 20  # of a file of boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +153,7 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Boxe
         try:
             label, (cx, cy, w, h) = float(fields[0]), map(float, fields[1:5])
         except ValueError:
-            raise DataError(f"{where} is not 'class cx cy w h': {line.strip()!r}") from None
+            raise DataError(f"{where} is not 'class cx cy w h': {line.strip()[:80]!r}") from None
         if not 0 <= label < len(classes) or label != int(label):
             raise DataError(
                 f"{where}: label id {fields[0]} is outside the class list; allowed are {_numbered(classes)}"
@@ -193,7 +196,7 @@ def read_voc(path: Path, classes: Sequence[str], aliases: Mapping[str, str] | No
     index = {name.lower(): i for i, name in enumerate(classes)}
     index.update({other.lower(): index[name.lower()] for other, name in (aliases or {}).items()})
     try:
-        root = ET.fromstring(path.read_bytes(), ET.XMLParser(target=_NoDoctype()))
+        root = ET.fromstring(read_regular(path, "the labels", MAX_BYTES), ET.XMLParser(target=_NoDoctype()))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (ET.ParseError, ValueError, LookupError) as error:
@@ -242,7 +245,7 @@ def write_voc(path: Path, boxes: Boxes, size: tuple[int, int], classes: Sequence
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, "the labels", MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError:

@@ -11,8 +11,11 @@ from pathlib import Path
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import SUFFIXES
 from fusionbench.plugins.cards import DatasetCard, did_you_mean
+from fusionbench.runtime.files import read_regular
 
-_BOXES_OF_A_LINE = re.compile(r"(\s+-?[\d.]+(,-?[\d.]+){4})+\s*$")
+MAX_BYTES = 64 << 20  # of a list
+_WORD = re.compile(r"\S+")
+_BOX = re.compile(r"-?[\d.]+(,-?[\d.]+){4}")
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ def read_list(path: Path) -> tuple[str, ...]:
         DataError: when the file is missing, names nothing, or names an image twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path, "the split list", MAX_BYTES).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise DataError(f"{path}: cannot read the split list: {reason}") from None
     ids: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        name = _BOXES_OF_A_LINE.sub("", line).strip()
+        name = _without_boxes(line)
         if not name or name.startswith("#"):
             continue
         stem = _stem(name.replace("\\", "/").rsplit("/", 1)[-1])
@@ -59,6 +62,14 @@ def read_list(path: Path) -> tuple[str, ...]:
     if not ids:
         raise DataError(f"{path}: the split list names no image")
     return tuple(ids)
+
+
+def _without_boxes(line: str) -> str:
+    """A line without the boxes at its end, each of them five numbers behind white space."""
+    words = list(_WORD.finditer(line))
+    while words and words[-1].start() and _BOX.fullmatch(words[-1].group()):
+        words.pop()
+    return line[: words[-1].end()].strip() if words else ""
 
 
 def _stem(name: str) -> str:

@@ -11,8 +11,10 @@ from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
 from fusionbench.evaluation.runner import FailedImage, Progress, fuse_only
+from fusionbench.pixels.images import MAX_BYTES
 from fusionbench.results.records import SOURCE_NAME
 from fusionbench.results.store import Store
+from fusionbench.runtime.files import read_regular
 from fusionbench.tasks.task import Task, task
 from fusionbench.training.request import TrainRequest
 
@@ -62,7 +64,8 @@ def fused_pictures(
             raise BrokenPair(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
     labels = hashlib.sha256()
     for ident in source.ids:
-        labels.update(getattr(source.dataset.files(source.split, ident), task.needs).read_bytes())
+        path = getattr(source.dataset.files(source.split, ident), task.needs)
+        labels.update(read_regular(path, "the labels", MAX_BYTES))
     complete: dict[str, Pictures] = {}
     missing: dict[str, str] = {}
     for entry in every:
