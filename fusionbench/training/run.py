@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.plugins import weights
+from fusionbench.plugins.registry import resolve
+from fusionbench.runtime.device import check_device
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.trained import save
+from fusionbench.training.trained import portable
 
-__all__ = ["RunOptions", "run"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path] | None = None) -> list[str]:
@@ -28,7 +36,6 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
         FusionbenchError: anything a user can mend.
     """
     recipe, settings = request.recipe(), request.settings
-    from fusionbench.runtime.device import check_device
     from fusionbench.training.loop import train
 
     check_device(request.device)
@@ -47,3 +54,35 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
             f"{request.name}[{added.name}] is an entry now: fusionbench eval --methods '{request.name}[{added.name}]'"
         )
     return lines
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> None:
+    """Write tensors with what they are: network or method, classes, dataset, settings.
+
+    Raises:
+        FusionbenchError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    facts: dict[str, object] = {
+        "name": request.name,
+        "stage": request.stage or "",
+        "datasets": list(request.names),
+        "trained_on": request.trained_on(),
+        "on": request.entry or "",
+        "config": portable(asdict(request.settings)),
+    }
+    if request.training.network:
+        (dataset,) = request.opened.values()
+        task = resolve("task", request.training.card.name)()
+        facts |= {"task": task.name, "classes": list(task.classes(dataset)), "ignore_index": dataset.ignore_index}
+    if request.settings.half:
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(dict(tensors), part, {"fusionbench": json.dumps(facts, sort_keys=True, default=str)})
+        os.replace(part, path)
+    except OSError as error:
+        raise FusionbenchError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,22 +1,14 @@
-"""What a training run leaves: a safetensors file that says what it holds."""
+"""What a training run leaves, a safetensors file with facts in its header, as others find it; written by ``run``."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import sha256
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from fusionbench.training.request import TrainRequest
 
 WEIGHTS = "weights.safetensors"
 
@@ -45,40 +37,8 @@ def portable(value: Any) -> Any:
     return f"{key}{equals}{name}"
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> None:
-    """Write tensors with what they are: network or method, classes, dataset, settings.
-
-    Raises:
-        FusionbenchError: the file cannot be written.
-    """
-    from safetensors.torch import save_file
-
-    facts: dict[str, Any] = {
-        "name": request.name,
-        "stage": request.stage or "",
-        "datasets": list(request.names),
-        "trained_on": request.trained_on(),
-        "on": request.entry or "",
-        "config": portable(asdict(request.settings)),
-    }
-    if request.training.network:
-        (dataset,) = request.opened.values()
-        task = resolve("task", request.training.card.name)()
-        facts |= {"task": task.name, "classes": list(task.classes(dataset)), "ignore_index": dataset.ignore_index}
-    if request.settings.half:
-        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(dict(tensors), part, {"fusionbench": json.dumps(facts, sort_keys=True, default=str)})
-        os.replace(part, path)
-    except OSError as error:
-        raise FusionbenchError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def facts_of(path: Path) -> dict[str, Any]:
-    """What :func:`save` wrote beside the tensors.
+    """What a run wrote beside the tensors.
 
     Args:
         path: a run's folder, or its ``weights.safetensors``.
