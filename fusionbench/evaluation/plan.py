@@ -171,7 +171,7 @@ def make_plan(request: Request) -> Plan:
 
 
 def _rule(sources: list[Source]) -> str:
-    """The output rule of all pictures of a plan, as the protocols of its datasets, which the user may have changed, say.
+    """The output rule of all pictures of a plan: what the protocols of its datasets say, with the user's change.
 
     Raises:
         FusionbenchError: they say different ones.
