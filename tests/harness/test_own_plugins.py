@@ -85,3 +85,25 @@ def test_task_networks_learn_from_any_dataset_with_their_label(own: Path) -> Non
         done = fusionbench("--plugins", own, "train", network, "--dataset", "yard", "--show-config")
         assert done.returncode == code, done.stderr
     assert "no recipe of segformer-tiny for yard; there are: msrs, fmb, and others with mask" in done.stderr
+
+
+def test_a_fault_of_a_plugin_is_not_taken_for_ours(tmp_path: Path) -> None:
+    synth("msrs", tmp_path / "msrs", 2, 0, (32, 48), 0)
+    for old, new, text in (
+        (
+            "self.network(ir",
+            "self.netwrok(ir",
+            "line 43: AttributeError: 'BlendRecipe' object has no",
+        ),
+        ('{"batch": 2', '{"bach": 2', "BlendSettings has no field 'bach', which its presets change"),
+    ):
+        shutil.copytree(OWN / "blend", tmp_path / new[:6] / "blend")
+        path = tmp_path / new[:6] / "blend/recipe.py"
+        path.write_text(path.read_text().replace(old, new))
+        done = fusionbench(
+            *("--plugins", tmp_path / new[:6], "train", "blend", "--dataset", f"msrs={tmp_path / 'msrs'}"),
+            *("--size", "tiny", "--out", tmp_path / "run" / new[:6]),
+        )
+        assert done.returncode != 0
+        assert text in done.stderr
+        assert "please report it" not in done.stderr
