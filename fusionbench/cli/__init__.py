@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -13,6 +15,7 @@ import click
 from fusionbench import environment
 from fusionbench.cli.spelling import note
 from fusionbench.errors import FusionbenchError
+from fusionbench.runtime import locations
 
 # verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
 VERBS = {
@@ -115,5 +118,18 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if os.environ.get("FUSIONBENCH_DEBUG"):
             raise
-        note(f"internal error: {type(error).__name__}: {error}; FUSIONBENCH_DEBUG=1 shows where; please report it")
+        text = f"{type(error).__name__}: {error}"
+        if place := _in_plugin(error):
+            note(f"error: {place}: {text}; FUSIONBENCH_DEBUG=1 shows more")
+        else:
+            note(f"internal error: {text}; FUSIONBENCH_DEBUG=1 shows where; please report it")
         sys.exit(70)
+
+
+def _in_plugin(error: Exception) -> str:
+    """The last line in a plugin folder of the user's that was running, "" if none was."""
+    folders = locations.current().plugins
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if any(Path(frame.filename).is_relative_to(folder) for folder in folders):
+            return f"{frame.filename}, line {frame.lineno}"
+    return ""

@@ -161,11 +161,28 @@ def make_plan(request: Request) -> Plan:
             "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
             " --like msrs --out data/MSRS"
         )
+    if (own := _rule(sources)) != rule:
+        chosen, _ = _entries(request, own)
     if not chosen:
         reasons = "; ".join(str(s) for s in skipped if s.fix)
         raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
     jobs = request.jobs or os.cpu_count() or 1
     return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, 1 if request.device != "cpu" else jobs)
+
+
+def _rule(sources: list[Source]) -> str:
+    """The output rule of all pictures of a plan: what the protocols of its datasets say, with the user's change.
+
+    Raises:
+        FusionbenchError: they say different ones.
+    """
+    rules = {source.protocol.output: source.label for source in sources}
+    if len(rules) > 1:
+        text = " and ".join(f"{label} {rule}" for rule, label in rules.items())
+        raise FusionbenchError(f"the protocols have different output rules: {text}; choose one with output_rule=")
+    (rule,) = rules
+    check_rule(rule)
+    return rule
 
 
 def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:

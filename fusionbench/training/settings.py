@@ -146,6 +146,11 @@ class Presets(Generic[S]):
                 changes |= self.dataset_sizes.get(size, {}).get(name, {})
         if network is not None:
             changes["network"] = network
+        for name in sorted(changes.keys() - kinds(self.record).keys()):
+            raise FusionbenchError(
+                f"{self.record.__name__} has no field {name!r}, which its presets change; "
+                "a field is an annotated name in a @dataclass(frozen=True, kw_only=True)"
+            )
         settings = self.record(**changes)
         for key, value in flat(file or {}):
             if key not in FIXED:

@@ -109,6 +109,7 @@ def test_a_broken_plugin_is_caught(
     [
         ("", "", ""),
         ('mask = "mask"', 'masks = "mask"', "[layout] names 'masks'; did you mean mask?"),
+        ('mask = "mask"', 'mask = "mask/{splt}"', "[layout] mask: 'mask/{splt}' has another {} than {split}"),
         ('segmentation = ["other", "road"]', "", "[layout] has mask, and [classes] does not name theirs"),
         (", [9, 9, 9]", "", "palette has 1 colours for 2 classes"),
         ("[classes]", "[classes.box_aliases]\nman = 'person'\n[classes]", "[classes.box_aliases] names 'person'"),

@@ -1,4 +1,4 @@
-"""Training from a folder that is in no package, on the command line: a method, and a task's network."""
+"""Plugins in a folder that is in no package, on the command line: a method, a task's network, a dataset with labels."""
 
 from __future__ import annotations
 
@@ -65,3 +65,45 @@ def test_a_plugin_in_a_file_has_its_recipe_beside_it(tmp_path: Path, monkeypatch
     monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path))
     environment.apply()
     assert type(training("blend").make()).__name__ == "BlendRecipe"
+
+
+def test_a_dataset(tmp_path: Path, own: Path) -> None:
+    origin = synth("yard", tmp_path / "Yard", 1, 2, (32, 48), 0)
+    assert origin.counts == {"train": 1, "val": 2}
+    command = ("--plugins", own, "eval", "--methods", "average", "--data-root", tmp_path)
+    done = fusionbench(*command, "--datasets", "yard", "--out", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    assert "split val: 2 of 2 pairs" in done.stdout
+    assert "under output rule clip-round for all" in done.stdout
+    synth("msrs", tmp_path / "MSRS", 0, 1, (32, 48), 0)
+    done = fusionbench(*command, "--datasets", "yard,msrs", "--out", tmp_path / "results")
+    assert "scenes-yard clip-round and scenes-msrs released; choose one with --output-rule" in done.stderr
+
+
+def test_task_networks_learn_from_any_dataset_with_their_label(own: Path) -> None:
+    for network, code in (("yolov8-tiny", 0), ("segformer-tiny", 2)):
+        done = fusionbench("--plugins", own, "train", network, "--dataset", "yard", "--show-config")
+        assert done.returncode == code, done.stderr
+    assert "no recipe of segformer-tiny for yard; there are: msrs, fmb, and others with mask" in done.stderr
+
+
+def test_a_fault_of_a_plugin_is_not_taken_for_ours(tmp_path: Path) -> None:
+    synth("msrs", tmp_path / "msrs", 2, 0, (32, 48), 0)
+    for old, new, text in (
+        (
+            "self.network(ir",
+            "self.netwrok(ir",
+            "line 43: AttributeError: 'BlendRecipe' object has no",
+        ),
+        ('{"batch": 2', '{"bach": 2', "BlendSettings has no field 'bach', which its presets change"),
+    ):
+        shutil.copytree(OWN / "blend", tmp_path / new[:6] / "blend")
+        path = tmp_path / new[:6] / "blend/recipe.py"
+        path.write_text(path.read_text().replace(old, new))
+        done = fusionbench(
+            *("--plugins", tmp_path / new[:6], "train", "blend", "--dataset", f"msrs={tmp_path / 'msrs'}"),
+            *("--size", "tiny", "--out", tmp_path / "run" / new[:6]),
+        )
+        assert done.returncode != 0
+        assert text in done.stderr
+        assert "please report it" not in done.stderr

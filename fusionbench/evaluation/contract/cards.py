@@ -67,6 +67,12 @@ def _dataset(facts: DatasetFacts) -> None:
         f"palette has {len(classes.palette)} colours for {len(classes.segmentation)} classes",
     )
     _known("[layout]", facts.layout, ROLES)
+    for role, templates in facts.layout.items():
+        for template in [templates] if isinstance(templates, str) else templates:
+            need(
+                "{" not in template.replace("{split}", ""),
+                f"[layout] {role}: {template!r} has another {{}} than {{split}}",
+            )
     _known("[classes.box_aliases]", classes.box_aliases.values(), classes.boxes)
     _known("[tasks]", facts.tasks, facts.layout)
     _known("[conditions]", facts.conditions.values(), ("day", "night"))

@@ -1,0 +1,5 @@
+"""A dataset with labels, as a user would write it in a folder of their own."""
+
+from fusionbench.data import Dataset
+
+__all__ = ["Dataset"]
