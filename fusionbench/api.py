@@ -12,8 +12,9 @@ from fusionbench import environment
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.evaluation.outcome import Outcome
 from fusionbench.evaluation.plan import Request, check_rule, make_plan
-from fusionbench.evaluation.runner import Outcome, run
+from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build

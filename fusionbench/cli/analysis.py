@@ -58,6 +58,8 @@ def print_comparison(comparison: Comparison) -> None:
         digits = d.metric.digits + 1
         span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
+        if d.better and d.mean * d.effect < 0:
+            verdict += " (by ranks; a few large differences turn the mean)"
         click.echo(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
 
 

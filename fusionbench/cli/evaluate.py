@@ -16,8 +16,8 @@ from fusionbench.cli.spelling import note, spelt
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
+    from fusionbench.evaluation.outcome import Outcome
     from fusionbench.evaluation.plan import Plan, Request
-    from fusionbench.evaluation.runner import Outcome
     from fusionbench.evaluation.task_plan import TaskRequest
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store

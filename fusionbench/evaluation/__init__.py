@@ -5,6 +5,7 @@ entries.py      what one row of a table is
 keys.py         what a stored number depends on
 plan.py         entries x datasets x metrics, decided before any work
 runner.py       fuse once, score many, keep what is finished
+outcome.py      what a run did
 fusing.py       one pair through a method and its output rule
 scoring.py      metrics on saved pictures
 contract.py     what `validate` checks of a plugin

@@ -349,11 +349,17 @@ class TaskFacts(Facts, frozen=True, kw_only=True):
         networks: that go by name, the default one first.
         needs: the label it is scored against.
         columns: (score, title) of what stands in tables; the first chooses and ranks.
+        lower: those of the columns where a smaller score is better.
     """
 
     networks: tuple[str, ...]
     needs: Label
     columns: tuple[tuple[str, str], ...]
+    lower: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.lower) - {score for score, _ in self.columns}:
+            raise ValueError(f"lower names {sorted(unknown)[0]!r}, which is none of the columns")
 
 
 class ProfileFacts(Record, frozen=True, kw_only=True):

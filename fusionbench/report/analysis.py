@@ -25,7 +25,8 @@ class Difference:
         low, high: its 95 % percentile bootstrap interval (2000 resamples, seed 0).
         p: two-sided Wilcoxon signed-rank p value, Holm-corrected over the metrics; NaN when all differences are zero.
         effect: matched-pairs rank-biserial correlation, -1..1.
-        better: which of the two is better at p < 0.05, or "".
+        better: which of the two is better at p < 0.05, or ""; by the sign of ``effect``, which is the statistic that p
+            tests, not of the mean.
     """
 
     metric: Metric
@@ -120,7 +121,8 @@ def _holm(differences: Sequence[Difference], first: str, second: str) -> list[Di
     results = []
     for i, d in enumerate(differences):
         p = corrected.get(i, math.nan)
-        winner = (first if (d.mean > 0) == d.metric.up else second) if p < 0.05 else ""
+        # The side that the tested ranks favour: a few large differences may give the mean the other sign.
+        winner = (first if (d.effect > 0) == d.metric.up else second) if p < 0.05 and d.effect else ""
         results.append(replace(d, p=p, better=winner))
     return results
 

@@ -45,7 +45,7 @@ def markdown(table: Table, ci: bool = False) -> str:
     head = [
         "Method",
         *(f"{m.title} {'↑' if m.up else '↓'}" for m in table.metrics),
-        *(f"{c.title} ↑" for c in table.tasks),
+        *(f"{c.title} {'↑' if c.up else '↓'}" for c in table.tasks),
     ]
     head.append("Average rank ↓")
     lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
@@ -61,7 +61,7 @@ def latex(table: Table, ci: bool = False) -> str:
     head = [
         "Method",
         *(f"{escape_latex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
-        *(rf"{escape_latex(c.title)} $\uparrow$" for c in table.tasks),
+        *(rf"{escape_latex(c.title)} $\{'up' if c.up else 'down'}arrow$" for c in table.tasks),
         r"Rank $\downarrow$",
     ]
     lines = [

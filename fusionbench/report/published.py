@@ -58,12 +58,13 @@ class MetricHead(msgspec.Struct, frozen=True, kw_only=True):
     direction: str
 
 
-class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
-    """Head of a task's column, and what it is in a line."""
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Head of a task's column, and what it is in a line; a direction stands only where it is ``down``."""
 
     id: str
     title: str
     note: str
+    direction: str = "up"
 
 
 class PublishedTable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -93,7 +93,7 @@ class Reproduction:
             return
         self.cells += 1
         self.worst[name] = max(self.worst.get(name, 0.0), gap(cell.mean, again.mean))
-        facts = {"images": (cell.n, again.n)}
+        facts: dict[str, tuple[object, object]] = {"images": (cell.n, again.n)}
         if ranks:
             facts["rank"] = (cell.rank, again.rank)  # over all rows
         if cell.ci95:

@@ -122,7 +122,9 @@ class Table:
             images=len(self.ids),
             expected=self.board.expected,
             metrics=tuple(MetricHead(id=m.id, title=m.title, direction="up" if m.up else "down") for m in self.metrics),
-            tasks=tuple(TaskHead(id=c.id, title=c.title, note=c.note) for c in self.tasks),
+            tasks=tuple(
+                TaskHead(id=c.id, title=c.title, note=c.note, direction="up" if c.up else "down") for c in self.tasks
+            ),
             rows=tuple(rows),
             notes=self.notes,
         )

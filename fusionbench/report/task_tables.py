@@ -24,12 +24,14 @@ class TaskColumn:
         title: for the head of a table.
         values: entry id to one value per seed, sorted by seed.
         note: what the column is, in a line; for an empty column why it is empty.
+        up: whether a larger value is better.
     """
 
     id: str
     title: str
     values: Mapping[str, tuple[float, ...]]
     note: str
+    up: bool = True
 
     def defined(self, entry: str) -> list[float]:
         """The values of the seeds that have one."""
@@ -51,7 +53,7 @@ class TaskColumn:
     def places(self, ranked: set[str]) -> dict[str, int]:
         """1 for the best and 2 for the second among these entries."""
         means = {e: self.mean(e) for e in self.values if e in ranked and not math.isnan(self.mean(e))}
-        best = sorted(set(means.values()), reverse=True)[:2]
+        best = sorted(set(means.values()), reverse=self.up)[:2]
         return {e: best.index(v) + 1 for e, v in means.items() if v in best}
 
 
@@ -92,7 +94,9 @@ def task_columns(store: Store, board: Board, ids: Mapping[str, str]) -> tuple[Ta
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in rows.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
-            columns.append(TaskColumn(ident, f"{title} {network} {protocol}", values, note))
+            columns.append(
+                TaskColumn(ident, f"{title} {network} {protocol}", values, note, score not in known[task].facts.lower)
+            )
     for task, reason in store.task_gaps(board.dataset, board.split).items():
         if task in known and not any(c.id.startswith(f"{task}/") for c in columns):
             title = known[task].facts.columns[0][1]
@@ -185,10 +189,10 @@ def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResul
     lines += ["Every score, all conditions:", ""]
     every = {score: [_cell(own, score, "all") for own in rows.values()] for score in results[0].scores["all"]}
     lines += _table("Score", list(rows), every)
-    if results[0].per_class["all"]:
+    if results[0].per_class.get("all"):
         lines += [f"By class, all conditions ({card.facts.columns[0][1]}, class by class):", ""]
         by_class = {
-            name: [with_interval([r.per_class["all"].get(name) for r in own], 3) for own in rows.values()]
+            name: [with_interval([r.per_class.get("all", {}).get(name) for r in own], 3) for own in rows.values()]
             for name in results[0].classes
         }
         lines += _table("Class", list(rows), by_class)

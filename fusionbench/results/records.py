@@ -247,3 +247,7 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
     scores: dict[str, dict[str, float | None]]
     per_class: dict[str, dict[str, float | None]] = {}
     facts: dict[str, dict[str, object]] = {}
+
+    def __post_init__(self) -> None:
+        if "all" not in self.scores:
+            raise ValueError("scores lack the condition all")

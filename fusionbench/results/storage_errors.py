@@ -46,6 +46,8 @@ def storage_error(path: Path, error: Exception, reading: bool = False) -> Fusion
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
         text = SYSTEM.get(error.errno or 0, text)
+    elif isinstance(error, UnicodeDecodeError):  # names in the file that are no text
+        text = FOREIGN
     elif isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorname", "")
         if any(text.startswith(words) for words in DAMAGED):

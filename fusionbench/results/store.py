@@ -72,7 +72,7 @@ class Store:
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
             self._db = self._writer() if create else self._reader()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             raise storage_error(self.path, error, reading=not create) from None
 
     def _writer(self) -> sqlite3.Connection:
@@ -313,7 +313,7 @@ class Store:
         """
         try:
             return [msgspec.convert(row, kind) for row in self._db.execute(query, tuple(values))]
-        except sqlite3.Error as error:
+        except (UnicodeDecodeError, sqlite3.Error) as error:
             raise storage_error(self.path, error, reading=True) from None
         except msgspec.ValidationError as error:
             raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None

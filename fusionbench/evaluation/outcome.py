@@ -1,0 +1,52 @@
+"""What a run did, and what failed in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fusionbench.evaluation.entries import Skip
+
+
+class FailedImage(NamedTuple):
+    """An image that has no picture or no scores."""
+
+    entry: str
+    """Id of the entry, or ``source`` where the pair itself cannot be used."""
+    dataset: str
+    image: str
+
+
+class Column(NamedTuple):
+    """A metric of an entry on a dataset."""
+
+    entry: str
+    dataset: str
+    metric: str
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        fused: number of images fused in this run.
+        cached: number of images fused by earlier runs.
+        scored: number of values computed.
+        seconds: how long it took.
+        failures: what failed, with the reason.
+        undefined: column to the images where the metric has no value.
+        skipped: what was left out, and entries that could not start.
+        broken: metric id to what it raised; such a metric has no column.
+        replaced: pictures of other programs that are not those of an earlier run, a line for each entry and dataset.
+    """
+
+    fused: int = 0
+    cached: int = 0
+    scored: int = 0
+    seconds: float = 0.0
+    failures: dict[FailedImage, str] = field(default_factory=dict)
+    undefined: dict[Column, list[str]] = field(default_factory=dict)
+    skipped: list[Skip] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
