@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import signal
+import sqlite3
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -16,6 +22,7 @@ from fusionbench import environment
 from fusionbench.cli.spelling import note
 from fusionbench.errors import FusionbenchError
 from fusionbench.runtime import locations
+from fusionbench.runtime.files import printable
 
 # verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
 VERBS = {
@@ -91,6 +98,27 @@ def cli(plugins: tuple[str, ...]) -> None:
     environment.apply(plugins)
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM, as batch systems send it): as Ctrl-C, with another exit code."""
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """Inside, SIGTERM raises :class:`Terminated`; in a thread other than the main one nothing changes."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Entry point: errors a user can mend are one line on stderr and exit code 2.
 
@@ -99,22 +127,38 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     """
     typed = list(sys.argv[1:] if words is None else words)
     environment.apply()  # completion calls no verb
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        sys.exit(cli.main(typed, prog_name="fusionbench", standalone_mode=False, obj=typed))
+        with terminating():
+            code = cli.main(typed, prog_name="fusionbench", standalone_mode=False, obj=typed)
+            sys.stdout.flush()
+        sys.exit(code)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        vars(error)["message"] = printable(error.message, "\n")  # click declares it as final
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
         note("stopped; finished images are kept, the same command continues")
-        sys.exit(130)
+        sys.exit(143 if isinstance(stop.__context__ or stop, Terminated) else 130)
     except FusionbenchError as error:
         note(f"error: {error}")
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `fusionbench list | head` is no error
         sys.exit(0)
+    except (OSError, sqlite3.Error) as error:
+        if os.environ.get("FUSIONBENCH_DEBUG"):
+            raise
+        where = getattr(error, "filename", None) or (
+            "the results" if isinstance(error, sqlite3.Error) else "the output"
+        )
+        note(f"error: {where}: {getattr(error, 'strerror', None) or error}")
+        if not isinstance(error, sqlite3.Error) and getattr(error, "filename", None) is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left cannot be written either
+        sys.exit(2)
     except Exception as error:
         if os.environ.get("FUSIONBENCH_DEBUG"):
             raise

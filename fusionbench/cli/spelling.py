@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import click
 
+from fusionbench.runtime.files import printable
+
 # Parameters whose option on the command line has another name.
 RENAMED = {"entry": "--on", "folder": "--out", "options": "--cfg-options", "settings": "--set", "weights_name": "--as"}
 # The others: NAME is --NAME, with dashes. Only these are spelt anew, as settings of recipes and options of methods are
@@ -38,5 +40,5 @@ def spelt(text: str, renamed: Mapping[str, str] = RENAMED) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark of the library on stderr."""
-    click.echo(spelt(text), err=True)
+    """Print a remark of the library on stderr; what a terminal would obey is written out."""
+    click.echo(printable(spelt(text), "\n\t"), err=True)

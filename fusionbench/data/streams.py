@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 BLOCK = 1 << 20
 MAX_HEADER = 1 << 20  # bytes before an entry's content: names and attributes
@@ -37,7 +37,7 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
     start = file.read(6)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=file)
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
     if start.startswith(b"BZh"):
         return bz2.BZ2File(file)
     if start == b"\xfd7zXZ\0":

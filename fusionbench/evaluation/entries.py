@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -145,14 +147,27 @@ class Entry:
         """
         path = verify(self.weights) if self.weights else None
         try:
-            method = resolve("method", self.card.name)(**self.options)
-            method.load(path)
-            method.to(device)
+            with same_random():  # networks draw weights before they load theirs
+                method = resolve("method", self.card.name)(**self.options)
+                method.load(path)
+                method.to(device)
         except (FusionbenchError, OSError):
             raise
         except Exception as error:
             raise PluginError(f"{self.id}: {self.card.source}: {type(error).__name__}: {error}") from error
         return method
+
+
+@contextmanager
+def same_random() -> Iterator[None]:
+    """Inside, torch's CPU generator may be used; outside it goes on as if it had not been."""
+    import torch
+
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 SPEC = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<inside>.*)\])?$")

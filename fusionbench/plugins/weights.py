@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,15 @@ from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import MethodCard, card
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
+from fusionbench.runtime.files import check_regular, sweep
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionbench.plugins.method import Method
 
+SPARE = 64 << 20  # bytes that a checkpoint may unpack to beyond its own size
+MAX_VALUES = 10_000_000
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 _warned: set[Path] = set()
 
@@ -155,6 +159,7 @@ def add(
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
     try:
+        check_regular(file, "the checkpoint")
         digest = sha256(file)
     except OSError as error:
         raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
@@ -166,8 +171,10 @@ def add(
     state = read_tensors(file)
     try:
         state = network.convert(state)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # the plugin's code, on whatever the file holds
         raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+    if bad := next((name for name, tensor in state.items() if not bool(tensor.isfinite().all())), None):
+        raise WeightsError(f"{file}: {bad} holds numbers that are infinite or none (NaN); the training has failed")
     weights = Weights(
         method=method,
         name=name,
@@ -186,6 +193,7 @@ def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Pa
     from safetensors.torch import save_file
 
     folder = weights.path.parent
+    sweep(folder)
     part = folder / f".{weights.name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -242,7 +250,7 @@ def read_tensors(file: Path) -> Any:
         from safetensors.torch import load_file
 
         try:
-            return load_file(file)
+            return _plain(load_file(file), file)
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file}: damaged safetensors file ({_first_line(error)}); get it again") from None
     import pickle
@@ -253,7 +261,10 @@ def read_tensors(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a remark on the pickle protocol says nothing to the user
-            return torch.load(file, map_location="cpu", weights_only=True)
+            _check_unpacked(file)
+            return _plain(torch.load(file, map_location="cpu", weights_only=True), file)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "GLOBAL " in str(error):
             raise WeightsError(
@@ -264,6 +275,47 @@ def read_tensors(file: Path) -> Any:
     except Exception as error:
         # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
         raise WeightsError(f"{file}: damaged or no checkpoint ({_first_line(error)}); get it again") from None
+
+
+def _check_unpacked(file: Path) -> None:
+    """Refuse a zip archive that is much smaller than its content; torch writes its archives uncompressed."""
+    size = file.stat().st_size
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        if sum(info.file_size for info in archive.infolist()) > size + SPARE:
+            raise WeightsError(f"{file}: {size} bytes that unpack to many more; refused")
+
+
+def _plain(state: Any, file: Path) -> Any:
+    """What a file holds, when each tensor in it is dense, real, and has its own numbers in the file.
+
+    Raises:
+        WeightsError: a tensor that is sparse, complex, quantised or repeats a few numbers: it may become many times as
+            large as the file when it is used.
+    """
+    import torch
+
+    room = 4 * file.stat().st_size + SPARE  # some tensors are there twice, or become float32 from float16
+    waiting, seen = [state], 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list | tuple | set):
+            seen += len(value)
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, torch.Tensor):
+            if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+                kind = "complex" if value.is_complex() else "sparse, quantised or empty"
+                raise WeightsError(
+                    f"{file}: holds {kind} tensors; ask its author for a plain state dict of real numbers"
+                )
+            size = value.numel() * value.element_size()
+            room -= size
+            if size > value.untyped_storage().nbytes() or room < 0:
+                raise WeightsError(f"{file}: its tensors are far larger than the file; refused")
+        if seen > MAX_VALUES:
+            raise WeightsError(f"{file}: more than {MAX_VALUES} values, or some that hold themselves; refused")
+    return state
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,9 @@ import json
 import math
 from typing import overload
 
+from fusionbench.report.markup import csv_cell, escape_markdown
 from fusionbench.report.tables import Table
+from fusionbench.runtime.files import printable
 
 FORMATS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 LATEX = {
@@ -44,11 +46,16 @@ def markdown(table: Table, ci: bool = False) -> str:
     """GitHub Markdown: best bold, second underlined."""
     head = [
         "Method",
-        *(f"{m.title} {'↑' if m.up else '↓'}" for m in table.metrics),
-        *(f"{c.title} {'↑' if c.up else '↓'}" for c in table.tasks),
+        *(f"{escape_markdown(m.title)} {'↑' if m.up else '↓'}" for m in table.metrics),
+        *(f"{escape_markdown(c.title)} {'↑' if c.up else '↓'}" for c in table.tasks),
     ]
     head.append("Average rank ↓")
-    lines = [table.caption, "", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines = [
+        escape_markdown(table.caption),
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" + "|---:" * (len(head) - 1) + "|",
+    ]
     for name, cells, rank in _cells(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
         lines.append("| " + " | ".join([escape_markdown(name), *marked, rank]) + " |")
@@ -107,7 +114,8 @@ def as_csv(table: Table, ci: bool = False) -> str:
         means = [_number(r.mean(m.id)) for m in table.metrics]
         ends = [_number(v) for m in table.metrics for v in r.interval(m.id)] if ci else []
         ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
-        writer.writerow([r.id, *means, *ends, average.get(r.id, ""), len(table.ids), table.board.protocol])
+        own = csv_cell(printable(r.id)), csv_cell(printable(table.board.protocol))
+        writer.writerow([own[0], *means, *ends, average.get(r.id, ""), len(table.ids), own[1]])
     return out.getvalue()
 
 
@@ -159,8 +167,3 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
 def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it is; characters that the fonts of a plain document lack become ``?``."""
     return "".join(LATEX.get(c, c if " " <= c <= "~" or "\xa0" <= c <= "\xff" else "?") for c in text)
-
-
-def escape_markdown(text: str) -> str:
-    """Text as one cell of a Markdown table."""
-    return " ".join(text.splitlines()).replace("|", "\\|")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fusionbench.errors import PluginError
 from fusionbench.evaluation.protocol import Metric, metric
+from fusionbench.report.markup import csv_cell
 from fusionbench.results.records import SOURCE, Board, EntryInfo
 from fusionbench.results.storage_errors import storage_error
 from fusionbench.results.store import Store
@@ -78,6 +79,10 @@ def write_frame(path: Path, rows: pd.DataFrame) -> None:
 
             parquet.write_table(Table.from_pandas(rows, preserve_index=False), path)
         else:
-            rows.to_csv(path, index=False)
+            texts = rows.select_dtypes(["object", "string"]).columns
+            safe = {
+                name: rows[name].map(lambda text: csv_cell(text) if isinstance(text, str) else text) for name in texts
+            }
+            rows.assign(**safe).to_csv(path, index=False)
     except OSError as error:
         raise storage_error(path, error) from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench.plugins.cards import TaskCard, cards
+from fusionbench.report.markup import escape_markdown
 from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
@@ -205,8 +206,8 @@ def _cell(results: Sequence[TaskResult], score: str, condition: str) -> str:
 
 def _table(corner: str, head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
     return [
-        "| " + " | ".join([corner, *head]) + " |",
+        "| " + " | ".join([corner, *map(escape_markdown, head)]) + " |",
         "|---" + "|---:" * len(head) + "|",
-        *("| " + " | ".join([name, *cells]) + " |" for name, cells in rows.items()),
+        *("| " + " | ".join([escape_markdown(name), *cells]) + " |" for name, cells in rows.items()),
         "",
     ]

@@ -26,7 +26,7 @@ from fusionbench.tasks.task import Task, task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
-from fusionbench.training.settings import Count, Interval, Natural, NotNegative, Positive, Settings, Size
+from fusionbench.training.settings import Count, Interval, Natural, NotNegative, Positive, Probability, Settings, Size
 
 Schedule = Literal["poly", "cosine", "step", "triangular"]
 Backbone = Literal["openmmlab", "torchvision", "timm"]
@@ -46,7 +46,7 @@ class TaskSettings(Settings):
     resize: Size | None = None  # (height, width) of what the network sees, in training and evaluation; None: as it is
     scale: Interval | None  # then by a random factor in this range; None: never
     crop: Size | None  # then a random window of this (height, width); None: all of it
-    flip: NotNegative = 0.5  # probability of mirroring left and right
+    flip: Probability = 0.5  # probability of mirroring left and right
     optimiser_type: str  # a class of torch.optim
     optimiser_lr: Positive  # largest learning rate
     optimiser_momentum: NotNegative | None = None  # where the optimiser has one (SGD)

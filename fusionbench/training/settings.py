@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -47,11 +48,26 @@ class AtLeast:
         return f"must be at least {self.limit:g}"
 
 
-Range = Above | AtLeast
+@dataclass(frozen=True)
+class Between:
+    """The range of a field: every number in it is from a lower to an upper limit."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"must be {self.low:g} to {self.high:g}"
+
+
+Range = Above | AtLeast | Between
 Count = Annotated[int, Above(0)]
 Natural = Annotated[int, AtLeast(0)]
 Positive = Annotated[float, Above(0)]
 NotNegative = Annotated[float, AtLeast(0)]
+Probability = Annotated[float, Between(0, 1)]
 Size = Annotated[tuple[int, int], Above(0)]  # height, width
 Interval = Annotated[tuple[float, float], Above(0)]  # from, to
 
@@ -264,6 +280,8 @@ def _unlike(value: object, kind: type, ranges: Sequence[Range], example: object 
     such_as = "" if example is None else f", such as {example}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"needs a number{such_as}"
+    if not math.isfinite(value):
+        return f"needs a finite number{such_as}"
     if kind is int and isinstance(value, float):
         return f"needs a whole number{such_as}"
     return next((str(interval) for interval in ranges if value not in interval), "")

@@ -25,7 +25,7 @@ from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.distributed import all_mean
 from fusionbench.training.order import Step, draw
 from fusionbench.training.recipe import Recipe, Stateful
-from fusionbench.training.settings import Count, Natural, NotNegative, Positive, Presets, Settings, Size
+from fusionbench.training.settings import Count, Natural, NotNegative, Positive, Presets, Probability, Settings, Size
 
 from . import checkpoint
 from .cagrad import cagrad, released_weights
@@ -79,7 +79,7 @@ class RSCSettings(Settings):
     c: Positive = 0.5  # CAGrad's constant
     learn_query: bool = True  # False: no gradient reaches the query's layers, as in the released code
     resize: Size | None = (480, 640)  # (height, width) of all images; None: as they are; ours
-    flip: NotNegative = 0.5  # probability of mirroring left and right; ours
+    flip: Probability = 0.5  # probability of mirroring left and right; ours
     batch: Count = 4  # pairs of each task in a step
     lr: Positive = 1e-2  # of Adam
     weight_decay: NotNegative = 1e-4  # of Adam
