@@ -13,7 +13,7 @@ from typing import Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out, records
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import note, spelt
 from fusionbench.errors import FusionbenchError
 
 
@@ -99,19 +99,45 @@ def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], 
 
 @click.command("merge")
 @click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--verify",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="First compute the scores of N pictures of each entry again, where the dataset is here [0].",
+)
 @out
-def merge_command(stores: tuple[Path, ...], out: Path) -> None:
+@data_root
+def merge_command(stores: tuple[Path, ...], verify: int, out: Path, data_root: Path | None) -> None:
     """Merge the results of several machines (their --out folders) into --out.
 
-    What disagrees is named and ours is kept; exit code 1 then.
+    What disagrees is named and ours is kept; exit code 1 then. Nothing is merged when a verified score is wrong.
     """
     from fusionbench.results.merge import check_sources, merge
     from fusionbench.results.store import Store
 
     check_sources(list(stores))  # before the target is made
+    wrong = [folder for folder in stores if verify and not verified(folder, verify, data_root)]
+    if wrong:
+        sys.exit(1)
     with Store(out) as store:
         added, conflicts = merge(store, list(stores))
     for line in conflicts:
         click.echo(f"conflict: {line}")
     click.echo(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
+
+
+def verified(folder: Path, count: int, data_root: Path | None) -> bool:
+    """Whether no score of a store that was computed again is another."""
+    from fusionbench.report.verify import verify
+    from fusionbench.results.store import Store
+
+    with Store(folder, create=False) as store:
+        result = verify(store, count, data_root)
+    for line in result.unchecked:
+        note(f"not verified: {folder}: {line}")
+    for line in result.wrong:
+        click.echo(f"wrong: {folder}: {line}")
+    note(f"{result.checked} scores of {folder} computed again, {len(result.wrong)} of them are wrong")
+    return not result.wrong

@@ -156,7 +156,7 @@ def _plan(claims: Claims, asked: Rerun, differences: list[str]) -> Plan | None:
     if unknown := sorted(given - named):
         raise FusionbenchError(f"images={unknown[0]}: the table has no such pictures")
     specs = runnable_specs(claims, given, differences)
-    dataset = _dataset(board, asked, differences)
+    dataset = dataset_of(board, asked, differences)
     if not (dataset and facts.pairs and (specs or given)):
         return None
     plan = make_plan(
@@ -189,7 +189,7 @@ def _as_recorded(source: Source, board: Board) -> Source:
     return source
 
 
-def _dataset(board: Board, asked: Rerun, differences: list[str]) -> str | None:
+def dataset_of(board: Board, asked: Rerun, differences: list[str]) -> str | None:
     """The dataset as users type it: by its label, or where the user says that it lies."""
     if asked.dataset:
         return asked.dataset

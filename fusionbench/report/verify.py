@@ -1,0 +1,116 @@
+"""Another machine's scores, some of them computed again from its pictures and the data here."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from fusionbench.data import Dataset, open_spec
+from fusionbench.errors import FusionbenchError, PluginError
+from fusionbench.evaluation.protocol import Metric, metric
+from fusionbench.evaluation.runner import one_thread
+from fusionbench.evaluation.scoring import Views, score
+from fusionbench.pixels.images import picture_digest, read_image
+from fusionbench.plugins.registry import resolve
+from fusionbench.report.reproduce import Rerun, dataset_of
+from fusionbench.results.merged_pictures import is_safe
+from fusionbench.results.records import Board
+from fusionbench.results.schema import BoardRow
+from fusionbench.results.store import Fused, Store
+
+
+@dataclass
+class Verification:
+    """What came of it.
+
+    Attributes:
+        checked: number of scores computed again.
+        wrong: scores that are not what the store says, a line each.
+        unchecked: what could not be computed here, a line each.
+    """
+
+    checked: int = 0
+    wrong: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def verify(store: Store, count: int, data_root: Path | None = None) -> Verification:
+    """Compute the scores of some pictures of every entry again.
+
+    Args:
+        store: of another machine.
+        count: pictures of each entry and dataset, drawn at random.
+        data_root: folder of the datasets.
+    """
+    result = Verification()
+    metrics: dict[str, Metric] = {}
+    for name in store.metrics():
+        with contextlib.suppress(PluginError):  # of a plugin that is not here
+            metrics[name] = metric(name)
+    scores = store.scores({name: m.code for name, m in metrics.items()})
+    if missing := len(store.metrics()) - len({name for _, _, name in scores}):
+        result.unchecked.append(f"{missing} metrics: computed by other code, or not here")
+    with one_thread(), torch.inference_mode():
+        for board in store.boards() if store.rows(BoardRow) else ():
+            try:
+                spec = dataset_of(board, Rerun(data_root=data_root), result.unchecked)
+                dataset = open_spec(spec, data_root) if spec else None
+            except FusionbenchError as error:
+                result.unchecked.append(str(error))
+                continue
+            if dataset is None or board.split not in dataset.splits():
+                result.unchecked.append(f"{board.dataset} {board.split}: not here")
+                continue
+            for where, ident, fused in _drawn(store, board, count):
+                values = {name: scores[fused.image, fused.pair, name] for name in metrics if _has(scores, fused, name)}
+                try:
+                    again = _scores(dataset, board.split, ident, store.folder, fused, {n: metrics[n] for n in values})
+                except FusionbenchError as error:
+                    result.unchecked.append(f"{where}: {error}")
+                    continue
+                result.checked += len(again)
+                result.wrong += [
+                    f"{where}, {name}: {values[name]}, computed {value}"
+                    for name, value in again.items()
+                    if value != values[name] and not (math.isnan(value) and math.isnan(values[name]))
+                ]
+    return result
+
+
+def _has(scores: dict[tuple[str, str, str], float], fused: Fused, name: str) -> bool:
+    return (fused.image, fused.pair, name) in scores
+
+
+def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, Fused]]:
+    """Some pictures of every entry: what to call them, the image's id, the picture."""
+    pairs = store.pairs(board.dataset, board.split)
+    for key, entry in store.entries(board.output).items():
+        fused = store.fused(key, board.dataset, board.split, pairs)
+        for ident in random.sample(sorted(fused), min(count, len(fused))):
+            yield f"{entry.id} on {board.dataset} {board.split} {ident}", ident, fused[ident]
+
+
+def _scores(
+    dataset: Dataset, split: str, ident: str, folder: Path, fused: Fused, metrics: dict[str, Metric]
+) -> dict[str, float]:
+    """Scores of a picture by metric id.
+
+    Raises:
+        FusionbenchError: the pair here is another, or the picture is not what its record says.
+    """
+    if dataset.hash(split, ident) != fused.pair:
+        raise FusionbenchError("its source pair has other bytes here")
+    if not is_safe(fused.path):
+        raise FusionbenchError("its path is not one of a fused picture")
+    picture = read_image(folder / fused.path)
+    if picture_digest(picture) != fused.image:
+        raise FusionbenchError("its pixels are not those of its record")
+    pair = dataset.pair(split, ident)
+    views = [Views(array, "cpu") for array in (picture, pair.ir, pair.vis)]
+    return {name: score(resolve("metric", m.card.name), m, *views) for name, m in metrics.items()}
