@@ -137,8 +137,9 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        vars(error)["message"] = printable(error.message, "\n")  # click declares it as final
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        click.echo(printable(text.getvalue(), "\n"), err=True, nl=False)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         note("stopped; finished images are kept, the same command continues")

@@ -162,7 +162,7 @@ def _tar_entries(archive: Path) -> Iterator[_Entry]:
                 raise
             raise DataError(f"{archive}: neither a zip nor a tar archive; unpack it by hand ({error})") from None
         while (member := bundle.next()) is not None:
-            bundle.members.clear()  # type: ignore[attr-defined]  # typeshed has it not; it would keep them all
+            vars(bundle)["members"].clear()  # it would keep them all
             stream.in_header = False
             if not (member.isdir() or member.isreg()):
                 raise DataError(f"{archive}: {member.name!r} is a link or a device; refused")

@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
+Readable = IO[bytes] | io.BufferedIOBase
 BLOCK = 1 << 20
 MAX_HEADER = 1 << 20  # bytes before an entry's content: names and attributes
 MAX_HEADERS = 256 << 20  # of all entries together: attributes that hold for all that follow pile up
@@ -32,7 +33,7 @@ BROKEN = (
 )
 
 
-def decompressed(file: IO[bytes]) -> IO[bytes]:
+def decompressed(file: IO[bytes]) -> Readable:
     """The content of a gzip, bzip2 or xz file, told by its first bytes; of any other file, the file."""
     start = file.read(6)
     file.seek(0)
@@ -90,7 +91,7 @@ class Forward(io.RawIOBase):
         exceeded: whether a header was too long.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
         self._position = self._header = self._headers = 0
         self._in_header, self.exceeded = True, False
