@@ -137,9 +137,9 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        text = io.StringIO()
-        error.show(file=text)
-        click.echo(printable(text.getvalue(), "\n"), err=True, nl=False)
+        shown = io.StringIO()
+        error.show(file=shown)
+        click.echo(printable(shown.getvalue(), "\n"), err=True, nl=False)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         note("stopped; finished images are kept, the same command continues")

@@ -18,58 +18,16 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import did_you_mean
+from fusionbench.training.ranges import Count as Count  # recipes take the types of their fields from here
+from fusionbench.training.ranges import Interval as Interval
+from fusionbench.training.ranges import Natural as Natural
+from fusionbench.training.ranges import NotNegative as NotNegative
+from fusionbench.training.ranges import Positive as Positive
+from fusionbench.training.ranges import Probability as Probability
+from fusionbench.training.ranges import Range
+from fusionbench.training.ranges import Size as Size
 
 Changes = Mapping[str, Any]  # field to new value; checked against the field's type when the record is made
-
-
-@dataclass(frozen=True)
-class Above:
-    """The range of a field: every number in it is above a limit."""
-
-    limit: float
-
-    def __contains__(self, value: float) -> bool:
-        return value > self.limit
-
-    def __str__(self) -> str:
-        return f"must be a number above {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class AtLeast:
-    """The range of a field: every number in it is a limit or above."""
-
-    limit: float
-
-    def __contains__(self, value: float) -> bool:
-        return value >= self.limit
-
-    def __str__(self) -> str:
-        return f"must be at least {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class Between:
-    """The range of a field: every number in it is from a lower to an upper limit."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"must be {self.low:g} to {self.high:g}"
-
-
-Range = Above | AtLeast | Between
-Count = Annotated[int, Above(0)]
-Natural = Annotated[int, AtLeast(0)]
-Positive = Annotated[float, Above(0)]
-NotNegative = Annotated[float, AtLeast(0)]
-Probability = Annotated[float, Between(0, 1)]
-Size = Annotated[tuple[int, int], Above(0)]  # height, width
-Interval = Annotated[tuple[float, float], Above(0)]  # from, to
 
 OUTER = ("train", "networks")  # sections of a dotted key that are left out
 FIXED = ("datasets", "on")  # what a run is of, which no option changes
