@@ -1,7 +1,8 @@
 """One engine for task networks and fusion methods.
 
     settings.py     a recipe's settings: a flat typed record, its presets, key=value options
-    request.py      what is to be trained; run.py does it, trained.py saves what comes out
+    request.py      what is to be trained; run.py does it and writes the weights, which trained.py finds again
+    ranges.py       types of settings that say which numbers make sense
     options.py      how a run is done, which no weight depends on
     recipe.py       what a recipe supplies: objects, data order, one step
     order.py        data order and randomness as functions of (seed, epoch, index)
