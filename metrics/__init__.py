@@ -3,7 +3,11 @@
 ``fusionbench.metrics.vif(fused, ir, vis)`` is the function, ``fusionbench.metrics.VIF`` its accumulating class (the
 function's name in capitals without underscores). Importing the package reads nothing; listing it reads the cards.
 
-For metrics of your own: ``aligned`` wraps the three images of a metric in ``Planes``, ``planes`` a single batch.
+Levels are 0..255. Everything is computed in float64; float32 and narrower images get float32 values. A metric has one
+value per image, NaN where it is undefined and where a pixel of the three images is NaN or infinite.
+
+For metrics of your own: ``aligned`` wraps the three images of a metric in ``Planes``, ``planes`` a single batch;
+``per_image`` makes a function keep these rules.
 The examples in the docstrings take ``torch`` and the metric for imported. ``__init__.pyi`` beside this file tells type
 checkers the names.
 """
@@ -22,7 +26,7 @@ else:
     import tomli as tomllib
 
 
-_HELPERS = {"MeanOverImages": "_stateful", "Planes": "_planes", "aligned": "_planes", "planes": "_planes"}
+_HELPERS = {"MeanOverImages": "_stateful"} | dict.fromkeys(("Planes", "aligned", "per_image", "planes"), "_planes")
 
 
 @cache

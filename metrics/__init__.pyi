@@ -2,6 +2,7 @@
 
 from ._planes import Planes as Planes
 from ._planes import aligned as aligned
+from ._planes import per_image as per_image
 from ._planes import planes as planes
 from ._stateful import MeanOverImages as MeanOverImages
 from .ag import AG as AG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import wraps
 from typing import TypeVar, cast
 
 import torch
@@ -11,17 +12,20 @@ from torch import Tensor
 from . import filters
 
 T = TypeVar("T")
+Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 class Planes:
     """A batch of grey images and the quantities that several metrics need from it, computed once.
 
     Args:
-        x: ``[B,1,H,W]`` or ``[B,H,W]``, grey levels 0..255. Integer input becomes float64, float32 and float64
-            keep their type, anything narrower becomes float32. Gradients are not tracked.
+        x: ``[B,1,H,W]`` or ``[B,H,W]``, grey levels 0..255 of any type. Gradients are not tracked.
 
     Attributes:
-        x: the images as ``[B,H,W]`` floats.
+        x: the images as ``[B,H,W]`` in float64, in which everything is computed: local variances of float32 would be
+            rounding where an image is nearly flat.
+        dtype: type of the values of a metric: float64, but float32 for images in float32 or a narrower float type.
+        whole: whether they came as integers, so that no pixel can be NaN or infinite.
 
     Raises:
         ValueError: for any other shape.
@@ -32,10 +36,9 @@ class Planes:
             x = x[:, 0]
         if x.ndim != 3:
             raise ValueError(f"grey images are [B,1,H,W] or [B,H,W], got {list(x.shape)}")
-        x = x.detach()
-        if x.dtype not in (torch.float32, torch.float64):
-            x = x.to(torch.float32 if x.is_floating_point() else torch.float64)
-        self.x = x
+        self.whole = not x.is_floating_point()
+        self.dtype = torch.float64 if self.whole or x.dtype == torch.float64 else torch.float32
+        self.x = x.detach().double()
         self._cache: dict[Hashable, object] = {}
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
@@ -49,6 +52,10 @@ class Planes:
         # the source goes with the value, so that its id is not used again
         return self.once(("with", key, id(source)), lambda: (source, compute()))[1]
 
+    def finite(self) -> Tensor:
+        """Which images have no NaN and no infinite pixel, ``[B]``."""
+        return self.once("finite", lambda: self.x.amin((-2, -1)).isfinite() & self.x.amax((-2, -1)).isfinite())
+
     def undefined(self) -> Tensor:
         """NaN for every image, ``[B]``."""
         return self.x.new_full((self.x.shape[0],), torch.nan)
@@ -57,25 +64,21 @@ class Planes:
         """Whether the images are too small for a metric that needs `n` rows and `n` columns."""
         return min(self.x.shape[-2:]) < n
 
-    def double(self) -> Planes:
-        """The same images in float64."""
-        return self if self.x.dtype == torch.float64 else self.once("double", lambda: Planes(self.x.double()))
-
     def unit(self) -> Planes:
-        """The same images with levels 0..1, in float64."""
-        return self.once("unit", lambda: Planes(self.x.double() / 255))
+        """The same images with levels 0..1."""
+        return self.once("unit", lambda: Planes(self.x / 255))
 
     def stretched(self) -> Tensor:
         """Min-max rescaled to 0..255 per image and rounded, halves up, as the Chen, Chen-Blum and Hossny programs do.
 
-        ``[B,H,W]``, always computed in float64. An image of one level has no range: NaN, but all black stays black.
+        ``[B,H,W]``. An image of one level has no range: NaN, but all black stays black.
         """
 
         def compute() -> Tensor:
-            x = self.x.double()
+            x = self.x
             low, high = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
             unit = (x - low).div_(torch.where((low == 0) & (high == 0), 1.0, high - low))
-            return unit.mul_(255).add_(0.5).floor_().to(self.x)
+            return unit.mul_(255).add_(0.5).floor_()
 
         return self.once("stretched", compute)
 
@@ -96,6 +99,8 @@ class Planes:
 
         def compute() -> Tensor:
             x = self.stretched().nan_to_num(0) if kind == "stretched" else self.x.round()
+            if not self.whole:
+                x = x.nan_to_num_(0)  # no level; the metric has no value then
             return x.clamp_(0, 255).to(torch.int64).flatten(1)
 
         if kind not in ("raw", "stretched"):
@@ -103,15 +108,15 @@ class Planes:
         return self.once(("levels", kind), compute)
 
     def histogram(self, kind: str = "raw") -> Tensor:
-        """Shares of the 256 grey levels, ``[B,256]`` in float64."""
+        """Shares of the 256 grey levels, ``[B,256]``."""
         return self.once(("histogram", kind), lambda: _shares(self.levels(kind), 256))
 
     def entropy(self, kind: str = "raw") -> Tensor:
-        """Entropy of the grey levels in nats, ``[B]`` in float64."""
+        """Entropy of the grey levels in nats, ``[B]``."""
         return self.once(("entropy", kind), lambda: entropy(self.histogram(kind)))
 
     def mutual_information(self, source: Planes, kind: str = "raw", top: int = 255) -> Tensor:
-        """I(source; this) of the 256 x 256 joint histogram in nats, ``[B]`` in float64.
+        """I(source; this) of the 256 x 256 joint histogram in nats, ``[B]``.
 
         `top`: the joint histogram, but not the two single ones, counts the levels above it as `top`.
         """
@@ -200,10 +205,10 @@ def _shares(codes: Tensor, bins: int) -> Tensor:
     return counts.view(rows, bins).double() / n
 
 
-def centred(x: Tensor) -> Tensor:
-    """Rows ``[B,N]`` less their means; a row that varies by no more than the rounding of levels to 255 becomes zero."""
-    c = x - x.mean(-1, keepdim=True)
-    return torch.where(c.abs().amax(-1, keepdim=True) <= 1024 * torch.finfo(x.dtype).eps, 0, c)
+def centred(x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Rows ``[B,N]`` less their means; one that varies by no more than the rounding of levels to `dtype` becomes 0."""
+    spread = x.amax(-1, keepdim=True) - x.amin(-1, keepdim=True)
+    return torch.where(spread <= 1024 * torch.finfo(dtype).eps, 0, x - x.mean(-1, keepdim=True))
 
 
 def planes(x: Tensor | Planes) -> Planes:
@@ -224,12 +229,38 @@ def aligned(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -
     return f, a, b
 
 
-def combined(ir: Tensor, vis: Tensor, aggregate: str) -> Tensor:
+def per_image(function: Function) -> Function:
+    """Make a metric of aligned images give one value for each, whatever they hold.
+
+    The metric is called with three :class:`Planes`. Where a pixel of one of the three images is NaN or infinite the
+    value is NaN, whether the metric looks at that image or not. An empty batch has no values, an image without pixels
+    has NaN. The values get the type of the fused images, see :attr:`Planes.dtype`.
+    """
+
+    @wraps(function)
+    def metric(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, **options: object) -> Tensor:
+        f, a, b = aligned(fused, ir, vis)
+        if not f.x.numel():  # the options are looked at all the same
+            black = Planes(f.x.new_zeros(1, *(max(n, 1) for n in f.x.shape[1:])))
+            return function(black, black, black, **options).new_full((f.x.shape[0],), torch.nan).to(f.dtype)
+        value = function(f, a, b, **options)
+        for p in (f, a, b):
+            if not p.whole:
+                value = value.masked_fill(~p.finite(), torch.nan)
+        return value.to(f.dtype)
+
+    return cast(Function, metric)
+
+
+def combined(ir: Tensor, vis: Tensor, aggregate: str, low: float = -torch.inf, high: float = torch.inf) -> Tensor:
     """The scores against the two sources as one: their ``mean`` or ``sum``.
+
+    `low` and `high` bound a single score; what rounding puts beyond them is cut off.
 
     Raises:
         ValueError: for any other `aggregate`.
     """
     if aggregate not in ("mean", "sum"):
         raise ValueError(f"aggregate is mean or sum, got {aggregate!r}")
-    return (ir + vis) / 2 if aggregate == "mean" else ir + vis
+    total = (ir + vis).clamp(2 * low, 2 * high)
+    return total / 2 if aggregate == "mean" else total

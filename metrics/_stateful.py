@@ -15,7 +15,7 @@ class MeanOverImages:
     """Mean of a metric over every image seen.
 
     Subclasses set `function`. NaN values (the metric is undefined for that image) are left out of the mean and
-    counted.
+    counted; an infinite one (PSNR of a copy) makes the mean infinite.
 
     Args:
         **options: what the function takes.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def ag(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, divisor: str = "intervals") -> Tensor:
     """Average gradient ``sum sqrt((dx^2 + dy^2) / 2) / n``: central differences, one-sided at the border.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned, combined
+from ._planes import Planes, aligned, combined, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def cc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, aggregate: str = "mean") -> Tensor:
     """Pearson's correlation with each source, ``(r(I, F) + r(V, F)) / 2``.
 
@@ -32,7 +33,7 @@ def cc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
         tensor([0.5884], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
-    return combined(_correlation(f, a), _correlation(f, b), aggregate)
+    return combined(_correlation(f, a), _correlation(f, b), aggregate, -1, 1)
 
 
 def _correlation(f: Planes, source: Planes) -> Tensor:

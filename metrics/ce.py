@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned, combined
+from ._planes import Planes, aligned, combined, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def ce(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, aggregate: str = "mean") -> Tensor:
     """Cross entropy of fusion, ``D(h_X || h_F) = sum_k h_X(k) log2(h_X(k) / h_F(k))`` of the grey-level histograms.
 
@@ -33,7 +34,7 @@ def ce(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
         tensor([-0.4375], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
-    return combined(_divergence(a, f), _divergence(b, f), aggregate).to(f.x.dtype)
+    return combined(_divergence(a, f), _divergence(b, f), aggregate)
 
 
 def _divergence(source: Planes, f: Planes) -> Tensor:

@@ -6,10 +6,11 @@ import math
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def en(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Entropy of the fused image in bits, ``-sum_k p_k log2 p_k`` over the 256 grey levels.
 
@@ -33,7 +34,7 @@ def en(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Ten
         tensor([5.1250], dtype=torch.float64)
     """
     f, _, _ = aligned(fused, ir, vis)
-    return (f.entropy() / math.log(2)).to(f.x.dtype)
+    return (f.entropy() / math.log(2)).clamp(0, 8)
 
 
 class EN(MeanOverImages):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 from .filters import box
 from .ms_ssim import half
@@ -16,6 +16,7 @@ EPS = 2**-52
 Reference = tuple[Tensor, Tensor, Tensor]
 
 
+@per_image
 def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Multi-exposure fusion SSIM on three scales.
 
@@ -25,9 +26,9 @@ def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) 
     ``(2 s_rf + C) / (s_r + s_f + C)``, variances in the Gaussian window of sigma 1.5, ``C = (.03 * 255)^2``; the result
     ``prod_k Q_k^w_k``, w = .0448 .2856 .3001 over their sum, each next scale the mean of 2 x 2 pixels.
 
-    -1 to 1, NaN where a scale is negative; higher is better. Ma, Zeng and Wang, IEEE Trans. Image Processing 24(11),
-    2015. Kits call it MS_SSIM. Computed in float64 for every input type: all terms are quadratic forms of
-    windowed moments, which leaves no loop over windows.
+    0 to 1, NaN where a scale's mean is negative; higher is better. Ma, Zeng and Wang, IEEE Trans. Image Processing
+    24(11), 2015. Kits call it MS_SSIM. All terms are quadratic forms of windowed moments, which leaves no loop over
+    windows.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 44 x 44 (otherwise NaN).
@@ -48,17 +49,11 @@ def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) 
     f, a, b = aligned(fused, ir, vis)
     if f.smaller(44):
         return f.undefined()
-    dtype = f.x.dtype
-    f, a, b = _double(f), _double(a), _double(b)
     total = torch.ones_like(f.x[:, 0, 0])
     for weight in WEIGHTS:
         total *= _scale(f, a, b) ** weight
         f, a, b = half(f), half(a), half(b)
-    return total.to(dtype)
-
-
-def _double(p: Planes) -> Planes:
-    return p if p.x.dtype == torch.float64 else p.once("double", lambda: Planes(p.x.double()))
+    return total.clamp(max=1)  # rounding, where a window's sources all but cancel
 
 
 def _scale(f: Planes, a: Planes, b: Planes) -> Tensor:

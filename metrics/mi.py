@@ -6,10 +6,11 @@ import math
 
 from torch import Tensor
 
-from ._planes import Planes, aligned, combined
+from ._planes import Planes, aligned, combined, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def mi(
     fused: Tensor | Planes,
     ir: Tensor | Planes,
@@ -21,7 +22,8 @@ def mi(
 ) -> Tensor:
     """Mutual information ``I(I; F) + I(V; F)`` of the 256 x 256 joint histograms, ``I = H(X) + H(F) - H(X, F)``.
 
-    From 0 up, at most 16 bits; higher is better. Qu, Zhang and Yan, Electronics Letters 38(7), 2002, eqs. (1)-(3).
+    0 to 16 bits (16.03 if saturated); higher is better. Qu, Zhang and Yan, Electronics Letters 38(7),
+    2002, eqs. (1)-(3).
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
@@ -33,7 +35,7 @@ def mi(
         aggregate: ``sum`` or ``mean`` of the two.
 
     Returns:
-        ``[B]``; the histograms are exact and the sums in float64 for every input type.
+        ``[B]``.
 
     Raises:
         ValueError: when the shapes differ, or for another `units`, `levels` or `aggregate`.
@@ -47,8 +49,8 @@ def mi(
     if units not in ("bits", "nats"):
         raise ValueError(f"units are bits or nats, got {units!r}")
     form = ("raw", 254) if levels == "saturated" else (levels, 255)
-    total = combined(f.mutual_information(a, *form), f.mutual_information(b, *form), aggregate)
-    return (total / (math.log(2) if units == "bits" else 1)).to(f.x.dtype)
+    total = combined(f.mutual_information(a, *form), f.mutual_information(b, *form), aggregate, low=0)
+    return total / (math.log(2) if units == "bits" else 1)
 
 
 class MI(MeanOverImages):

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._planes import Planes, aligned, combined
+from ._planes import Planes, aligned, combined, per_image
 from ._stateful import MeanOverImages
 from .ssim import moments
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
+@per_image
 def ms_ssim(
     fused: Tensor | Planes,
     ir: Tensor | Planes,
@@ -29,7 +30,6 @@ def ms_ssim(
     2 x 2 pixels. A negative mean counts as 0.
 
     0 to 1 (the mean of two); higher is better. Wang, Simoncelli and Bovik, Asilomar Conf. 2003.
-    float32 input agrees with float64 to 5e-6.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, more than 160 x 160 (otherwise NaN).
@@ -56,7 +56,7 @@ def ms_ssim(
         raise ValueError(f"border is symmetric or zero, got {border!r}")
     if f.smaller(161):
         return f.undefined()
-    return combined(_similarity(f, a, data_range, border), _similarity(f, b, data_range, border), aggregate)
+    return combined(_similarity(f, a, data_range, border), _similarity(f, b, data_range, border), aggregate, 0, 1)
 
 
 def half(p: Planes, border: str = "symmetric") -> Planes:

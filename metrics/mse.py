@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def mse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, unit: bool = False) -> Tensor:
     """Mean squared error, averaged over the sources: ``(mean (F - I)^2 + mean (F - V)^2) / 2``.
 

@@ -7,13 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned, polar
+from ._planes import Planes, aligned, per_image, polar
 from ._stateful import MeanOverImages
 from .filters import sobel
 
 PROGRAMS = ("kumar", "tang", "ivif_zoo", "topanxal")
 
 
+@per_image
 def nabf(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, program: str = "kumar") -> Tensor:
     """Fusion artifacts as modified by Kumar: edge strength of the fused image that no source accounts for.
 
@@ -23,7 +24,7 @@ def nabf(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, p
     and ``w_X = g_X^1.5``, or .001 where g_X < 2.
 
     0 to 1; lower is better. Kumar, Signal, Image and Video Processing 7(6), 2013, after Petrovic and
-    Xydeas. float32 input agrees with float64 to 2e-5.
+    Xydeas.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 2 x 2 (otherwise NaN).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def nmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Mutual information in units of the sources' own, ``2 (I(I; F) + I(V; F)) / (H(I) + H(V))``, raw levels, 256 bins.
 
@@ -32,7 +33,7 @@ def nmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
     """
     f, a, b = aligned(fused, ir, vis)
     shared = f.mutual_information(a) + f.mutual_information(b)
-    return (2 * shared / (a.entropy() + b.entropy())).to(f.x.dtype)
+    return (2 * shared / (a.entropy() + b.entropy())).clamp(min=0)
 
 
 class NMI(MeanOverImages):

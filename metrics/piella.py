@@ -6,18 +6,19 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 from .filters import box
 
 INDICES = {"ssim": 11, "uqi": 8}
 
 
+@per_image
 def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim") -> Tensor:
     """Fusion quality index ``mean(l q(ir,f) + (1-l) q(vis,f))``, ``l = var(ir) / (var(ir) + var(vis))`` per window.
 
     l is 1/2 where both sources are flat. -1 to 1; higher is better.
-    Piella and Heijmans, IEEE Int. Conf. Image Processing 2003. Computed in float64 for every input type.
+    Piella and Heijmans, IEEE Int. Conf. Image Processing 2003.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255; NaN if smaller than the window.
@@ -37,12 +38,13 @@ def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
         >>> qs(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
         tensor([0.4741], dtype=torch.float64)
     """
-    (f, a, b), dtype = _ready(fused, ir, vis, index)
+    f, a, b = _ready(fused, ir, vis, index)
     if f.smaller(INDICES[index]):
-        return f.undefined().to(dtype)
-    return _local(f, a, b, index)[0].mean((-2, -1)).to(dtype)
+        return f.undefined()
+    return _local(f, a, b, index)[0].mean((-2, -1)).clamp(-1, 1)
 
 
+@per_image
 def qw(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim") -> Tensor:
     """Weighted fusion quality index: the windows of :func:`qs` weighted with ``max(var(ir), var(vis))``.
 
@@ -53,10 +55,10 @@ def qw(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
         >>> qw(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
         tensor([0.4736], dtype=torch.float64)
     """
-    images, dtype = _ready(fused, ir, vis, index)
-    return _weighted(index, *images).to(dtype)
+    return _weighted(index, *_ready(fused, ir, vis, index))
 
 
+@per_image
 def qe(
     fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, index: str = "ssim", alpha: float = 1
 ) -> Tensor:
@@ -70,29 +72,23 @@ def qe(
         >>> qe(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
         tensor([0.0475], dtype=torch.float64)
     """
-    images, dtype = _ready(fused, ir, vis, index)
-    return (_weighted(index, *images) * _weighted(index, *map(_edges, images)) ** alpha).to(dtype)
+    images = _ready(fused, ir, vis, index)
+    return _weighted(index, *images) * _weighted(index, *map(_edges, images)) ** alpha
 
 
 def _ready(
     fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, index: str
-) -> tuple[list[Planes], torch.dtype]:
-    """The images in float64, and the type of the result."""
+) -> tuple[Planes, Planes, Planes]:
     if index not in INDICES:
         raise ValueError(f"index is ssim or uqi, got {index!r}")
-    images = aligned(fused, ir, vis)
-    return [_double(p) for p in images], images[0].x.dtype
-
-
-def _double(p: Planes) -> Planes:
-    return p if p.x.dtype == torch.float64 else p.once("double", lambda: Planes(p.x.double()))
+    return aligned(fused, ir, vis)
 
 
 def _weighted(index: str, f: Planes, a: Planes, b: Planes) -> Tensor:
     if f.smaller(INDICES[index]):
         return f.undefined()
     quality, weight = _local(f, a, b, index)
-    return (quality * weight).sum((-2, -1)) / weight.sum((-2, -1))
+    return ((quality * weight).sum((-2, -1)) / weight.sum((-2, -1))).clamp(-1, 1)
 
 
 def _edges(p: Planes) -> Planes:

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def psnr(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, form: str = "pooled") -> Tensor:
     """Peak signal to noise ratio in dB, ``10 log10(255^2 / e)`` with e the mean of the two mean squared errors.
 

@@ -7,13 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 GAIN, GAIN_SLOPE, GAIN_CENTRE = 0.9994, 15, 0.5  # of edge strength
 TURN, TURN_SLOPE, TURN_CENTRE = 0.9879, 22, 0.8  # of edge direction
 
 
+@per_image
 def qabf(
     fused: Tensor | Planes,
     ir: Tensor | Planes,
@@ -58,11 +59,10 @@ def qabf(
     f, a, b = aligned(fused, ir, vis)
     if equal not in ("released", "paper"):
         raise ValueError(f"equal is released or paper, got {equal!r}")
-    dtype = f.x.dtype
     if unit:
         f, a, b = f.unit(), a.unit(), b.unit()
     preserved = _preserved(f, a, equal, by_columns) + _preserved(f, b, equal, by_columns)
-    return (preserved / (_strength(a, by_columns) + _strength(b, by_columns))).to(dtype)
+    return preserved / (_strength(a, by_columns) + _strength(b, by_columns))
 
 
 def _preserved(f: Planes, source: Planes, equal: str, by_columns: bool) -> Tensor:

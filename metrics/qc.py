@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 from ._uqi import SMALLEST, covariance, mix, quality
 
 
+@per_image
 def qc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, clip: str = "released") -> Tensor:
     """Compute Qc, the similarity metric of Cvejic et al.
 
     ``mean(s Q(ir,f) + (1-s) Q(vis,f))`` over 7x7 Gaussian windows (sigma 1.5), with
     ``s = cov(ir,f) / (cov(ir,f) + cov(vis,f))`` and Q the universal quality index; s is 1/2 where both
-    covariances are 0. Covariances are taken about the window's mean, in float64 whatever the input.
+    covariances are 0. Covariances are taken about the window's mean.
 
     Args:
         fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255.
@@ -24,7 +25,7 @@ def qc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, cli
             set to 0 (s < 0) or 1 (s > 1), as the file of Liu et al. 2012 does.
 
     Returns:
-        ``[B]``, at most 1, higher is better; NaN for images smaller than 11.
+        ``[B]``, -1 to 1, higher is better; NaN for images smaller than 11.
 
     Raises:
         ValueError: for another `clip`, or shapes that differ.
@@ -48,7 +49,7 @@ def qc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, cli
     if clip == "released":  # s < 0 and s > 1, without the division
         negative = with_a * total < 0
         q = q.masked_fill(negative, 0).masked_fill_(with_b * total < 0, 1)
-    return q.mean((-2, -1)).to(f.x.dtype)
+    return q.mean((-2, -1)).clamp(-1, 1)
 
 
 class QC(MeanOverImages):

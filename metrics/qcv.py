@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 from .filters import sobel
 
 BLOCK = 16
 
 
+@per_image
 def qcv(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Chen and Varshney's metric: squared visible differences, weighted by how much there was to see.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def qmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Normalised mutual information ``2 (I(I; F) / (H(I) + H(F)) + I(V; F) / (H(V) + H(F)))``.
 
@@ -32,7 +33,7 @@ def qmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
         tensor([1.8427], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
-    return (2 * (_shared(f, a) + _shared(f, b))).to(f.x.dtype)
+    return (2 * (_shared(f, a) + _shared(f, b))).clamp(0, 2)
 
 
 def _shared(f: Planes, source: Planes) -> Tensor:

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def qncie(
     fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, correlation: str = "nonlinear"
 ) -> Tensor:
@@ -21,8 +22,7 @@ def qncie(
     min-max rescaled to 0..255 and rounded.
 
     ``1 - log_256(3)`` = .8019 (unrelated) to 1; higher is better.
-    Wang, Shen and Jin in Stathaki (ed.), Image Fusion: Algorithms and Applications, 2008, chapter 19. Correlations and
-    eigenvalues are computed in float64 for every input type.
+    Wang, Shen and Jin in Stathaki (ed.), Image Fusion: Algorithms and Applications, 2008, chapter 19.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
@@ -49,7 +49,8 @@ def qncie(
     share = eigenvalues(x, y, z) / 3
     if correlation == "linear":
         share = share.masked_fill(share < 1e-9, torch.nan)
-    return (1 + torch.xlogy(share, share.clamp(min=1e-300)).sum(-1) / math.log(256)).to(f.x.dtype)
+    value = 1 + torch.xlogy(share, share.clamp(min=1e-300)).sum(-1) / math.log(256)
+    return value.clamp(1 - math.log(3, 256), 1)
 
 
 def _nonlinear(p: Planes, q: Planes) -> Tensor:
@@ -58,7 +59,7 @@ def _nonlinear(p: Planes, q: Planes) -> Tensor:
 
 def _linear(p: Planes, q: Planes) -> Tensor:
     (x, xx), (y, yy) = p.centred(), q.centred()
-    return (x * y).sum(-1, dtype=torch.float64) / (xx.double() * yy.double()).sqrt()
+    return (x * y).sum(-1) / (xx * yy).sqrt()
 
 
 def eigenvalues(x: Tensor, y: Tensor, z: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ import math
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def rmse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, form: str = "mean") -> Tensor:
     """Root mean squared error, averaged over the sources: ``(sqrt(mean (F - I)^2) + sqrt(mean (F - V)^2)) / 2``.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned, centred
+from ._planes import Planes, aligned, centred, combined, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def scd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Sum of the correlations of differences, ``r(F - V, I) + r(F - I, V)`` with Pearson's r.
 
-    -2 to 2; higher is better. NaN where an image or a difference does not vary, so for a copy of a source.
+    -2 to 2; higher is better. NaN where a source does not vary, or a difference by no more than
+    the rounding of the images' type, so for a copy of a source.
     Aslantas and Bendes, AEU Int. J. Electronics and Communications 69(12), 2015, eqs. (3) and (4).
 
     Args:
@@ -31,12 +34,13 @@ def scd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
         tensor([1.6422], dtype=torch.float64)
     """
     f, a, b = aligned(fused, ir, vis)
-    return _correlation(f, b, a) + _correlation(f, a, b)
+    return combined(_correlation(f, b, a), _correlation(f, a, b), "sum", -1, 1)
 
 
 def _correlation(f: Planes, taken: Planes, source: Planes) -> Tensor:
     """Pearson's r of ``f - taken`` and `source`."""
-    rest = centred((f.x - taken.x).flatten(1))
+    coarse = torch.float32 if torch.float32 in (f.dtype, taken.dtype) else torch.float64
+    rest = centred((f.x - taken.x).flatten(1), coarse)
     x, energy = source.centred()
     return (rest * x).sum(-1) / (rest.square().sum(-1).sqrt() * energy.sqrt())
 

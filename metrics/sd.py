@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 
 
+@per_image
 def sd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, form: str = "population") -> Tensor:
     """Standard deviation of the fused image's levels, ``sqrt(mean (F - mean F)^2)``.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ._planes import Planes, aligned, combined
+from ._planes import Planes, aligned, combined, per_image
 from ._stateful import MeanOverImages
 
 WINDOWS = {"uniform7": 7, "gauss11": 11, "gauss11-replicate": 1}  # smallest image that has a window position
 
 
+@per_image
 def ssim(
     fused: Tensor | Planes,
     ir: Tensor | Planes,
@@ -25,7 +26,7 @@ def ssim(
     covariance s, ``C1 = (.01 L)^2``, ``C2 = (.03 L)^2``.
 
     -1 to 1 (the mean of two); higher is better. Wang, Bovik, Sheikh and Simoncelli, IEEE Trans. Image Processing
-    13(4), 2004, eqs. (13)-(16). float32 input agrees with float64 to 5e-6; with L below 16 it is computed in float64.
+    13(4), 2004, eqs. (13)-(16).
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255. NaN if smaller than the window.
@@ -53,11 +54,7 @@ def ssim(
         raise ValueError(f"window is one of {', '.join(WINDOWS)}, got {window!r}")
     if f.smaller(WINDOWS[window]):
         return f.undefined()
-    dtype = f.x.dtype
-    if data_range < 16:  # the constants no longer cover the rounding of float32 variances
-        f, a, b = f.double(), a.double(), b.double()
-    total = combined(_similarity(f, a, window, data_range), _similarity(f, b, window, data_range), aggregate)
-    return total.to(dtype)
+    return combined(_similarity(f, a, window, data_range), _similarity(f, b, window, data_range), aggregate, -1, 1)
 
 
 def _similarity(f: Planes, source: Planes, window: str, data_range: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._planes import Planes, aligned
+from ._planes import Planes, aligned, per_image
 from ._stateful import MeanOverImages
 from .vif import _channel, _scales
 
@@ -14,6 +14,7 @@ WEIGHTS = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
 FORM = (False, "centred")  # of VIF's scales
 
 
+@per_image
 def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Tensor:
     """Visual information of the sources that is left in the fused image, against all there was.
 
@@ -24,7 +25,7 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
     ``c = 1e-7 ln 10``; the value is ``(VIFF_1 + .15 VIFF_3 + VIFF_4) / 2.15``.
 
     From 0 up; higher is better. Not to be confused with VIF, which some programs call VIFF.
-    Han, Cai, Cao and Xu, Information Fusion 14(2), 2013. Computed in float64 for float32 input too.
+    Han, Cai, Cao and Xu, Information Fusion 14(2), 2013.
 
     Args:
         fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 41 x 41 (otherwise NaN).
@@ -42,11 +43,9 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
         >>> viff(torch.maximum(ir, ir.mT), ir, ir.mT).round(decimals=4)
         tensor([0.5005], dtype=torch.float64)
     """
-    given = aligned(fused, ir, vis)
-    kind = given[0].x.dtype
-    f, a, b = (p.double() for p in given)  # a flat source leaves float32 nothing but rounding
+    f, a, b = aligned(fused, ir, vis)
     if f.smaller(41):
-        return f.undefined().to(kind)
+        return f.undefined()
     total = torch.zeros_like(f.x[:, 0, 0])
     for scale, weight in enumerate(WEIGHTS):
         if weight:
@@ -55,7 +54,7 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
             seen, there = torch.where(chosen, seen_b, seen_a).log1p_(), torch.where(chosen, all_b, all_a)
             c = 1e-7 * 2.302585092994046 * seen[0].numel()
             total += weight * (seen.sum((-2, -1)) + c) / (there.sum((-2, -1)) + c)
-    return total.to(kind)
+    return total
 
 
 def _fidelity(f: Planes, source: Planes, scale: int) -> tuple[Tensor, Tensor, Tensor]:

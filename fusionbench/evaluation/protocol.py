@@ -57,7 +57,7 @@ class Metric:
     @property
     def digits(self) -> int:
         """Decimals in tables."""
-        return self.card.facts.digits
+        return self.card.facts.digits_of(self.variant)
 
 
 @dataclass(frozen=True)

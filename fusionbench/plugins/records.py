@@ -182,7 +182,10 @@ class Variant(Record, frozen=True, kw_only=True):
         used_by: programs whose numbers it is.
         note: a remark.
         input: what the levels are brought to first.
-        range: where it differs from the metric's.
+        range: where it differs from the metric's, as do the next three.
+        digits: decimals in tables.
+        min_size: smallest side of an image in pixels.
+        undefined: why a value can be missing.
         oracles: what it is tested against.
     """
 
@@ -192,6 +195,9 @@ class Variant(Record, frozen=True, kw_only=True):
     note: str = ""
     input: str = "grey levels 0..255"
     range: tuple[float, float] | None = None
+    digits: int | None = None
+    min_size: int | None = None
+    undefined: str | None = None
     oracles: tuple[Oracle, ...] = ()
 
 
@@ -214,8 +220,8 @@ class MetricFacts(Facts, frozen=True, kw_only=True):
         default: the variant that is meant where none is named.
         variants: by name.
         digits: decimals in tables.
-        min_size: smallest side of an image in pixels.
-        undefined: why a value can be missing, in one clause.
+        min_size: smallest side of an image in pixels; with a smaller one there is no value.
+        undefined: why a value can be missing or infinite, in one clause.
         profiles: a profile's name and the variant or variants it uses.
         faults: of other programs.
     """
@@ -233,6 +239,19 @@ class MetricFacts(Facts, frozen=True, kw_only=True):
     def range_of(self, variant: str) -> tuple[float, float]:
         """The range of a variant."""
         return self.variants[variant].range or self.range
+
+    def digits_of(self, variant: str) -> int:
+        """Decimals of a variant in tables."""
+        own = self.variants[variant].digits
+        return self.digits if own is None else own
+
+    def min_size_of(self, variant: str) -> int:
+        """Smallest side of an image on which a variant has a value."""
+        return self.variants[variant].min_size or self.min_size
+
+    def undefined_of(self, variant: str) -> str:
+        """Why a value of a variant can be missing or infinite."""
+        return self.variants[variant].undefined or self.undefined
 
 
 class SplitFacts(Record, frozen=True, kw_only=True):

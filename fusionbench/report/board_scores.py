@@ -110,16 +110,18 @@ class BoardScores:
 def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
     """Leave out of a column the images on which it is undefined for some ranked row, so that all means are comparable.
 
-    Rows where the metric is undefined everywhere take no part. Changes the rows' values; returns what to note.
+    So are images where it is infinite. Rows where it is so everywhere take no part. Changes the rows' values; returns
+    what to note.
     """
-    why = m.card.facts.undefined
+    why = m.card.facts.undefined_of(m.variant)
+    undefined = "infinite or undefined" if any(np.isinf(r.values[m.id]).any() for r in rows) else "undefined"
     for r in rows:
         r.values[m.id][~np.isfinite(r.values[m.id])] = np.nan
     nowhere = [r for r in rows if r.undefined(m.id).all()]
     ranked = [r for r in rows if not r.source_only and not r.undefined(m.id).all()]
     notes = []
     if nowhere:
-        notes.append(f"{m.title} of {', '.join(sorted(r.id for r in nowhere))} is undefined on every image: {why}.")
+        notes.append(f"{m.title} of {', '.join(sorted(r.id for r in nowhere))} is {undefined} on every image: {why}.")
     gaps = {r.id: int(r.undefined(m.id).sum()) for r in ranked}
     if any(gaps.values()):
         dropped = np.any([r.undefined(m.id) for r in ranked], axis=0)
@@ -128,6 +130,6 @@ def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
         named = ", ".join(f"{name} {n}" for name, n in sorted(gaps.items()) if n)
         notes.append(
             f"{m.title}: {int(dropped.sum())} of {dropped.size} images are left out for all ranked rows, as it is "
-            f"undefined there for some ({named}): {why}."
+            f"{undefined} there for some ({named}): {why}."
         )
     return notes

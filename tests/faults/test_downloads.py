@@ -206,9 +206,9 @@ def test_no_addresses(tmp_path: Path, url: str) -> None:
 )
 def test_a_list_is_read_in_linear_time(tmp_path: Path, line: str) -> None:
     (tmp_path / "a.txt").write_text(line)
-    began = time.monotonic()
+    began = time.process_time()  # whatever else the machine does
     splits.read_list(tmp_path / "a.txt")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 10  # a quadratic one takes minutes
 
 
 def test_boxes_behind_a_name_are_skipped(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fusionbench import metrics
-from fusionbench.metrics import Planes, aligned
+from fusionbench.metrics import Planes, aligned, per_image
 
 
 def test_names_are_functions_and_classes_however_they_were_imported():
@@ -35,7 +35,7 @@ assert callable(aligned) and isinstance(planes(sys.modules["torch"].zeros(1, 2, 
 def test_names_for_type_checkers_exist():
     stub = ast.parse((Path(__file__).parents[2] / "metrics" / "__init__.pyi").read_text())
     names = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert {"vif", "VIF", "MeanOverImages", "Planes", "aligned", "planes"} <= names <= set(dir(metrics))
+    assert {"vif", "VIF", "MeanOverImages", "Planes", "aligned", "per_image", "planes"} <= names <= set(dir(metrics))
 
 
 def test_mean_over_images_leaves_out_undefined_values():
@@ -65,8 +65,12 @@ def test_planes_compute_once_per_source():
 
 
 def test_planes_types():
-    assert Planes(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)).x.dtype == torch.float64
-    assert Planes(torch.zeros(1, 1, 2, 2, dtype=torch.float16)).x.dtype == torch.float32
+    single = (torch.float16, torch.bfloat16, torch.float32)
+    for dtype in (torch.uint8, torch.int16, torch.bool, torch.float64, *single):
+        images = Planes(torch.zeros(1, 1, 2, 2, dtype=dtype))
+        assert images.x.dtype == torch.float64
+        assert images.dtype == (torch.float32 if dtype in single else torch.float64)
+        assert images.whole == (not dtype.is_floating_point)
     assert not Planes(torch.zeros(1, 2, 2, requires_grad=True)).x.requires_grad
     with pytest.raises(ValueError, match="grey"):
         Planes(torch.zeros(2, 2))
@@ -113,3 +117,18 @@ def test_no_metric_file_imports_the_harness():
             else:
                 continue
             assert {n.partition(".")[0] for n in names} <= allowed, f"{path.name} imports {names}"
+
+
+def test_per_image_keeps_the_rules_for_a_metric_of_ones_own():
+    @per_image
+    def brightest(fused, ir, vis, *, share: float = 1):
+        f, _, _ = aligned(fused, ir, vis)
+        return f.x.amax((1, 2)) * share
+
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    assert brightest(x, x, x, share=0.5).tolist() == [5.5, 11.5]
+    assert brightest(x, x, x).dtype == torch.float32
+    assert brightest(x[:0], x[:0], x[:0]).shape == (0,)
+    x[1, 0, 0] = torch.nan
+    assert brightest(x.nan_to_num(0), x, x.nan_to_num(0)).isnan().tolist() == [False, True]
+    assert brightest.__name__ == "brightest"

@@ -59,7 +59,7 @@ def test_batch(name, size, seed):
         same(whole[order], function(*(x[order] for x in images), **options))
         same(whole, function(*(x[:, 0].double() for x in images), **options))
         low, high = variant.get("range", card["range"])
-        assert ((whole >= low - 1e-9) & (whole <= high + 1e-9) | whole.isnan()).all(), whole
+        assert ((whole >= low) & (whole <= high) | whole.isnan()).all(), whole
     assert all(torch.equal(x, y) for x, y in zip(before, images, strict=True))
 
 
@@ -75,25 +75,15 @@ def test_constant_images_and_copies(name):
             assert not value.isneginf().any()
 
 
-@pytest.mark.parametrize("name", sorted(CARDS))
-def test_too_small_images_have_no_value(name):
-    card = CARDS[name]
-    if card["min_size"] > 1:
-        options = card["variants"][card["default"]].get("options", {})
-        n = card["min_size"]
-        assert _oracles.function(card)(*triples((n - 1, n + 3), 1), **options).isnan().all()
-        assert not _oracles.function(card)(*triples((n, n + 3), 1), **options).isnan().any()
-
-
 @pytest.mark.parametrize("number", NUMBERS)
 def test_types(number):
-    """uint8 and float64 give one value, in float64; float32 stays float32 and is near, in a batch and alone."""
+    """uint8 and float64 give one value, in float64; float32 gives it in float32, in a batch and alone."""
     function, options, images = variant_of(number)
     exact = function(*images, **options)
     same(exact, function(*(x.double() for x in images), **options))
     single = function(*(x.float() for x in images), **options)
     assert (exact.dtype, single.dtype) == (torch.float64, torch.float32)
-    near = {"rtol": 2e-3, "atol": 2e-3, "equal_nan": True}
+    near = {"rtol": 1e-7, "atol": 1e-7, "equal_nan": True}
     torch.testing.assert_close(single.double(), exact, **near)
     alone = [function(*(x[i].float() for x in images), **options) for i in range(2)]
     torch.testing.assert_close(torch.cat(alone).double(), exact, **near)

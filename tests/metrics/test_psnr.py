@@ -3,7 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from _images import levels
+import torch
+from _images import levels, noise
 
 from fusionbench.metrics import psnr
 
@@ -24,3 +25,18 @@ def test_forms():
 def test_no_error_is_infinite():
     x = levels([[1, 2]])
     assert psnr(x, x, x) == math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_infinite_for_copies_and_only_for_those(seed, dtype):
+    a, b = (noise(2 * seed + i, 9 + seed, 7).to(dtype) for i in range(2))
+    for form in ("pooled", "unit", "vifb"):
+        assert psnr(a, a, a, form=form) == math.inf
+        assert psnr(a, a, b, form=form).isfinite()
+    for images in ((a, a, b), (a, b, a)):
+        assert psnr(*images, form="mean-db") == math.inf
+        assert psnr(*images, form="brightest").isfinite()
+    assert psnr(a, b, b, form="mean-db").isfinite()
+    assert psnr(a * 0, a, b, form="brightest") == -math.inf
+    assert psnr(a * 0, a * 0, a * 0, form="brightest").isnan()

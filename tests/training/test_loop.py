@@ -15,8 +15,8 @@ from fusionbench.training.checkpoint import Checkpoint
 from fusionbench.training.logs import duration
 from fusionbench.training.loop import train
 from fusionbench.training.options import RunOptions
+from fusionbench.training.ranges import Above
 from fusionbench.training.settings import (
-    Above,
     Count,
     Natural,
     NotNegative,

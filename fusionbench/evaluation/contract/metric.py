@@ -16,7 +16,7 @@ from fusionbench.plugins.registry import resolve
 def check_metric(entry: MetricCard, report: Report) -> None:
     """Of every variant: a value for each image, the same in a batch and for integer and float levels, in the range."""
     function: Callable[..., Tensor] = resolve("metric", entry.name)
-    size = max(64, entry.facts.min_size)
+    size = max(64, *map(entry.facts.min_size_of, entry.facts.variants))
     fused, ir, vis = sample_images(3, size, size + 9)
     images = (fused, ir, vis[:, :1])
     for name, variant in entry.facts.variants.items():

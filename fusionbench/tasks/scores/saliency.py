@@ -37,6 +37,8 @@ class SaliencyScores:
       rule of :data:`RULES` for empty masks and maps; ``fmax`` is the best F of the precision and recall curves
       averaged over images. E is that of the Python port (zhaozhirui/CTDNet): ``p > 2 mean p``, not capped.
 
+    E over all images is cut off at 1, which its divisor lets it exceed (:func:`e_measure`); PySODMetrics does not.
+
     F: Achanta et al., CVPR 2009 (beta^2 = .3). The curves and conventions: PySODMetrics 1.6.
     """
 
@@ -78,7 +80,7 @@ class SaliencyScores:
     def images(self) -> list[dict[str, float]]:
         """Of each image ``f@adp``, ``e@adp``, ``wf@all``, ``s@all`` and ``mae@all``, in the order of update."""
         names = {"f@adp": "f", "e@adp": "e", "wf@all": "wf", "s@all": "s", "mae@all": "mae"}
-        return [{name: float(scores[key]) for name, key in names.items()} for scores in self._all]
+        return [{name: min(float(scores[key]), 1.0) for name, key in names.items()} for scores in self._all]
 
     def compute(self) -> dict[str, float]:
         """All scores by name."""
@@ -92,7 +94,7 @@ class SaliencyScores:
             mean = _means(counted, count)
             mean["e"], mean["fmax"] = mean["e port"], np.asarray(f_measure(mean["precision"], mean["recall"]).max())
             result |= {f"{k}@{rule}": mean[k] for k in ("f", "fmax", "e", "wf", "s", "mae")}
-        return {name: float(value) for name, value in result.items()}
+        return {name: float(np.minimum(value, 1)) for name, value in result.items()}
 
 
 def prepared(pred: Tensor | ArrayLike, target: Tensor | ArrayLike) -> tuple[Array, Mask]:
@@ -148,7 +150,7 @@ def e_measure(hits: ArrayLike, false: ArrayLike, salient: int, size: int) -> Arr
 
     ``sum (1 + a)^2 / 4 / (size - 1)`` with ``a = 2 x y / (x^2 + y^2)``, x and y the map and the mask less their
     means; where the mask is empty (full), the share of pixels that are not (are) in the map. Slightly above 1 at
-    best, for the divisor. Fan et al., IJCAI 2018, eqs. (2)-(6).
+    best, for the divisor, which for a single pixel is 1. Fan et al., IJCAI 2018, eqs. (2)-(6).
 
     Args:
         hits: salient pixels in the map, ``[...]``.
@@ -158,9 +160,10 @@ def e_measure(hits: ArrayLike, false: ArrayLike, salient: int, size: int) -> Arr
     """
     hits, false = np.asarray(hits, np.float64), np.asarray(false, np.float64)
     total: Array
+    divisor = max(size - 1, 1) + EPS
     if salient in (0, size):
         total = (hits + false) if salient else size - (hits + false)
-        return total / (size - 1 + EPS)
+        return total / divisor
     x, y = (hits + false) / size, salient / size
     parts = (
         (1 - x, 1 - y, hits),
@@ -169,7 +172,7 @@ def e_measure(hits: ArrayLike, false: ArrayLike, salient: int, size: int) -> Arr
         (-x, -y, size - salient - false),
     )
     total = sum(count * (2 * a * b / (a * a + b * b + EPS) + 1) ** 2 / 4 for a, b, count in parts)
-    return total / (size - 1 + EPS)
+    return total / divisor
 
 
 def weighted_f(p: Array, g: Mask) -> float:
