@@ -1,7 +1,7 @@
 """What the cards of the four kinds say, as typed records; a card file is checked against them when it is read.
 
-The names are the keys of the TOML files. What a key means stands here and nowhere else, for all kinds in one
-file, as a reference of the keys.
+The names are the keys of the TOML files. What a key means stands here and nowhere else, for all kinds in
+one file, as a reference of the keys.
 """
 
 from __future__ import annotations
