@@ -196,7 +196,11 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         every += rows
         skipped += missing
     every += [from_folder(spec, rule) for spec in request.images]
-    different = {(e.key, str(sorted(e.options.items()))): e for e in every}  # folders are no part of the key
+    different: dict[tuple[str, str], Entry] = {}
+    for entry in every:
+        first = different.setdefault((entry.key, str(sorted(entry.options.items()))), entry)  # no folder is in the key
+        if entry.id != first.id:
+            skipped.append(Skip(entry.id, f"the same file as {first.id}, which stands for both"))
     chosen = sorted(different.values(), key=lambda e: (not e.source_only, e.id))
     for entry, following in pairwise(chosen):
         if entry.id == following.id:

@@ -173,6 +173,11 @@ def add(
         state = network.convert(state)
     except Exception as error:  # the plugin's code, on whatever the file holds
         raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
+    if not isinstance(state, dict) or not all(hasattr(value, "isfinite") for value in state.values()):
+        raise WeightsError(
+            f"{file}: not a checkpoint of {method}: it holds other things than tensors by name; of a training run, "
+            "its weights.safetensors is meant"
+        )
     if bad := next((name for name, tensor in state.items() if not bool(tensor.isfinite().all())), None):
         raise WeightsError(f"{file}: {bad} holds numbers that are infinite or none (NaN); the training has failed")
     weights = Weights(

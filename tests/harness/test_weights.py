@@ -103,3 +103,33 @@ def test_a_kept_file_that_changed_is_noticed(
     assert done.returncode == 1
     assert "has changed since it was added" in done.stderr
     assert "| average |" in done.stdout
+
+
+def test_what_a_training_run_goes_on_with_is_no_weights(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"epoch": 3, "state": {"w": torch.zeros(2)}, "losses": [0.5]}, tmp_path / "last.pt")
+    for method in ("refusion", "tdfusion", "cldyn"):
+        done = fusionbench("weights", "add", method, tmp_path / "last.pt")
+        assert done.returncode == 2, done.stderr
+        assert f"last.pt: not a checkpoint of {method}: " in done.stderr
+
+
+@pytest.mark.real
+def test_one_file_under_two_names_is_one_row_and_said(shared: Path, tree: Path, tmp_path: Path) -> None:
+    file = shared / "weights/ReFusion/ReFusion_IVIF.pth"
+    for words in ((), ("--name", "again")):
+        fusionbench("weights", "add", "refusion", file, *words)
+    both = (
+        "eval",
+        "--methods",
+        "refusion[ivif],refusion[again]",
+        "--datasets",
+        "msrs",
+        "--data-root",
+        tree,
+        "--dry-run",
+    )
+    text = fusionbench(*both, "--out", tmp_path / "r").stdout
+    assert "refusion[ivif]" in text
+    assert "skipped refusion[again]: the same file as refusion[ivif], which stands for both" in text
