@@ -119,7 +119,7 @@ def eval_command(
     keep_memory()
     plan = make_plan(asked.request(data_root))
     if dry_run:
-        click.echo(json.dumps(plan.info(), indent=1) if json_ else describe(plan))
+        click.echo(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
     request = tasks.request()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -100,10 +99,6 @@ class Source:
             origin=self.origin,
         )
 
-    def info(self) -> dict[str, object]:
-        """The board as plain data."""
-        return self.board().plain()
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -115,11 +110,6 @@ class Plan:
     device: str
     jobs: int
 
-    @cached_property
-    def count(self) -> int:
-        """Number of fused images the plan covers."""
-        return len(self.entries) * sum(len(s.ids) for s in self.sources)
-
     def summary(self) -> PlanInfo:
         """What provenance tells of it."""
         return PlanInfo(
@@ -129,10 +119,6 @@ class Plan:
             device=self.device,
             jobs=self.jobs,
         )
-
-    def info(self) -> dict[str, object]:
-        """The plan as plain data."""
-        return self.summary().plain()
 
 
 def make_plan(request: Request) -> Plan:
