@@ -31,12 +31,12 @@ from torch import Tensor, nn
 
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
-from fusionbench.methods.tdfusion.loss import fusion_loss
-from fusionbench.methods.tdfusion.meta import inner_step, outer_step
+from fusionbench.methods.tdfusion.loss import fusion_loss, intensity_loss
 from fusionbench.runtime.allocator import keep_memory
 from fusionbench.tasks.network import Target
 from fusionbench.tasks.task import task_of
-from fusionbench.training.functional import call, restored, second_order
+from fusionbench.training.functional import call, restored
+from fusionbench.training.meta import Way, differentiated, inner_step, outer_step
 
 LR = 1e-4
 SIDES = {
@@ -117,12 +117,22 @@ def as_released(scene: Scene, scratch: Path) -> list[Tensor]:
 
 def ours(scene: Scene, options: set[str]) -> list[Tensor]:
     """One meta step as the recipe has it."""
-    way, checkpointed = "graph" if "graph" in options else "product", "checkpointing" in options
+    way: Way = "graph" if "graph" in options else "product"
+    checkpointed, pair = "checkpointing" in options, scene.crops
     fast = nullcontext() if "bf16" not in options else torch.autocast(scene.device.type, torch.bfloat16)
     fusion = scene.fusion if "compile" not in options else compiled(scene.fusion)
-    with second_order() if way == "graph" else nullcontext(), restored(scene.network):
+    with differentiated(way), restored(scene.network):
         with fast:
-            inner = inner_step(fusion, scene.proposal, scene.crops, LR, way=way, checkpointed=checkpointed)
+            inner = inner_step(
+                fusion,
+                pair,
+                scene.proposal(*pair),
+                lambda fused, weights: fusion_loss(fused, *pair, weights).total,
+                LR,
+                slope=lambda fused, weights: intensity_loss(fused, *pair, weights),
+                way=way,
+                checkpointed=checkpointed,
+            )
             with torch.no_grad():
                 fused = fusion(*scene.train).float()
             loss = scene.network.loss(fused, scene.targets)
@@ -134,7 +144,7 @@ def ours(scene: Scene, options: set[str]) -> list[Tensor]:
             task = scene.network.loss(moved, scene.targets)
         if fusion is not scene.fusion:  # forward mode goes through the plain module
             inner.moved = {name.removeprefix("_orig_mod."): value for name, value in inner.moved.items()}
-        found = outer_step(scene.fusion, scene.proposal, inner, task, way)
+        found = outer_step(scene.fusion, inner, task, scene.proposal.parameters())
     scene.move(found)
     return [g.detach() for g in found]
 

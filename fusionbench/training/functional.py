@@ -39,20 +39,25 @@ def trainable(module: nn.Module) -> dict[str, Tensor]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def inner_update(loss: Tensor, parameters: nn.Module | Parameters, lr: float | Tensor) -> dict[str, Tensor]:
+def inner_update(
+    loss: Tensor, parameters: nn.Module | Parameters, lr: float | Tensor, differentiable: bool = True
+) -> dict[str, Tensor]:
     """One step of plain gradient descent whose result can be differentiated.
 
     Args:
         loss: scalar, this process's mean; computed from ``parameters``.
         parameters: the module, or the result of an earlier inner update for several steps in a row.
         lr: step size; a tensor may itself be learned.
+        differentiable: keep the graph of the gradient; without it the new parameters are detached.
 
     Returns:
         ``parameter - lr * gradient`` by name, the gradient being the mean over processes. What the loss does not
         depend on is returned as it was.
     """
     old = trainable(parameters) if isinstance(parameters, nn.Module) else dict(parameters)
-    gradients = torch.autograd.grad(loss, list(old.values()), create_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(loss, list(old.values()), create_graph=differentiable, allow_unused=True)
+    if not differentiable:
+        old = {name: p.detach() for name, p in old.items()}
     used = {name: g for name, g in zip(old, gradients, strict=True) if g is not None}
     means = dict(zip(used, all_mean(list(used.values())), strict=True))
     return {name: p - lr * means[name] if name in means else p for name, p in old.items()}

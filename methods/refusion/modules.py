@@ -79,14 +79,14 @@ def proposed_loss(fused: Tensor, a: Tensor, b: Tensor, weights: Tensor, alpha: f
         a: first source, likewise.
         b: second source, likewise.
         weights: ``[B,2,H,W]`` as :class:`LossProposal` gives them.
-        alpha: share of the gradient term, not negative.
+        alpha: share of the gradient term, not negative; with 0 it is not computed.
 
     Returns:
         A scalar, differentiable in ``fused`` and ``weights``.
     """
     w_a, w_b = weights.split(1, dim=1)
     intensity = (w_a * (fused - a).square() + w_b * (fused - b).square()).mean()
-    out: Tensor = intensity + alpha * gradient_loss(fused, a, b)
+    out: Tensor = intensity + alpha * gradient_loss(fused, a, b) if alpha else intensity
     return out
 
 

@@ -27,8 +27,9 @@ from torch import Tensor
 
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
-from fusionbench.training import functional
 from fusionbench.training.data import Augment, Batch, TrainingSplit
+from fusionbench.training.functional import call, inner_update
+from fusionbench.training.meta import Inner, Way, differentiated, inner_step, outer_step
 from fusionbench.training.order import Step, draw, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
 from fusionbench.training.settings import Count, Natural, NotNegative, Positive, Presets, Settings
@@ -53,6 +54,8 @@ class ReFusionSettings(Settings):
     lr: Positive = 1e-4  # of fusion and reconstruction module (Adam)
     proposal_lr: Positive = 1e-4  # of the loss proposal module (Adam)
     inner_lr: Positive = 1e-2  # of the inner update (plain gradient descent)
+    derivative: Way = "product"  # of the meta step: product or graph, the same gradient, see fusionbench.training.meta
+    checkpointing: bool = False  # of the fusion module in the meta step: less memory, more time
     decay_every: Count = 10  # epochs
     decay: Positive = 0.1  # factor of both Adam rates
     epochs: Count = 40
@@ -139,7 +142,7 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
         pairs = [(a.to(self.device), b.to(self.device)) for a, b in batch]
         return self.meta_step(*pairs) if len(pairs) == 2 else self.learning_step(*pairs)
 
-    def outer_loss(self, here: Pair, there: Pair) -> tuple[Tensor, Tensor]:
+    def outer_loss(self, here: Pair, there: Pair) -> tuple[Tensor, Inner]:
         """Inner updates on one batch, reconstruction loss on another.
 
         The reconstruction module's copy learns from what the fusion module gave before its step.
@@ -149,27 +152,35 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
             there: meta-test pairs.
 
         Returns:
-            The reconstruction loss of both copies on ``there``, differentiable in the proposal module through the
-            inner update; and the proposed loss on ``here``.
+            The reconstruction loss of both copies on ``there``; and the fusion module's inner update, through which it
+            depends on the proposal module.
         """
-        fused = self.fusion(*here)
-        proposed = proposed_loss(fused, *here, self.proposal(*here), self.settings.alpha)
-        fusion = functional.inner_update(proposed, self.fusion, self.inner_lr)
-        error = reconstruction_loss(self.reconstruction(fused.detach()), *here)
-        moved = functional.inner_update(error, self.reconstruction, self.inner_lr)
-        reconstruction = {name: p.detach() for name, p in moved.items()}  # no proposal in it: no graph to keep
-        rebuilt = functional.call(self.reconstruction, reconstruction, functional.call(self.fusion, fusion, *there))
-        return reconstruction_loss(rebuilt, *there), proposed
+        settings = self.settings
+        inner = inner_step(
+            self.fusion,
+            here,
+            self.proposal(*here),
+            lambda fused, weights: proposed_loss(fused, *here, weights, settings.alpha),
+            self.inner_lr,
+            slope=lambda fused, weights: proposed_loss(fused, *here, weights, 0),
+            way=settings.derivative,
+            checkpointed=settings.checkpointing,
+        )
+        error = reconstruction_loss(self.reconstruction(inner.output), *here)
+        moved = inner_update(error, self.reconstruction, self.inner_lr, differentiable=False)  # no proposal in it
+        fused = call(self.fusion, inner.moved, *there, checkpointed=settings.checkpointing)
+        return reconstruction_loss(call(self.reconstruction, moved, fused), *there), inner
 
     def meta_step(self, here: Pair, there: Pair) -> dict[str, Tensor]:
         """Inner and outer update; moves the proposal module alone. In float32 at any precision."""
-        with functional.second_order():
-            loss, proposed = self.outer_loss(here, there)
-            gradients = functional.outer_gradient(loss, self.proposal.parameters())
+        with differentiated(self.settings.derivative):
+            loss, inner = self.outer_loss(here, there)
+            gradients = outer_step(self.fusion, inner, loss, self.proposal.parameters())
         for parameter, gradient in zip(self.proposal.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self.optimisers["proposal"].step()
-        return {"loss": loss, "proposed": proposed, "gradient": torch.cat([g.flatten() for g in gradients]).norm()}
+        norm = torch.cat([g.flatten() for g in gradients]).norm()
+        return {"loss": loss.detach(), "proposed": inner.loss, "gradient": norm}
 
     def learning_step(self, pair: Pair) -> dict[str, Tensor]:
         """Move the fusion module by the proposed loss, the reconstruction module by the reconstruction loss."""

@@ -20,10 +20,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,12 +36,12 @@ from fusionbench.tasks.network import refuse_two_stage
 from fusionbench.tasks.task import task_of
 from fusionbench.training import distributed
 from fusionbench.training.data import TrainingSplit, crop, fitting_crop
-from fusionbench.training.functional import call, restored, second_order
+from fusionbench.training.functional import call, restored
+from fusionbench.training.meta import differentiated, inner_step, outer_step
 from fusionbench.training.order import Step, draw, randomness, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
 
-from .loss import fusion_loss
-from .meta import inner_step, outer_step
+from .loss import fusion_loss, intensity_loss
 from .recipe_pairs import Pairs, lumas, made_smaller
 from .recipe_settings import PRESETS, WITHOUT_META, TDFusionSettings
 
@@ -189,31 +187,31 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
 
     def _meta(self, train: Pairs, test: Pairs) -> dict[str, Tensor]:
         """Move G; F and T end as they were."""
-        settings, way = self.settings, self.settings.derivative
+        settings, pair = self.settings, train.crops
         factor = self.adam["task"].param_groups[0]["lr"] / settings.lr_task
         moments = copy.deepcopy(self.adam["task"].state_dict()) if settings.restore_moments else None
-        context: AbstractContextManager[Any] = second_order() if way == "graph" else nullcontext()
-        with context, restored(self.network):
+        with differentiated(settings.derivative), restored(self.network):
             with self.precision.autocast():
                 inner = inner_step(
                     self.fusion,
-                    self.proposal,
-                    train.crops,
+                    pair,
+                    self.proposal(*pair),
+                    lambda fused, weights: fusion_loss(fused, *pair, weights, self.alpha).total,
                     settings.lr_inner * factor,
-                    alpha=self.alpha,
-                    way=way,
+                    slope=lambda fused, weights: intensity_loss(fused, *pair, weights),
+                    way=settings.derivative,
                     checkpointed=settings.checkpointing,
                 )
             before = self._task_step(train, plain=not self.released, lr=settings.lr_task * factor)
             with self.precision.autocast():
                 fused = call(self.fusion, inner.moved, *test.whole, checkpointed=settings.checkpointing).float()
                 task = self.network.loss(fused, test.targets)
-            gradients = outer_step(self.fusion, self.proposal, inner, task, way)
+            gradients = outer_step(self.fusion, inner, task, self.proposal.parameters())
         if moments is not None:
             self.adam["task"].load_state_dict(moments)
         largest = torch.stack([g.abs().max() for g in gradients]).max()
         self._move_proposal(gradients, largest, settings.lr_proposal * factor)
-        return {"loss": task.detach(), "task": before, "inner": inner.loss.total.detach(), "slope": largest}
+        return {"loss": task.detach(), "task": before, "inner": inner.loss, "slope": largest}
 
     @torch.no_grad()
     def _move_proposal(self, gradients: list[Tensor], largest: Tensor, lr: float) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fusionbench.training.meta import Way
 from fusionbench.training.settings import Count, Natural, NotNegative, Positive, Presets, Settings, Size
-
-from .meta import Way
 
 Ablation = Literal["fixed", "no-gradient", "direct", "joint", "average"]
 ABLATIONS: dict[Ablation, str] = {
@@ -43,7 +42,7 @@ class TDFusionSettings(Settings):
     lr_inner: Positive = 1e-4  # of the inner step (plain gradient descent)
     decay: Positive = 0.1  # factor of all of them
     decay_every: Count = 10  # epochs
-    derivative: Way = "product"  # how G's gradient is taken, see meta.py: the same numbers; ours, released: graph
+    derivative: Way = "product"  # of G's gradient, see fusionbench.training.meta: the same numbers; released: graph
     checkpointing: bool = False  # compute intermediate results of F twice: less memory, more time
     restore_moments: bool = False  # put T's Adam moments back after a meta step as well; ours, see docs/tdfusion.md
     epochs: Count = 40  # L

@@ -22,11 +22,12 @@ from fusionbench.data.synth import synth
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.methods.refusion import ReFusion, modules
 from fusionbench.methods.refusion.modules import LossProposal, Reconstruction, proposed_loss, reconstruction_loss
-from fusionbench.methods.refusion.recipe import PRESETS, ReFusionRecipe, ReFusionSettings
+from fusionbench.methods.refusion.recipe import PRESETS, Pair, ReFusionRecipe, ReFusionSettings
 from fusionbench.plugins.cards import card
 from fusionbench.training.checkpoint import Checkpoint
-from fusionbench.training.functional import outer_gradient, second_order
+from fusionbench.training.functional import second_order
 from fusionbench.training.loop import train
+from fusionbench.training.meta import outer_step
 from fusionbench.training.options import Launch, RunOptions
 from fusionbench.training.precision import Precision
 from tests.training.toys import CONTEXT, join, together, weights
@@ -152,11 +153,15 @@ def exact(scenes: Path) -> ReFusionRecipe:
 
 
 def pairs() -> list[tuple[Tensor, Tensor]]:
+    torch.manual_seed(1)
     a, b, c, d = F.avg_pool2d(torch.rand(4, 1, 36, 40, dtype=torch.float64), 3).split(1)
     return [(a, b), (c, d)]
 
 
-def test_meta_gradient_against_finite_differences(exact: ReFusionRecipe) -> None:
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("derivative", ["product", "graph"])
+def test_meta_gradient_against_finite_differences(exact: ReFusionRecipe, derivative: str, checkpointing: bool) -> None:
+    exact.settings = replace(exact.settings, derivative=derivative, checkpointing=checkpointing)
     here, there = pairs()
     parameters = list(exact.proposal.parameters())
 
@@ -171,9 +176,7 @@ def test_meta_gradient_against_finite_differences(exact: ReFusionRecipe) -> None
                 parameter.sub_(by)
         return float(loss)
 
-    with second_order():
-        loss, _ = exact.outer_loss(here, there)
-        gradients = outer_gradient(loss, parameters)
+    gradients = gradient(exact, here, there)
     assert all(g.abs().max() > 0 for g in gradients)
     for only in (None, 0, len(parameters) // 2, len(parameters) - 1):  # all parameters at once, then one tensor
         along = [torch.randn_like(p) * (only is None or i == only) for i, p in enumerate(parameters)]
@@ -181,6 +184,21 @@ def test_meta_gradient_against_finite_differences(exact: ReFusionRecipe) -> None
         found = float(sum((g * s).sum() for g, s in zip(gradients, along, strict=True)))
         assert found == pytest.approx(expected, rel=1e-4)
         assert abs(expected) > 1e-9
+
+
+def gradient(recipe: ReFusionRecipe, here: Pair, there: Pair) -> list[Tensor]:
+    with second_order():
+        loss, inner = recipe.outer_loss(here, there)
+        return outer_step(recipe.fusion, inner, loss, recipe.proposal.parameters())
+
+
+def test_both_ways_give_one_gradient(exact: ReFusionRecipe) -> None:
+    product = gradient(exact, *pairs())
+    exact.settings = replace(exact.settings, derivative="graph")
+    graph = gradient(exact, *pairs())
+    size = float(torch.cat([g.flatten() for g in graph]).norm())
+    for one, other in zip(product, graph, strict=True):
+        assert float((one - other).norm()) <= 1e-12 * size
 
 
 def test_meta_step_moves_the_proposal_alone(exact: ReFusionRecipe) -> None:

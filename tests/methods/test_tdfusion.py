@@ -14,11 +14,11 @@ from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 from fusionbench.methods.tdfusion import TDFusion, convert
 from fusionbench.methods.tdfusion.loss import fusion_loss, gradient_loss, intensity_loss, sobel, stronger
-from fusionbench.methods.tdfusion.meta import inner_step, outer_step, output_change
 from fusionbench.pixels.colour import luma
 from fusionbench.plugins.cards import card
 from fusionbench.plugins.registry import resolve
 from fusionbench.training.functional import call, second_order
+from fusionbench.training.meta import Inner, Way, inner_step, outer_step, output_change
 
 # ---------------------------------------------------------------- loss
 
@@ -84,27 +84,51 @@ def close(found: Tensor, wanted: Tensor) -> bool:
     return float((found.detach() - wanted).norm()) <= 1e-8 * float(wanted.norm())
 
 
+def inner_update_of(
+    fusion: nn.Module,
+    proposal: nn.Module,
+    pair: tuple[Tensor, Tensor],
+    lr: float,
+    alpha: float = 1.0,
+    way: Way = "product",
+    checkpointed: bool = False,
+) -> Inner:
+    """F's inner update by the fusion loss with the weights that G proposes."""
+    return inner_step(
+        fusion,
+        pair,
+        proposal(*pair),
+        lambda fused, weights: fusion_loss(fused, *pair, weights, alpha).total,
+        lr,
+        slope=lambda fused, weights: intensity_loss(fused, *pair, weights),
+        way=way,
+        checkpointed=checkpointed,
+    )
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(("way", "checkpointed"), [("product", False), ("product", True), ("graph", True)])
-def test_parity_of_the_meta_step(shared: Path, way: str, checkpointed: bool) -> None:
+def test_parity_of_the_meta_step(shared: Path, way: Way, checkpointed: bool) -> None:
     ref = Reference(shared)
     entropy = nn.functional.cross_entropy
     with second_order():
-        inner = inner_step(ref.fusion, ref.proposal, ref.train, ref.lr, way=way, checkpointed=checkpointed)
-        assert close(inner.fused, ref["fused"])
+        inner = inner_update_of(ref.fusion, ref.proposal, ref.train, ref.lr, way=way, checkpointed=checkpointed)
+        assert close(inner.output, ref["fused"])
         assert close(inner.weights, ref["w"])
-        assert close(inner.loss.intensity, ref["loss_int"])
-        assert close(inner.loss.gradient, ref["loss_grad"])
+        terms = fusion_loss(inner.output, *ref.train, inner.weights)
+        assert close(terms.intensity, ref["loss_int"])
+        assert close(terms.gradient, ref["loss_grad"])
+        assert close(inner.loss, ref["loss_int"] + ref["loss_grad"])
         for name, gradient in ref.under("grad_F/").items():
             assert close((ref.fusion.get_parameter(name) - inner.moved[name]) / ref.lr, gradient), name
 
         adam = torch.optim.Adam(ref.task.parameters(), lr=ref.lr)
-        before = entropy(ref.task(inner.fused.detach()), ref["y_tr"])
+        before = entropy(ref.task(inner.output), ref["y_tr"])
         before.backward()
         adam.step()
         fused = call(ref.fusion, inner.moved, *ref.test, checkpointed=checkpointed)
         task = entropy(ref.task(fused), ref["y_te"])
-        gradients = outer_step(ref.fusion, ref.proposal, inner, task, way)
+        gradients = outer_step(ref.fusion, inner, task, ref.proposal.parameters())
     assert close(before, ref["task_loss_train"])
     assert close(fused, ref["fused_meta_test"])
     assert close(task, ref["task_loss_meta_test"])
@@ -117,7 +141,7 @@ def test_parity_of_the_meta_step(shared: Path, way: str, checkpointed: bool) -> 
 
 
 @pytest.mark.parametrize("way", ["product", "graph"])
-def test_meta_gradient_against_finite_differences(way: str) -> None:
+def test_meta_gradient_against_finite_differences(way: Way) -> None:
     torch.manual_seed(0)
     fusion, proposal = ReFusionNet(8, 1).double(), LossProposal(8, 1).double()
     task = nn.Conv2d(1, 1, 3).double()
@@ -125,9 +149,9 @@ def test_meta_gradient_against_finite_differences(way: str) -> None:
 
     def value() -> tuple[Tensor, list[Tensor]]:
         with second_order():
-            inner = inner_step(fusion, proposal, train, 0.5, alpha=0.7, way=way)
+            inner = inner_update_of(fusion, proposal, train, 0.5, alpha=0.7, way=way)
             loss = task(call(fusion, inner.moved, *test)).square().mean()
-            return loss, outer_step(fusion, proposal, inner, loss, way)
+            return loss, outer_step(fusion, inner, loss, proposal.parameters())
 
     gradients = value()[1]
     direction = [torch.randn_like(p) for p in proposal.parameters()]
