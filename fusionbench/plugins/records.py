@@ -107,9 +107,8 @@ class OutputFacts(Record, frozen=True, kw_only=True):
 
 
 class PartFacts(Record, frozen=True, kw_only=True):
-    """One file of a checkpoint that its authors released in several: what it holds, its name and SHA-256."""
+    """One file of a checkpoint that its authors released in several: its name and SHA-256."""
 
-    name: str
     file: str
     sha256: str
 
@@ -152,7 +151,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
         file: the file as its authors released it.
         url: where to get it.
         packaged: the file beside the card, for weights that come with the plugin.
-        parts: the files, where it was released in several.
+        parts: its files, in the order of the method's ``files``.
     """
 
     name: str
@@ -171,6 +170,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         output: the released output rule; None stands for the default one.
         weights: checkpoints that the card knows.
         requires_weights: whether it runs only with a checkpoint.
+        files: what each file of a checkpoint holds, where its authors release it in several.
         several_rows: whether one checkpoint makes several rows, see ``Method.rows``.
         parameters: their number.
         views: a view's name and the maps it shows, see ``Method.views``.
@@ -187,6 +187,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     output: OutputFacts | None = None
     weights: tuple[WeightFacts, ...] = ()
     requires_weights: bool = False
+    files: tuple[str, ...] = ()
     several_rows: bool = False
     parameters: int | None = None
     views: dict[str, tuple[str, ...]] = {}

@@ -21,7 +21,7 @@ class Released:
 
     Attributes:
         files: in the order of the card's parts.
-        names: of the parts; empty for one file.
+        names: what they hold, as the card says; empty for one file.
         sha256: of the file; of several, of their hashes in order, a line each.
         listed: what the card says of it, or None.
     """
@@ -55,9 +55,9 @@ def released(entry: MethodCard, files: Sequence[Path]) -> Released:
     for listed in entry.facts.weights:
         if listed.parts and sorted(hashes.values()) == sorted(p.sha256 for p in listed.parts):
             order = [next(f for f, h in hashes.items() if h == part.sha256) for part in listed.parts]
-            return Released(tuple(order), tuple(p.name for p in listed.parts), listed.sha256, listed)
+            return Released(tuple(order), entry.facts.files, listed.sha256, listed)
     digest = combined(list(hashes.values()))
-    names = next((tuple(p.name for p in w.parts) for w in entry.facts.weights if w.parts), ())
+    names = entry.facts.files
     if len(files) != (len(names) or 1):
         wanted = f"{len(names)} files, in this order: {', '.join(names)}" if names else "one file"
         raise WeightsError(f"{files[0]}: a checkpoint of {entry.name} is {wanted}")

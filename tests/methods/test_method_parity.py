@@ -106,10 +106,10 @@ def state_of(case: Case, method: NetworkMethod, shared: Path) -> dict[str, Tenso
         own = method.network.state_dict()
         return method.convert(nested(generated(shapes, gain, case.facts.same, own)))
     files = released_files(shared, case.card, case.facts.weights)
-    parts = next(w.parts for w in case.card.facts.weights if w.name == case.facts.weights)
-    if parts:
-        held = {part.name: weights.read_tensors(file) for part, file in zip(parts, files, strict=True)}
-        return method.convert(held)
+    if case.card.facts.files:
+        return method.convert(
+            {part: weights.read_tensors(f) for part, f in zip(case.card.facts.files, files, strict=True)}
+        )
     return method.convert(weights.read_tensors(files[0]))
 
 
@@ -178,10 +178,13 @@ def test_card(card: MethodCard) -> None:
         assert sum(p.numel() for p in kind().network.parameters()) == facts.parameters
 
 
-SMALL = [card for card in LEARNED if (card.facts.parameters or 0) <= SLOW]
+SIZED = [
+    pytest.param(card, id=card.name, marks=[pytest.mark.slow] if (card.facts.parameters or 0) > SLOW else [])
+    for card in LEARNED
+]
 
 
-@pytest.mark.parametrize("card", SMALL, ids=lambda c: c.name)
+@pytest.mark.parametrize("card", SIZED)
 def test_odd_sizes_and_batches(card: MethodCard) -> None:
     torch.manual_seed(0)
     method = resolve("method", card.name)()
