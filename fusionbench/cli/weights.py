@@ -34,18 +34,39 @@ def weights_command() -> None:
 
 @weights_command.command("add")
 @click.argument("method", shell_complete=names("method"))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Short name used in entry ids [the card's name for this file, else the file's].")
 @click.option("--trained-on", help="What it was trained on, for files the card does not list.")
-def add(method: str, file: Path, name: str | None, trained_on: str | None) -> None:
-    """Add a checkpoint. It is read as tensors only (weights_only=True) and must load strictly."""
+def add(method: str, files: tuple[Path, ...], name: str | None, trained_on: str | None) -> None:
+    """Add a checkpoint. It is read as tensors only (weights_only=True) and must load strictly.
+
+    Several FILEs are those of one checkpoint that its authors released in parts.
+    """
     from fusionbench.plugins import weights
 
-    added = weights.add(method, file, name, trained_on)
+    added = weights.add(method, files, name, trained_on)
     known = "as its authors released it" if added.listed else "not a file the card lists"
     click.echo(
         f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}"
     )
+
+
+@weights_command.command("find")
+@click.argument("folder", type=click.Path(path_type=Path))
+def find(folder: Path) -> None:
+    """Add every checkpoint below FOLDER that a card lists; files are known by their SHA-256, not by their names."""
+    from fusionbench.plugins import weights
+    from fusionbench.plugins.released import found
+
+    every = list(cards("method").values())
+    rows = found(every, folder)
+    for entry, listed, files in rows:
+        here = any(w.sha256 == listed.sha256 for w in weights.installed(entry.name))
+        if not here:
+            weights.add(entry.name, files)
+        click.echo(f"{entry.name}[{listed.name}] {'was here' if here else 'is ready'}: {files[0]}")
+    if not rows:
+        raise WeightsError(f"{folder}: none of the checkpoints that `fusionbench weights list` shows is below it")
 
 
 @weights_command.command("list")

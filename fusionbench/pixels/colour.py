@@ -61,6 +61,15 @@ def luma_u8(rgb: Tensor) -> Tensor:
     return y.round_().to(torch.uint8)
 
 
+def grey(rgb: Tensor) -> Tensor:
+    """Colours in [0,1] as the grey 8-bit picture that most released programs feed, in steps of 1/255.
+
+    Floating point ``[...,3,H,W]`` to ``[...,1,H,W]`` of the same type; see :func:`luma_u8`.
+    """
+    levels = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+    return luma_u8(levels).to(rgb.dtype) / 255
+
+
 def to_ycbcr(rgb: Tensor, variant: str) -> tuple[Tensor, Tensor]:
     """Split colours in [0,1] into luma and chroma.
 

@@ -14,6 +14,7 @@ from fusionbench.errors import did_you_mean
 
 Kind = Literal["method", "metric", "dataset", "task"]
 Label = Literal["mask", "boxes", "saliency"]
+Family = Literal["", "classical", "autoencoder", "cnn", "gan", "transformer", "unfolding", "lookup table"]
 Value = bool | int | float | str  # of an option
 COLOURS = {
     "grey": "BT.601 luma of the saved picture against luma of the visible image",
@@ -105,16 +106,52 @@ class OutputFacts(Record, frozen=True, kw_only=True):
     chroma: Literal["none", "opencv", "seafusion", "jpeg"] = "opencv"
 
 
+class PartFacts(Record, frozen=True, kw_only=True):
+    """One file of a checkpoint that its authors released in several: its name and SHA-256."""
+
+    file: str
+    sha256: str
+
+
+class ParityFacts(Record, frozen=True, kw_only=True):
+    """What a method's output was compared with, and how close it came.
+
+    Attributes:
+        file: of reference arrays: what the authors' released code gave.
+        weights: name of the checkpoint it ran with, or ``generated``: by the rule in docs/methods-parity.md.
+        options: of the method, for this comparison.
+        same: names of generated tensors, or their beginnings, that are one with an earlier tensor.
+        inputs: arrays that the network takes, in its order; ``NAME:I`` is channel I alone.
+        output: array that the network gives.
+        picture: array of the picture that the authors' program saves of the arrays ``crop_ir_u8``, ``crop_vi_rgb_u8``.
+        grey: whether that picture is of grey sources.
+        max_abs: largest difference of the network's output.
+        equal: share of the picture's values that are equal; none differs by more than a level.
+    """
+
+    file: str
+    output: str
+    inputs: tuple[str, ...]
+    max_abs: float
+    weights: str = "generated"
+    options: dict[str, Value] = {}
+    same: dict[str, str] = {}
+    picture: str = ""
+    grey: bool = False
+    equal: float = 0.0
+
+
 class WeightFacts(Record, frozen=True, kw_only=True):
     """A checkpoint that a card lists.
 
     Attributes:
         name: short name used in entry ids.
-        sha256: of the file.
+        sha256: of the file; of one in several parts, of their hashes in order, a line each.
         trained_on: what it was trained on.
         file: the file as its authors released it.
         url: where to get it.
         packaged: the file beside the card, for weights that come with the plugin.
+        parts: its files, in the order of the method's ``files``.
     """
 
     name: str
@@ -123,6 +160,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
     file: str = ""
     url: str = ""
     packaged: str = ""
+    parts: tuple[PartFacts, ...] = ()
 
 
 class MethodFacts(Facts, frozen=True, kw_only=True):
@@ -132,6 +170,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         output: the released output rule; None stands for the default one.
         weights: checkpoints that the card knows.
         requires_weights: whether it runs only with a checkpoint.
+        files: what each file of a checkpoint holds, where its authors release it in several.
         several_rows: whether one checkpoint makes several rows, see ``Method.rows``.
         parameters: their number.
         views: a view's name and the maps it shows, see ``Method.views``.
@@ -139,11 +178,16 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         precomputed: whether it reads pictures that another program made.
         label_option: the option whose value names the entry.
         path_options: options that are folders of this machine, left out of ids and provenance.
+        family: what kind of method it is, by which ``list`` groups.
+        bibtex: the entry to cite.
+        parity: what its output was compared with.
+        unverified: what its output could not be compared with, or "": such a row is not ranked.
     """
 
     output: OutputFacts | None = None
     weights: tuple[WeightFacts, ...] = ()
     requires_weights: bool = False
+    files: tuple[str, ...] = ()
     several_rows: bool = False
     parameters: int | None = None
     views: dict[str, tuple[str, ...]] = {}
@@ -151,6 +195,10 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     precomputed: bool = False
     label_option: str = ""
     path_options: tuple[str, ...] = ()
+    family: Family = ""
+    bibtex: str = ""
+    parity: tuple[ParityFacts, ...] = ()
+    unverified: str = ""
 
 
 class Oracle(Record, frozen=True, kw_only=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import sys
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ import msgspec
 from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import MethodCard, card
 from fusionbench.plugins.registry import resolve
+from fusionbench.plugins.released import released
 from fusionbench.runtime import locations
-from fusionbench.runtime.files import check_regular, sweep
+from fusionbench.runtime.files import sha256 as sha256
+from fusionbench.runtime.files import sweep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,16 +53,6 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     trained_on: str
     listed: bool
     path: Path
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )
 
 
 def installed(method: str, warn: bool = True) -> list[Weights]:
@@ -136,7 +128,11 @@ def verify(weights: Weights) -> Path:
 
 
 def add(
-    method: str, file: Path, name: str | None = None, trained_on: str | None = None, replace: bool = False
+    method: str,
+    file: Path | Sequence[Path],
+    name: str | None = None,
+    trained_on: str | None = None,
+    replace: bool = False,
 ) -> Weights:
     """Convert a checkpoint and keep it.
 
@@ -145,7 +141,7 @@ def add(
 
     Args:
         method: name of a learned method.
-        file: the checkpoint as released (``.pth``, ``.pt``, ``.safetensors``...).
+        file: the checkpoint as released (``.pth``, ``.pt``, ``.safetensors``...), or its files where there are several.
         name: short name; by default the card's name for this file, else the file's stem in lower case.
         trained_on: what it was trained on, for files the card does not list.
         replace: in the place of another file of that name that the card does not list (a run that was made again).
@@ -156,19 +152,16 @@ def add(
     entry = card("method", method)
     if not entry.facts.requires_weights and not entry.facts.weights:
         raise WeightsError(f"{method} takes no weights")
-    if not file.is_file():
-        raise WeightsError(f"{file}: no such file")
-    try:
-        check_regular(file, "the checkpoint")
-        digest = sha256(file)
-    except OSError as error:
-        raise WeightsError(f"{file}: cannot be read ({error.strerror})") from None
-    known = next((w for w in entry.facts.weights if w.sha256 == digest), None)
+    checkpoint = released(entry, [file] if isinstance(file, Path) else file)
+    known, digest, file = checkpoint.listed, checkpoint.sha256, checkpoint.files[0]
     if name is None:
         name = known.name if known else file.stem.lower()
     check_name(entry, name, digest, file, replace)
     network = resolve("method", method)()
-    state = read_tensors(file)
+    if checkpoint.names:
+        state = {part: read_tensors(f) for part, f in zip(checkpoint.names, checkpoint.files, strict=True)}
+    else:
+        state = read_tensors(file)
     try:
         state = network.convert(state)
     except Exception as error:  # the plugin's code, on whatever the file holds
@@ -333,4 +326,5 @@ def hint(entry: MethodCard) -> str:
     listed = next((w for w in entry.facts.weights if w.url), None)
     if listed is None:
         return f"fusionbench weights add {entry.name} FILE"
-    return f"fusionbench weights add {entry.name} {listed.file}  (from {listed.url})"
+    files = " ".join(p.file for p in listed.parts) or listed.file
+    return f"fusionbench weights add {entry.name} {files}  (from {listed.url})"

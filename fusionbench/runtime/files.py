@@ -52,6 +52,19 @@ def read_regular(path: str | Path, what: str, limit: int) -> bytes:
     return data
 
 
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def short_name(name: str) -> str:
     """A file name without suffix that file systems take: a long one is cut and told apart by a hash."""
     data = name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,35 @@
+"""CDDFuse: base and detail, decomposed by correlation (CVPR 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fusionbench.colour import grey
+from fusionbench.method import Context, NetworkMethod, strict
+
+from .network import CDDFuseNet
+
+
+class CDDFuse(NetworkMethod):
+    """Grey levels of both images in, a fused image in (0,1) out."""
+
+    network: CDDFuseNet
+
+    def make(self) -> CDDFuseNet:
+        """See :meth:`NetworkMethod.make`."""
+        return CDDFuseNet()
+
+    def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From the released file: a state dict for each of the four, its names with ``module.`` before them."""
+        tensors = {
+            f"{net}.{name.removeprefix('module.')}": value
+            for net, held in state.items()
+            if net in dict(self.network.named_children()) and isinstance(held, dict)
+            for name, value in held.items()
+        }
+        return strict(tensors, self.network)
+
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
+        """See :meth:`fusionbench.method.Method.fuse`."""
+        fused: Tensor = self.network(ir, grey(vis))
+        return fused

@@ -1,0 +1,42 @@
+"""DIDFuse: fusion of base and detail (IJCAI 2020)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fusionbench.colour import grey
+from fusionbench.method import Context, NetworkMethod, strict
+
+from .network import STRATEGIES, DIDFuseNet
+
+
+class DIDFuse(NetworkMethod):
+    """Grey levels of both images in, a fused image in (0,1) out."""
+
+    network: DIDFuseNet
+
+    def make(self) -> DIDFuseNet:
+        """See :meth:`NetworkMethod.make`.
+
+        Raises:
+            ValueError: there is no such strategy.
+        """
+        strategy = str(self.options.get("strategy", "sum"))
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
+        return DIDFuseNet(strategy)
+
+    def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From the two released files: ``{"weight": state dict, "epoch": number}`` each, or the state dicts alone."""
+        tensors = {}
+        for part, held in state.items():
+            inner = held.get("weight", held) if isinstance(held, dict) else {part: held}
+            for name, value in inner.items():
+                first, _, rest = name.partition(".")
+                tensors[f"{part}.{first}.{rest.removeprefix(first + '.')}"] = value
+        return strict(tensors, self.network)
+
+    def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
+        """See :meth:`fusionbench.method.Method.fuse`."""
+        fused: Tensor = self.network(ir, grey(vis))
+        return fused
