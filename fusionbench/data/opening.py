@@ -37,7 +37,8 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
         PluginError: no such dataset.
         DataError: nothing of it is there (the text says where it was looked for), or a generated tree is unfinished.
     """
-    entry = card("dataset", name)
+    entry = card("dataset", name.strip())
+    name = entry.name
     root = find_root(base, entry)
     names = {n.lower() for n in entry.facts.folders}
     if root == Path(base) and not exact and not entry.facts.generic and root.resolve().name.lower() not in names:
@@ -55,6 +56,16 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
 def data_root(given: Path | None) -> Path:
     """The folder that holds the datasets: the given one, else the one that the environment names, else ``data``."""
     return given or locations.current().data
+
+
+def known_spec(spec: str) -> str:
+    """``name`` or ``name=folder`` with the dataset's own name.
+
+    Raises:
+        PluginError: unknown dataset.
+    """
+    name, equals, text = spec.partition("=")
+    return card("dataset", name.strip()).name + equals + text
 
 
 def open_spec(spec: str, root: Path | None) -> Dataset:

@@ -57,6 +57,7 @@ def synth(
             out of range.
     """
     entry = card("dataset", like)
+    like = entry.name
     rules = _rules(entry)
     if train + test < 1:
         raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.naming import matches
 from fusionbench.results.opening import in_memory, open_to_read
 from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
 from fusionbench.results.schema import TABLES, FailureRow, FusedRow, prepare, version_of
@@ -242,7 +243,11 @@ class Store:
         """
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
-        wanted = {"dataset": dataset, "split": split, "output": output}
+        titles = {b.dataset: (b.title,) for b in every}
+        wanted = {
+            name: None if typed is None else _meant(typed, [getattr(b, name) for b in every], titles)
+            for name, typed in (("dataset", dataset), ("split", split), ("output", output))
+        }
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
             asked = " ".join(v for v in wanted.values() if v) or "anything"
@@ -328,6 +333,12 @@ class Store:
             return msgspec.json.decode(text, type=kind)
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise FusionbenchError(f"{self.path}: {FOREIGN} ({' '.join(str(error).split())})") from None
+
+
+def _meant(typed: str, known: list[str], titles: Mapping[str, tuple[str]]) -> str:
+    """The one of these names that a user means; what was typed where there is none, or it is not clear."""
+    found = matches(typed, known, titles)
+    return found[0] if len(found) == 1 else typed
 
 
 def _task_key(test: TaskTest) -> tuple[str | int, ...]:

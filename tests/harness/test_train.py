@@ -97,7 +97,7 @@ def last(text: str) -> str:
         ("yolov8-tiny --dataset fmb", "no recipe of yolov8-tiny for fmb; there are: msrs, m3fd, llvip"),
         ("ctdnet-tiny --dataset vt500", "no recipe of ctdnet-tiny for vt500; there are: vt5000"),
         ("ctdnet-tiny --dataset vt5000 --stage a", "ctdnet-tiny has no stage 'a'; it has no stages"),
-        ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --dataset one of: msrs, "),
+        ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --datasets one of: msrs, "),
         ("yolov8-tiny --dataset m3fd --size tony", "no size 'tony'; did you mean tiny"),
         ("yolov8-tiny --dataset m3fd --cfg-options epocs=3", "no setting 'epocs' in this recipe; did you mean epochs"),
         ("yolov8-tiny --dataset m3fd --cfg-options train.epoch=3", "no setting 'train.epoch' in this recipe; did you"),
