@@ -8,11 +8,10 @@ import click
 import msgspec
 
 from fusionbench.cli.meanings import FURTHER, known_names, meanings
-from fusionbench.cli.options import PLURALS, any_name, as_json, plugins
+from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
 from fusionbench.cli.spelling import spelt
 from fusionbench.cli.variants import bounds, measured, variant_lines
 from fusionbench.cli.words import OneOf
-from fusionbench.errors import PluginError
 from fusionbench.plugins.cards import (
     KINDS,
     Card,
@@ -21,20 +20,23 @@ from fusionbench.plugins.cards import (
     MetricCard,
     TaskCard,
     cards,
-    did_you_mean,
     profiles,
 )
 from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
-SINGULAR = {"profiles": ("profile",), "protocols": ("protocol",)}
+ASKED = ("networks", "variants")  # listed where they are asked for
+SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "network", "variant")}
 
 
 @click.command("list")
-@click.argument("what", type=OneOf(WHAT, {f"{kind}s": (kind,) for kind in KINDS} | SINGULAR), required=False)
+@click.argument("what", type=OneOf((*WHAT, *ASKED), SINGULAR), required=False)
 @as_json
 def list_command(what: str | None, json_: bool) -> None:
-    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default."""
+    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default.
+
+    networks and variants (of metrics) are listed where they are asked for.
+    """
     tables: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
@@ -45,6 +47,11 @@ def list_command(what: str | None, json_: bool) -> None:
                 for c in cards("dataset").values()
                 for p, facts in c.facts.protocols.items()
             }
+        elif name == "networks":
+            rows = {n: f"{c.name}: {c.facts.needs}" for c in cards("task").values() for n in c.facts.networks}
+        elif name == "variants":
+            every = cards("metric").items()
+            rows = {f"{n}@{v}": variant.formula for n, c in every for v, variant in c.facts.variants.items()}
         else:
             rows = {n: c.summary for n, c in cards(name[:-1]).items()}
         tables[name] = rows
@@ -74,7 +81,7 @@ def show_command(name: str, kind: str | None, json_: bool) -> None:
     further = meanings(name, kind) if kind in (None, *FURTHER) else []
     if not chosen and not further:
         names = [n for k in KINDS for n in cards(k)]
-        raise PluginError(f"no plugin {name!r}; {did_you_mean(name, [*names, *known_names()])}")
+        raise unknown(name, [*names, *known_names()])
     if json_:
         click.echo(json.dumps([*(c.data for c in chosen), *(m.plain() for m in further)], indent=1, default=str))
         return

@@ -15,10 +15,14 @@ from fusionbench.naming import matches
 from fusionbench.plugins.cards import DatasetCard, MethodCard, card, cards, profiles
 from fusionbench.plugins.records import COLOURS, WeightFacts
 
-FURTHER = ("variant", "profile", "protocol", "network", "entry", "rule")
+FURTHER = ("variant", "profile", "protocol", "network", "entry", "rule", "score")
 RULES = {
     "released": "each method's own output rule, as its released code saves; `fusionbench show METHOD` tells it",
     "clip-round": "one rule for all: clip to 0..1, round to 8 bits, visible chroma by OpenCV's YCbCr, no stretch",
+}
+TASK_PROTOCOLS = {
+    "retrained": "a network is trained on each entry's fused training set by one fixed recipe",
+    "frozen": "one network, trained on a stated entry's pictures or given as a file, scores all entries",
 }
 _TOKEN = re.compile(r"(?P<name>[^@+]+)(@[vV]?(?P<version>\d+))?(?P<changes>(\+[A-Za-z_]+=[^+]*)*)")
 _CHANGE = re.compile(r"\+([A-Za-z_]+)=([^+]*)")
@@ -52,6 +56,7 @@ def meanings(name: str, kind: str | None = None) -> list[Meaning]:
         "protocol": _protocol,
         "network": _network,
         "rule": _rule,
+        "score": _score,
         "variant": _variant,
         "entry": _entry,
     }
@@ -66,7 +71,8 @@ def meanings(name: str, kind: str | None = None) -> list[Meaning]:
 def known_names() -> list[str]:
     """Every name that :func:`meanings` knows, for those who mistype one."""
     variants = [f"{n}@{v}" for n, c in cards("metric").items() for v in c.facts.variants]
-    return [*profiles(), *_protocols(), *_networks(), *COLOURS, *RULES, *variants]
+    scores = [score for c in cards("task").values() for score, _ in c.facts.columns]
+    return [*profiles(), *_protocols(), *_networks(), *COLOURS, *RULES, *TASK_PROTOCOLS, *scores, *variants]
 
 
 def _variant(name: str) -> Meaning | None:
@@ -180,8 +186,27 @@ def _network(name: str) -> Meaning | None:
 def _rule(name: str) -> Meaning | None:
     if len(found := matches(name, RULES)) == 1:
         return Meaning("rule", found[0], [f"an output rule: {RULES[found[0]]}"])
+    if len(found := matches(name, TASK_PROTOCOLS)) == 1:
+        return Meaning("rule", found[0], [f"a protocol of tasks: {TASK_PROTOCOLS[found[0]]}"])
     if len(found := matches(name, COLOURS, {"grey": ("gray",)})) == 1:
         return Meaning("rule", found[0], [f"a colour rule: scored is {COLOURS[found[0]]}"])
+    return None
+
+
+def _score(name: str) -> Meaning | None:
+    """A column of a task, with or without what stands behind the @."""
+    for task in cards("task").values():
+        titles = {score: (title,) for score, title in task.facts.columns}
+        short: dict[str, list[str]] = {}
+        for score in titles:
+            short.setdefault(score.partition("@")[0], []).append(score)
+        plain = name.strip(" ↑↓")
+        found = matches(plain, titles, titles) or [s for head in matches(plain, short) for s in short[head]]
+        if found:
+            better = "smaller" if set(found) <= set(task.facts.lower) else "larger"
+            lines = [f"a score of the task {task.name} ({task.summary}); {better} is better"]
+            lines.append(f"columns:  {', '.join(titles)}")
+            return Meaning("score", ", ".join(found), [*lines, f"use it:   fusionbench eval ... --tasks {task.name}"])
     return None
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.errors import PluginError, did_you_mean
+from fusionbench.errors import PluginError
 from fusionbench.evaluation.protocol import without_tex
-from fusionbench.naming import matches
+from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import KINDS, Card, cards, profiles
 from fusionbench.plugins.records import Facts
 
@@ -63,6 +63,13 @@ def profile_names(_ctx: click.Context, _param: click.Parameter, typed: str) -> l
 PLURALS = {kind: (f"{kind}s",) for kind in KINDS}
 
 
+def unknown(name: str, known: Sequence[str]) -> PluginError:
+    """For a name that is none of very many."""
+    near = nearest(name, known)
+    meant = f"did you mean {', '.join(near)}?" if near else "`fusionbench list` shows what there is"
+    return PluginError(f"no plugin {name!r}; {meant}")
+
+
 def plugins(name: str, kind: str | None = None, needed: bool = True) -> list[Card[Facts]]:
     """The plugins of this name, of one kind or of all; first those whose name is exactly this.
 
@@ -78,7 +85,7 @@ def plugins(name: str, kind: str | None = None, needed: bool = True) -> list[Car
             raise PluginError(f"{name!r} may be {' or '.join(found)}; write it as it is")
         chosen += [known[n] for n in found]
     if needed and not chosen:
-        raise PluginError(f"no plugin {name!r}; {did_you_mean(name, [n for known in every.values() for n in known])}")
+        raise unknown(name, [n for known in every.values() for n in known])
     return [c for c in chosen if c.name == name] or chosen
 
 

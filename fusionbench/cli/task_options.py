@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, names
-from fusionbench.errors import FusionbenchError, find
+from fusionbench.errors import FusionbenchError, did_you_mean
+from fusionbench.naming import matches
 from fusionbench.plugins.cards import card, cards
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class TaskOptions:
         from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
 
         tasks = tuple(dict.fromkeys(card("task", name).name for name in self.tasks))
-        protocols = [find(name, PROTOCOLS, "--task-protocols: no protocol") for name in self.task_protocols]
+        protocols = [_one_of(name, PROTOCOLS, f"--task-protocols {name}: ") for name in self.task_protocols]
         networks = self._networks(tasks)
         self._check_frozen(tasks)
         return TaskRequest(
@@ -108,8 +110,8 @@ class TaskOptions:
         """Task to the network that was chosen for it."""
         task_of = {network: name for name, c in cards("task").items() for network in c.facts.networks}
         known = [network for network, task in task_of.items() if task in tasks]
-        what = "--task-networks: these tasks have no network"
-        named = [find(name, known, what) for name in self.task_networks]
+        what = "no network of these tasks; "
+        named = [_one_of(name, known, f"--task-networks {name}: {what}") for name in self.task_networks]
         chosen = {task_of[name]: name for name in named}
         if len(chosen) < len(self.task_networks):
             raise FusionbenchError(f"--task-networks {','.join(self.task_networks)}: one network of a task at a time")
@@ -123,3 +125,11 @@ class TaskOptions:
                 raise FusionbenchError(
                     f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"
                 )
+
+
+def _one_of(name: str, known: Sequence[str], what: str) -> str:
+    """The one of these names that is meant."""
+    found = matches(name, known)
+    if len(found) != 1:
+        raise FusionbenchError(what + did_you_mean(name, found or known))
+    return found[0]

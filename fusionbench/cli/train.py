@@ -147,9 +147,9 @@ def train_command(
     )
     launch = _launch()
     try:
-        request = request.canonical()
         if recipe.entry and not request.chosen.network:
             raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        request = request.canonical()
         if show_config:
             click.echo(request.settings_text(), nl=False)
             return

@@ -9,7 +9,7 @@ from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import children
 from fusionbench.data.origin import read_origin
 from fusionbench.errors import DataError
-from fusionbench.plugins.cards import DatasetCard, card
+from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
 
@@ -65,6 +65,9 @@ def known_spec(spec: str) -> str:
         PluginError: unknown dataset.
     """
     name, equals, text = spec.partition("=")
+    if not equals and name not in cards("dataset") and Path(name).is_dir():
+        example = next(iter(cards("dataset")))
+        raise DataError(f"{name}: a folder; name the dataset whose layout it has before it, such as {example}={name}")
     return card("dataset", name.strip()).name + equals + text
 
 
@@ -75,5 +78,5 @@ def open_spec(spec: str, root: Path | None) -> Dataset:
         PluginError: unknown dataset.
         DataError: the folder is not there.
     """
-    name, equals, text = spec.partition("=")
+    name, equals, text = known_spec(spec).partition("=")
     return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals))

@@ -153,7 +153,19 @@ def parsed(spec: str) -> Spec:
             name = plain
         else:
             name, _, rule = name.partition("/")
+    if len(of := _task_scores(spec)) == 1 and not matches(name, known):
+        raise PluginError(f"{spec} is a score of the task {of[0]}, no metric of fused pictures; see tasks={of[0]}")
     return Spec(card("metric", name.strip()), variant.strip(), rule.strip())
+
+
+def _task_scores(spec: str) -> list[str]:
+    """The tasks that have a column of this name, with or without what stands behind the @."""
+    columns = {name: [text for pair in c.facts.columns for text in pair] for name, c in cards("task").items()}
+    return [
+        name
+        for name, texts in columns.items()
+        if matches(spec, texts) or matches(spec, {text.partition("@")[0] for text in texts})
+    ]
 
 
 def metric(spec: str, profile: str = "default", colour: str = "grey") -> Metric:

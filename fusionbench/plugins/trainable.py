@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fusionbench.errors import FusionbenchError, PluginError, find
+from fusionbench.naming import matches
 from fusionbench.plugins.cards import MethodCard, TaskCard, cards
 from fusionbench.plugins.records import TaskFacts
 from fusionbench.plugins.registry import load_module
@@ -90,6 +91,8 @@ def training(name: str, stage: str | None = None) -> Training:
         raise FusionbenchError(f"{name} is trained in stages: say {' or '.join(f'stage={stage}' for stage in stages)}")
     if stage is None:
         return recipes[0]
-    if not any(stages):
-        raise FusionbenchError(f"{name} has no stage {stage!r}; it has no stages")
-    return recipes[stages.index(find(stage, stages, f"{name} has no stage"))]
+    found = matches(stage, [known for known in stages if known])
+    if len(found) != 1:
+        have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
+        raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")
+    return recipes[stages.index(found[0])]

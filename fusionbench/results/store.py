@@ -243,7 +243,7 @@ class Store:
         """
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
-        titles = {b.dataset: (b.title,) for b in every}
+        titles = {b.dataset: (b.title, b.protocol) for b in every}
         wanted = {
             name: None if typed is None else _meant(typed, [getattr(b, name) for b in every], titles)
             for name, typed in (("dataset", dataset), ("split", split), ("output", output))
@@ -335,7 +335,7 @@ class Store:
             raise FusionbenchError(f"{self.path}: {FOREIGN} ({' '.join(str(error).split())})") from None
 
 
-def _meant(typed: str, known: list[str], titles: Mapping[str, tuple[str]]) -> str:
+def _meant(typed: str, known: list[str], titles: Mapping[str, tuple[str, ...]]) -> str:
     """The one of these names that a user means; what was typed where there is none, or it is not clear."""
     found = matches(typed, known, titles)
     return found[0] if len(found) == 1 else typed

@@ -121,6 +121,8 @@ def test_metrics_as_papers_print_them(typed: str) -> None:
         ("vif@cddfusion", "vif has no variant 'cddfusion'; did you mean tdfusion, cddfuse?"),
         ("VIF@tang/joint", "vif@tang/joint: 'joint' is no colour rule; did you mean joined"),
         ("ssmi@wang ↑", "no metric 'ssmi'; did you mean ssim"),
+        ("mIoU", "mIoU is a score of the task segmentation"),
+        ("AP50@coco", "AP50@coco is a score of the task detection"),
     ],
 )
 def test_metrics_that_are_none(typed: str, message: str) -> None:
@@ -319,6 +321,18 @@ def test_words_that_are_no_options_stay() -> None:
     assert spelled(command, ["a=--dataset", "--unknown", "-x", "-3"]) == ["a=--dataset", "--unknown", "-x", "-3"]
 
 
+def test_a_folder_without_a_name(tree: Path) -> None:
+    for verb in (("eval", "--methods=average", "--datasets"), ("data", "check")):
+        line = refused(*verb, tree / "MSRS")
+        assert f"a folder; name the dataset whose layout it has before it, such as fmb={tree / 'MSRS'}" in line
+
+
+def test_lists_of_what_is_asked_for() -> None:
+    assert set(json.loads(fusionbench("list", "Network", "--json").stdout)["networks"]) == set(NETWORKS)
+    assert set(json.loads(fusionbench("list", "variants", "--json").stdout)["variants"]) == set(VARIANTS)
+    assert "networks" not in json.loads(fusionbench("list", "--json").stdout)
+
+
 def test_groups_name_the_nearest_verb() -> None:
     for group in ("data", "weights", "figure"):
         assert isinstance(cli.get_command(click.Context(cli), group), Group)
@@ -349,7 +363,7 @@ def test_groups_name_the_nearest_verb() -> None:
         (("eval", "--all", "--profile", "cddfus"), "no profile 'cddfus'; did you mean cddfuse"),
         (("eval", "--all", "--output-rule", "realesed"), "did you mean released"),
         (("train", "refuson", "--datasets", "msrs"), "did you mean refusion"),
-        (("train", "cldyn", "--stage", "VFM", "--datasets", "msrs"), "did you mean vfn"),
+        (("train", "cldyn", "--stage", "VFM", "--datasets", "msrs"), "its stages are "),
         (("train", "Segformer_B9", "--datasets", "msrs"), "did you mean segformer-b"),
         (("train", "tdfusion", "--datasets", "fmb", "--size", "tony"), "did you mean tiny"),
         (("train", "tdfusion", "--datasets", "fmb", "--cfg-options", "epoch=1"), "did you mean epochs"),
@@ -457,6 +471,9 @@ def test_show_explains_every_name(kind: str, name: str) -> None:
         ("vif/per-channel", "vif@tdfusion/per-channel", "each RGB channel"),
         ("clip_round", "clip-round", "output rule"),
         ("joined", "joined", "side by side"),
+        ("mIoU", "miou@tdfusion", "--tasks segmentation"),
+        ("AP@coco ↑", "ap@coco", "--tasks detection"),
+        ("Retrained", "retrained", "fixed recipe"),
     ],
 )
 def test_show_explains(typed: str, name: str, text: str) -> None:
