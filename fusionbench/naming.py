@@ -38,6 +38,12 @@ def matches(name: str, known: Iterable[str], titles: Mapping[str, Sequence[str]]
     return []
 
 
+def meant(name: str, known: Iterable[str], titles: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The one known name that may be meant; what was typed where there is none, or it is not clear."""
+    found = matches(name, known, titles)
+    return found[0] if len(found) == 1 else name
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names that are most like a name, best first; [] where none is like it."""
     forms: dict[str, str] = {}

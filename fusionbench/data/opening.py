@@ -9,6 +9,7 @@ from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import children
 from fusionbench.data.origin import read_origin
 from fusionbench.errors import DataError
+from fusionbench.naming import matches
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
@@ -65,8 +66,9 @@ def known_spec(spec: str) -> str:
         PluginError: unknown dataset.
     """
     name, equals, text = spec.partition("=")
-    if not equals and name not in cards("dataset") and Path(name).is_dir():
-        example = next(iter(cards("dataset")))
+    known = cards("dataset")
+    if not equals and Path(name).is_dir() and not matches(name, known, {n: (c.title,) for n, c in known.items()}):
+        example = next(iter(known))
         raise DataError(f"{name}: a folder; name the dataset whose layout it has before it, such as {example}={name}")
     return card("dataset", name.strip()).name + equals + text
 

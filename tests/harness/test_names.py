@@ -321,7 +321,9 @@ def test_words_that_are_no_options_stay() -> None:
     assert spelled(command, ["a=--dataset", "--unknown", "-x", "-3"]) == ["a=--dataset", "--unknown", "-x", "-3"]
 
 
-def test_a_folder_without_a_name(tree: Path) -> None:
+def test_a_folder_without_a_name(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)  # holds a folder MSRS, which says nothing about the data set of that name
+    assert fusionbench("data", "check", "MSRS", "--data-root", tree).returncode == 0
     for verb in (("eval", "--methods=average", "--datasets"), ("data", "check")):
         line = refused(*verb, tree / "MSRS")
         assert f"a folder; name the dataset whose layout it has before it, such as fmb={tree / 'MSRS'}" in line
