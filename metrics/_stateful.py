@@ -17,7 +17,8 @@ class MeanOverImages:
     counted; an infinite one (PSNR of a copy) makes the mean infinite.
 
     Args:
-        **options: what the function takes, ``levels`` too (1 for images of 0..1).
+        levels: the white level of images in a float type, 1 or 255, see :class:`fusionbench.metrics._planes.Metric`.
+        **options: what the function takes.
 
     Example:
         >>> from fusionbench.metrics import EN
@@ -30,13 +31,13 @@ class MeanOverImages:
 
     function: ClassVar[Metric]
 
-    def __init__(self, **options: bool | int | float | str) -> None:
-        self.options = options
+    def __init__(self, *, levels: float | None = None, **options: bool | int | float | str) -> None:
+        self.levels, self.options = levels, options
         self._batches: list[Tensor] = []
 
     def update(self, fused: Images, ir: Images, vis: Images) -> None:
         """Score a batch, or one image ``[H,W]``: tensors or arrays, grey levels 0..255."""
-        self._batches.append(type(self).function(fused, ir, vis, **self.options).double())
+        self._batches.append(type(self).function(fused, ir, vis, levels=self.levels, **self.options).double())
 
     @property
     def values(self) -> Tensor:

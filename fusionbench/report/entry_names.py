@@ -25,7 +25,7 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
         FusionbenchError: no such entry, or a name that may mean several.
     """
     every = list({e.id: e for e in entries}.values())
-    meant = {e.id: (e.id,) for e in every}
+    meant: dict[str, tuple[str, ...]] = {e.id: (e.id,) for e in every}
     titles: dict[str, tuple[str, ...]] = {e.id: tuple(_labels(e)) for e in every}
     for e in every:
         if e.method not in {other.id for other in every}:

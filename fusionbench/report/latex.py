@@ -101,7 +101,7 @@ def _character(c: str) -> str:
         return PLAIN[c]
     if c <= "\xff":
         return c
-    base, *marks = unicodedata.normalize("NFD", c)
+    base, *marks = list(unicodedata.normalize("NFD", c))
     if len(marks) == 1 and marks[0] in ACCENTS and base.isascii() and base.isalpha():
         dotless = base in "ij" and ACCENTS[marks[0]] not in "cdb"
         return rf"\{ACCENTS[marks[0]]}{{{chr(92) if dotless else ''}{base}}}"
