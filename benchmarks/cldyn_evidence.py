@@ -86,7 +86,7 @@ class Evidence:
         if (Path(folder) / WEIGHTS).is_file():
             return "done before"
         command = [sys.executable, "-m", "fusionbench", "train", name, "--out", str(folder)]
-        command += ["--dataset", ",".join(f"{d}={self.data[d]}" for d in datasets)]
+        command += ["--datasets", ",".join(f"{d}={self.data[d]}" for d in datasets)]
         command += [*(["--stage", stage, "--as", Path(folder).name] if stage else [])]
         command += [*(["--size", self.size] if self.size else []), *(["--resume"] if Path(folder).exists() else [])]
         command += ["--cfg-options", "picture_every=0", *settings]

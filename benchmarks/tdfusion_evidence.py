@@ -99,7 +99,7 @@ def train_first(run: Run, out: Path, options: Sequence[str]) -> None:
         return
     size = ",".join(map(str, config.task_size))
     command = [sys.executable, "-m", "fusionbench", "train", config.network, "--on", "average", "--size", "tiny"]
-    command += ["--dataset", f"{run.layout}={out / 'data' / run.layout}", "--out", str(folder)]
+    command += ["--datasets", f"{run.layout}={out / 'data' / run.layout}", "--out", str(folder)]
     command += ["--resume"] if folder.exists() else []
     command += ["--cfg-options", "channels=1", f"resize=({size})", f"seed={run.seed}", "picture_every=0"]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

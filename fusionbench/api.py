@@ -121,7 +121,7 @@ def fuse(
     """
 
     environment.apply()
-    check_rule(output_rule)
+    output_rule = check_rule(output_rule)
     check_device(device)
     for name, x in (("ir", ir), ("vis", vis)):
         x = np.asarray(x)

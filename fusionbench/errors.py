@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+from fusionbench.naming import matches, nearest
 
 
 class FusionbenchError(Exception):
@@ -24,6 +25,36 @@ class WeightsError(FusionbenchError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The nearest known names, or all of them when nothing is near."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=3)
-    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(names)}"
+    names = list(dict.fromkeys(known))
+    near = nearest(name, names)
+    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(names) or 'none'}"
+
+
+def find(
+    name: str,
+    known: Iterable[str],
+    what: str,
+    titles: Mapping[str, Sequence[str]] | None = None,
+    error: type[FusionbenchError] = FusionbenchError,
+    hint: str = "",
+) -> str:
+    """The known name that is meant, see :func:`fusionbench.naming.matches`.
+
+    Args:
+        name: as it was typed.
+        known: the names.
+        what: begins the message, such as ``no metric``; the name and the nearest known ones follow.
+        titles: known name to how else it is printed.
+        error: the kind that is raised.
+        hint: what else could be done, behind the nearest names.
+
+    Raises:
+        FusionbenchError: no such name, or several that may be meant.
+    """
+    names = list(dict.fromkeys(known))
+    found = matches(name, names, titles)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise error(f"{what} {name!r}: it may be {' or '.join(found)}; write it as it is")
+    raise error(f"{what} {name!r}; {did_you_mean(name, names)}{hint}")

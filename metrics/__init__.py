@@ -3,8 +3,11 @@
 ``fusionbench.metrics.vif(fused, ir, vis)`` is the function, ``fusionbench.metrics.VIF`` its accumulating class (the
 function's name in capitals without underscores). Importing the package reads nothing; listing it reads the cards.
 
-Levels are 0..255. Everything is computed in float64; float32 and narrower images get float32 values. A metric has one
-value per image, NaN where it is undefined and where a pixel of the three images is NaN or infinite.
+Images are tensors or numpy arrays, ``[B,1,H,W]``, ``[B,H,W]`` or, for one, ``[H,W]``. Levels are 0..255, others are
+refused; every metric takes ``levels=1.0`` for float images of 0..1, which scales them. A float batch that never exceeds
+1 is refused until that is said, or ``levels=255`` that it is so dark; whole values of 0 and 1 alone pass, as so look
+pictures that are nearly black. Everything is computed in float64; float32 and narrower images get float32 values. A
+metric has one value per image, NaN where it is undefined and where a pixel of the three images is NaN or infinite.
 
 For metrics of your own: ``aligned`` wraps the three images of a metric in ``Planes``, ``planes`` a single batch;
 ``per_image`` makes a function keep these rules.

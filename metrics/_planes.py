@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from . import filters
+from ._levels import Array, batch
 
 T = TypeVar("T")
-Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 class Planes:
     """A batch of grey images and the quantities that several metrics need from it, computed once.
+
+    Its levels are taken as they are: :func:`planes` is what looks at the images of users first.
 
     Args:
         x: ``[B,1,H,W]`` or ``[B,H,W]``, grey levels 0..255 of any type. Gradients are not tracked.
@@ -211,35 +213,89 @@ def centred(x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.where(spread <= 1024 * torch.finfo(dtype).eps, 0, x - x.mean(-1, keepdim=True))
 
 
-def planes(x: Tensor | Planes) -> Planes:
-    """Wrap a tensor; pass `Planes` through."""
-    return x if isinstance(x, Planes) else Planes(x)
+Images = Tensor | Array | Planes
 
 
-def aligned(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> tuple[Planes, Planes, Planes]:
-    """Wrap the three images of a metric and check that they have one shape.
+def planes(x: Images, levels: float | None = None) -> Planes:
+    """Wrap a batch of images, see :func:`fusionbench.metrics._levels.batch` for what is taken; pass `Planes` through.
+
+    Args:
+        x: ``[B,1,H,W]``, ``[B,H,W]`` or ``[H,W]``, a tensor or an array, levels 0..255.
+        levels: the white level of images in a float type, 1 or 255; None: 255, but what looks like 0..1 is refused.
 
     Raises:
-        ValueError: when the shapes differ.
+        TypeError: no tensor or array of numbers.
+        ValueError: another shape, or levels outside the range.
     """
-    f, a, b = planes(fused), planes(ir), planes(vis)
+    return x if isinstance(x, Planes) else Planes(batch(x, levels))
+
+
+def aligned(fused: Images, ir: Images, vis: Images, levels: float | None = None) -> tuple[Planes, Planes, Planes]:
+    """Wrap the three images of a metric, each as :func:`planes` does, and check that they have one shape.
+
+    Raises:
+        TypeError: one of them is no tensor or array of numbers.
+        ValueError: when the shapes differ, or as :func:`planes` does.
+    """
+    wrapped = []
+    for role, x in (("fused", fused), ("ir", ir), ("vis", vis)):
+        try:
+            wrapped.append(planes(x, levels))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{role}: {error}") from None
+    f, a, b = wrapped
     if not f.x.shape == a.x.shape == b.x.shape:
         shapes = [list(p.x.shape) for p in (f, a, b)]
         raise ValueError(f"fused, ir and vis differ in shape: {shapes[0]}, {shapes[1]}, {shapes[2]}")
     return f, a, b
 
 
-def per_image(function: Function) -> Function:
-    """Make a metric of aligned images give one value for each, whatever they hold.
+class Metric(Protocol):
+    """A metric as it is called: one value for each image of a batch.
 
-    The metric is called with three :class:`Planes`. Where a pixel of one of the three images is NaN or infinite the
-    value is NaN, whether the metric looks at that image or not. An empty batch has no values, an image without pixels
-    has NaN. The values get the type of the fused images, see :attr:`Planes.dtype`.
+    Args:
+        fused: fused images, ``[B,1,H,W]``, ``[B,H,W]`` or ``[H,W]``, a tensor or an array, levels 0..255.
+        ir: infrared source, same shape.
+        vis: grey visible source, same shape.
+        levels: the white level of images in a float type, 1 or 255; None: 255, but what looks like 0..1 is refused.
+        **options: the metric's own.
     """
 
+    def __call__(
+        self,
+        fused: Images,
+        ir: Images,
+        vis: Images,
+        *,
+        levels: float | None = None,
+        **options: bool | int | float | str,
+    ) -> Tensor:
+        """The values, ``[B]``."""
+        ...
+
+
+def per_image(function: Callable[..., Tensor]) -> Metric:
+    """Make a metric of aligned images give one value for each, whatever they hold.
+
+    The metric is called with three :class:`Planes`, whatever images its caller has, see :class:`Metric`. Where a pixel
+    of one of the three images is NaN or infinite the value is NaN, whether the metric looks at that image or not. An
+    empty batch has no values, an image without pixels has NaN. The values get the type of the fused images, see
+    :attr:`Planes.dtype`.
+    """
+
+    if "levels" in (getattr(function, "__kwdefaults__", None) or {}):
+        raise TypeError(f"{function.__name__}: per_image adds `levels` to a metric; give its own option another name")
+
     @wraps(function)
-    def metric(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, **options: object) -> Tensor:
-        f, a, b = aligned(fused, ir, vis)
+    def metric(
+        fused: Images,
+        ir: Images,
+        vis: Images,
+        *,
+        levels: float | None = None,
+        **options: bool | int | float | str,
+    ) -> Tensor:
+        f, a, b = aligned(fused, ir, vis, levels)
         if not f.x.numel():  # the options are looked at all the same
             black = Planes(f.x.new_zeros(1, *(max(n, 1) for n in f.x.shape[1:])))
             return function(black, black, black, **options).new_full((f.x.shape[0],), torch.nan).to(f.dtype)
@@ -249,7 +305,7 @@ def per_image(function: Function) -> Function:
                 value = value.masked_fill(~p.finite(), torch.nan)
         return value.to(f.dtype)
 
-    return cast(Function, metric)
+    return metric
 
 
 def combined(ir: Tensor, vis: Tensor, aggregate: str, low: float = -torch.inf, high: float = torch.inf) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ._planes import Planes
+from ._planes import Images, Metric
 
 
 class MeanOverImages:
@@ -18,6 +17,7 @@ class MeanOverImages:
     counted; an infinite one (PSNR of a copy) makes the mean infinite.
 
     Args:
+        levels: the white level of images in a float type, 1 or 255, see :class:`fusionbench.metrics._planes.Metric`.
         **options: what the function takes.
 
     Example:
@@ -29,15 +29,15 @@ class MeanOverImages:
         tensor(0., dtype=torch.float64)
     """
 
-    function: ClassVar[Callable[..., Tensor]]
+    function: ClassVar[Metric]
 
-    def __init__(self, **options: bool | int | float | str) -> None:
-        self.options = options
+    def __init__(self, *, levels: float | None = None, **options: bool | int | float | str) -> None:
+        self.levels, self.options = levels, options
         self._batches: list[Tensor] = []
 
-    def update(self, fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> None:
-        """Score a batch, grey levels 0..255."""
-        self._batches.append(type(self).function(fused, ir, vis, **self.options).double())
+    def update(self, fused: Images, ir: Images, vis: Images) -> None:
+        """Score a batch, or one image ``[H,W]``: tensors or arrays, grey levels 0..255."""
+        self._batches.append(type(self).function(fused, ir, vis, levels=self.levels, **self.options).double())
 
     @property
     def values(self) -> Tensor:

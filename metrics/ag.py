@@ -17,7 +17,7 @@ def ag(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, div
     Cui, Feng, Xu, Li and Chen, Optics Communications 341, 2015, eq. (9).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 2 x 2 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 2 x 2 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         divisor: n is the number of ``intervals``, (H-1)(W-1), as in the MATLAB programs, or of ``pixels``, HW.

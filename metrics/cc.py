@@ -16,7 +16,7 @@ def cc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
     Deshmukh and Bhosale, Int. J. Image Processing 4(5), 2010, section 4.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         aggregate: ``mean`` or ``sum`` of the two.

@@ -17,7 +17,7 @@ def ce(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, agg
     programs in use, so it can be below 0. Bulanon, Burks and Alchanatis, Biosystems Engineering 103(1), 2009, eq. (5).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         aggregate: ``mean`` or ``sum`` over the two sources.

@@ -16,7 +16,7 @@ def ei(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, bor
     Rajalingam and Priya, Int. J. Engineering Science Invention, 2018, section 4; program: VIFB.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         border: the image goes on over its border with the edge pixel (``replicate``) or ``zero``.

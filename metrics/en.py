@@ -18,7 +18,7 @@ def en(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Ten
     Roberts, van Aardt and Ahmed, Journal of Applied Remote Sensing 2(1), 2008, eq. (1).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

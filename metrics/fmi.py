@@ -30,7 +30,7 @@ def fmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, fe
     Engineering 37(5), 2011; Haghighat and Razian, AICT 2014.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 3 x 3 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 3 x 3 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         feature: ``pixel`` (the levels), ``gradient`` (central difference along the rows) or ``dct`` (of the image).

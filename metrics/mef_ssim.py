@@ -31,7 +31,7 @@ def mef_ssim(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) 
     windows.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 44 x 44 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 44 x 44 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

@@ -17,7 +17,7 @@ def mi(
     vis: Tensor | Planes,
     *,
     units: str = "bits",
-    levels: str = "raw",
+    histogram: str = "raw",
     aggregate: str = "sum",
 ) -> Tensor:
     """Mutual information ``I(I; F) + I(V; F)`` of the 256 x 256 joint histograms, ``I = H(X) + H(F) - H(X, F)``.
@@ -26,11 +26,11 @@ def mi(
     2002, eqs. (1)-(3).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         units: ``bits`` (logarithm to base 2) or ``nats`` (natural logarithm).
-        levels: ``raw`` grey levels; ``stretched``: every image min-max rescaled to 0..255 and rounded first;
+        histogram: of ``raw`` grey levels; ``stretched``: every image min-max rescaled to 0..255 and rounded first;
             ``saturated``: as raw, but the joint histogram counts 254 and 255 as one level (MATLAB's ``uint8 + 1``).
         aggregate: ``sum`` or ``mean`` of the two.
 
@@ -38,7 +38,7 @@ def mi(
         ``[B]``.
 
     Raises:
-        ValueError: when the shapes differ, or for another `units`, `levels` or `aggregate`.
+        ValueError: when the shapes differ, or for another `units`, `histogram` or `aggregate`.
 
     Example:
         >>> ir = (torch.arange(64) * 29 % 256).view(1, 8, 8)
@@ -48,7 +48,7 @@ def mi(
     f, a, b = aligned(fused, ir, vis)
     if units not in ("bits", "nats"):
         raise ValueError(f"units are bits or nats, got {units!r}")
-    form = ("raw", 254) if levels == "saturated" else (levels, 255)
+    form = ("raw", 254) if histogram == "saturated" else (histogram, 255)
     total = combined(f.mutual_information(a, *form), f.mutual_information(b, *form), aggregate, low=0)
     return total / (math.log(2) if units == "bits" else 1)
 

@@ -32,7 +32,7 @@ def ms_ssim(
     0 to 1 (the mean of two); higher is better. Wang, Simoncelli and Bovik, Asilomar Conf. 2003.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, more than 160 x 160 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), more than 160 x 160 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         data_range: L, whatever the levels really span.

@@ -16,7 +16,7 @@ def mse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, un
     Jagalingam and Hegde, Aquatic Procedia 4, 2015, section 2.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         unit: for levels 0..1.

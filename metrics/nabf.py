@@ -27,7 +27,7 @@ def nabf(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, p
     Xydeas.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 2 x 2 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 2 x 2 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         program: ``kumar``, or one of its ports with what they have wrong. ``tang``: called as (ir, vis, fused), so

@@ -16,7 +16,7 @@ def nmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
     The form of the IVIF_ZOO program; Hossny's normalisation is :func:`qmi`.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

@@ -21,7 +21,7 @@ def qs(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, ind
     Piella and Heijmans, IEEE Int. Conf. Image Processing 2003.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255; NaN if smaller than the window.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``); NaN if smaller than the window.
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         index: q and its window. ``uqi``: the universal quality index of the paper, in 8 x 8 windows as Wang and Bovik

@@ -19,7 +19,7 @@ def psnr(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, f
     Jagalingam and Hegde, Aquatic Procedia 4, 2015, section 2.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         form: ``pooled``: as above. ``mean-db``: the mean of the two ratios in dB. ``brightest``: the brightest level

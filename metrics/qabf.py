@@ -35,7 +35,7 @@ def qabf(
     Xydeas and Petrovic, Electronics Letters 36(4), 2000, eqs. (1)-(8).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255. The border is continued with 0.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``). The border is continued with 0.
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         equal: G where both strengths are the same. ``paper``: 1. ``released``: the strength itself, as every

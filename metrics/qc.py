@@ -18,7 +18,7 @@ def qc(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, cli
     covariances are 0. Covariances are taken about the window's mean.
 
     Args:
-        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255.
+        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, of the same shape.
         vis: visible source, of the same shape.
         clip: what happens where s leaves [0,1]. ``paper``: s is clipped. ``released``: the quality there is

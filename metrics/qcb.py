@@ -66,7 +66,7 @@ def qcb(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, gr
     ``Qaf = min(Ca', Cf') / max(Ca', Cf')``.
 
     Args:
-        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255.
+        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, of the same shape.
         vis: visible source, of the same shape.
         grid: frequencies of the filter: ``freqspace`` as in MATLAB; ``fftfreq`` (IVIF_ZOO: half of them, images

@@ -26,7 +26,7 @@ def qcv(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
     Chen and Varshney, Information Fusion 8(2), 2007, eqs. (3)-(13).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

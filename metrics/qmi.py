@@ -17,7 +17,7 @@ def qmi(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
     Hossny, Nahavandi and Creighton, Electronics Letters 44(18), 2008, eq. (5).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

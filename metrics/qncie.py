@@ -25,7 +25,7 @@ def qncie(
     Wang, Shen and Jin in Stathaki (ed.), Image Fusion: Algorithms and Applications, 2008, chapter 19.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         correlation: ``nonlinear``, or ``linear``: Pearson's r, which IVIF_ZOO has in its place. NaN where an

@@ -29,7 +29,7 @@ def qy(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, win
     ``l Q(ir,f) + (1-l) Q(vis,f)`` where Q(ir,vis) >= 0.75, else ``max(Q(ir,f), Q(vis,f))``; then the mean.
 
     Args:
-        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255.
+        fused: ``[B,1,H,W]``, ``[B,H,W]`` or `Planes`, grey levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, of the same shape.
         vis: visible source, of the same shape.
         window: ``gaussian``, or ``ivif_zoo`` for the window (sum 7) and constants of that program, which are wrong.

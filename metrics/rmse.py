@@ -18,7 +18,7 @@ def rmse(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, f
     Jagalingam and Hegde, Aquatic Procedia 4, 2015, section 2.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         form: ``mean`` of the two roots; ``pooled``: root of the mean of the two errors; ``vifb``: the sum of squares

@@ -18,7 +18,7 @@ def scd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> Te
     Aslantas and Bendes, AEU Int. J. Electronics and Communications 69(12), 2015, eqs. (3) and (4).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

@@ -16,7 +16,7 @@ def sd(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes, *, for
     Rao, Measurement Science and Technology 8(4), 1997, where fusion papers take it from.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         form: ``population`` (divided by N); ``sample`` (by N - 1); ``uint8``: MATLAB's arithmetic on uint8, which

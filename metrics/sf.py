@@ -23,7 +23,7 @@ def sf(
     Eskicioglu and Fisher, IEEE Trans. Communications 43(12), 1995, section II.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 2 x 2 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 2 x 2 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         divisor: sums of squares are divided by the number of ``differences``, or of ``pixels``.

@@ -29,7 +29,7 @@ def ssim(
     13(4), 2004, eqs. (13)-(16).
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255. NaN if smaller than the window.
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``). NaN if smaller than the window.
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         window: ``uniform7``: 7 x 7 mean, sample covariance (n - 1), full windows (scikit-image's default).

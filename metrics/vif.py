@@ -37,7 +37,7 @@ def vif(
     ``vifp_mscale``. This is not the wavelet VIF, nor VIFF.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 41 x 41 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 41 x 41 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
         aggregate: ``mean`` or ``sum`` of the two.

@@ -28,7 +28,7 @@ def viff(fused: Tensor | Planes, ir: Tensor | Planes, vis: Tensor | Planes) -> T
     Han, Cai, Cao and Xu, Information Fusion 14(2), 2013.
 
     Args:
-        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255, at least 41 x 41 (otherwise NaN).
+        fused: ``[B,1,H,W]`` or ``[B,H,W]``, levels 0..255 (0..1: ``levels=1.0``), at least 41 x 41 (otherwise NaN).
         ir: infrared source, same shape.
         vis: grey visible source, same shape.
 

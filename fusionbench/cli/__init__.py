@@ -20,6 +20,7 @@ import click
 
 from fusionbench import environment
 from fusionbench.cli.spelling import note
+from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.runtime import locations
 from fusionbench.runtime.files import printable
@@ -47,7 +48,7 @@ VERBS = {
 }
 
 
-class Lazy(click.Group):
+class Lazy(Group):
     """A group whose commands are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -67,17 +68,6 @@ class Lazy(click.Group):
         for section in dict.fromkeys(s for s, _, _ in VERBS.values()):
             with formatter.section(section):
                 formatter.write_dl([(name, text) for name, (s, _, text) in VERBS.items() if s == section])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the verbs that are near when there is none of that name."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            from fusionbench.plugins.cards import did_you_mean
-
-            raise click.UsageError(f"no command {args[0]!r}; {did_you_mean(args[0], VERBS)}", ctx) from None
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.cli.options import Comma, as_json, names, out
+from fusionbench.cli.options import Comma, as_json, boards_of, datasets, names, out
 from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.protocol import Protocol, metrics_of
+from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 from fusionbench.plugins.cards import profiles
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("first")
 @click.argument("second")
-@click.option("--dataset", shell_complete=names("dataset"), help="Only this dataset.")
+@datasets
 @click.option("--metrics", type=Comma(), default=(), shell_complete=names("metric"), help="[those of the last eval]")
 @out
 @as_json
 def compare_command(
-    first: str, second: str, dataset: str | None, metrics: tuple[str, ...], out: Path, json_: bool
+    first: str, second: str, datasets: tuple[str, ...], metrics: tuple[str, ...], out: Path, json_: bool
 ) -> None:
     """Compare two entries on the same images, metric by metric.
 
@@ -35,12 +35,17 @@ def compare_command(
     and the matched-pairs rank-biserial correlation as effect size.
     """
     from fusionbench.report.analysis import compare
+    from fusionbench.report.entry_names import one_entry_id
     from fusionbench.report.formats import plain
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
 
     with Store(out, create=False) as store:
-        tables = [build(store, board, metrics, entry_ids=(first, second)) for board in store.boards(dataset)]
+        boards = boards_of(store, datasets)
+        entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
+        first, second = (one_entry_id(name, entries, str(store.path)) for name in (first, second))
+        columns = [m.id for spec in metrics for m in variants_of(spec)]
+        tables = [build(store, board, columns, entry_ids=(first, second)) for board in boards]
     comparisons = [compare(table, first, second) for table in tables]
     if json_:
         click.echo(json.dumps(plain([c.to_dict() for c in comparisons]), indent=1))
@@ -64,7 +69,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 @click.command("stability")
-@click.option("--dataset", required=True, shell_complete=names("dataset"))
+@click.option("--datasets", "dataset", required=True, shell_complete=names("dataset"), help="One dataset.")
 @click.option("--profiles", "chosen", type=Comma(), default=(), help="Profiles to compare [all whose scores are here].")
 @click.option(
     "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these entries or methods."
@@ -82,7 +87,7 @@ def stability_command(
     from fusionbench.report.analysis import stability
     from fusionbench.report.figures import draw_ranks
 
-    tables = tables_of(out, dataset, chosen, methods)
+    tables = tables_of(out, dataset, [profile_name(name) for name in chosen], methods)
     if len(tables) < 2:
         raise FusionbenchError(
             f"{out}: scores of {len(tables)} profiles here, two are needed; run "
@@ -106,6 +111,7 @@ def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[
     Raises:
         FusionbenchError: several results of the dataset, or a named profile without scores.
     """
+    from fusionbench.report.entry_names import entry_ids
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
 
@@ -115,10 +121,11 @@ def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[
         if len(boards) > 1:
             have = ", ".join(f"{b.split} with output {b.output}" for b in boards)
             raise FusionbenchError(f"{out}: {dataset} has several results ({have}); use an --out with one of them")
+        ids = entry_ids(methods, store.entries(boards[0].output).values(), str(store.path), "--methods")
         for name in chosen or ("default", *profiles()):
             try:
                 columns = [m.id for m in metrics_of(name, None, Protocol.colour)]
-                tables[name] = build(store, boards[0], columns, entry_ids=methods)
+                tables[name] = build(store, boards[0], columns, entry_ids=ids)
             except FusionbenchError:
                 if chosen:
                     raise

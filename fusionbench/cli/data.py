@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
 
 
-@click.group("data")
+@click.group("data", cls=Group)
 def data_command() -> None:
     """Datasets: what is there, whether it is sound, how to get it, and scenes to start with."""
 
@@ -91,7 +92,9 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
     from fusionbench.data.checks import check as run_check
 
     with Bar(json_) as bar:
-        report = run_check(open_spec(name, data_root), splits or None, complete, progress=bar)
+        dataset = open_spec(name, data_root)
+        chosen = [dataset.add_list(split) for split in splits]
+        report = run_check(dataset, chosen or None, complete, progress=bar)
     if json_:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
@@ -109,8 +112,10 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
     from fusionbench.data.acquire import fetch
     from fusionbench.data.opening import data_root as resolved
 
+    entry = card("dataset", name)
+    name = entry.name
     with Bar() as bar:
-        folder = fetch(card("dataset", name), resolved(data_root), url, sha256, bar)
+        folder = fetch(entry, resolved(data_root), url, sha256, bar)
     click.echo(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
 
 
@@ -145,6 +150,7 @@ def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int],
     """Draw labelled infrared-visible scenes in the layout of a real dataset."""
     from fusionbench.data.synth import synth as write
 
+    like = card("dataset", like).name
     with Bar() as bar:
         write(like, target, train, test, size, seed, bar)
     click.echo(

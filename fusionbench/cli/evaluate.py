@@ -124,7 +124,7 @@ def eval_command(
     check_device(asked.device)
     request = tasks.request()
     if request:
-        task_plan.check(plan, request)
+        request = task_plan.check(plan, request)
     with Store(out) as store, Bar(json_) as bar:
         result = run(plan, request, store, bar)
         files = write_tables(out, result.tables, store)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
-from fusionbench.plugins.cards import card
+from fusionbench.errors import PluginError, find
+from fusionbench.evaluation.protocol import parsed
 
 if TYPE_CHECKING:
     from fusionbench.report.explain import Verdict
@@ -40,8 +41,13 @@ def explain_command(
     """
     from fusionbench.report.explain import verdicts
 
-    entry = card("metric", metric)
+    asked = parsed(metric)
+    entry = asked.card
+    metric = entry.name
     judged = verdicts(entry, value)
+    if asked.variant and asked.variant.lower() != "all":
+        variant = find(asked.variant, entry.facts.variants, f"{metric} has no variant", error=PluginError)
+        judged = [v for v in judged if v.variant == variant]
     means = score(metric, images, datasets, data_root) if images else {}
     if json_:
         click.echo(json.dumps(as_dict(metric, value, judged, means), indent=1))

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import names
+from fusionbench.cli.words import Group
 
 
-@click.group("figure")
+@click.group("figure", cls=Group)
 def figure_command() -> None:
     """Pictures of what a method does inside."""
 

@@ -76,11 +76,11 @@ def fuse_command(method: str, files: Files, how: FuseOptions) -> None:
     from fusionbench.runtime.device import check_device
 
     keep_memory()
-    check_rule(how.output_rule)
+    rule_name = check_rule(how.output_rule)
     check_device(how.device)
     jobs = pairs(files)
     check_targets(jobs)
-    usable, missing = entries(with_settings(method, how.settings), how.output_rule)
+    usable, missing = entries(with_settings(method, how.settings), rule_name)
     if not usable:
         raise FusionbenchError("; ".join(map(str, missing)))
     entry = single(method, usable)

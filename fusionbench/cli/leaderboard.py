@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Comma, names, out, profile_names, records
+from fusionbench.cli.options import Comma, boards_of, datasets, names, out, profile_names, records
+from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.protocol import Protocol, metric, metrics_of
+from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 
 if TYPE_CHECKING:
     from fusionbench.report.tables import Table
@@ -22,12 +23,7 @@ if TYPE_CHECKING:
 class Selection:
     """Which tables, rows and columns are shown."""
 
-    dataset: Annotated[
-        str | None,
-        click.option(
-            "--dataset", shell_complete=names("dataset"), help="Only this dataset (label as `eval` printed it)."
-        ),
-    ]
+    datasets: Annotated[tuple[str, ...], datasets]
     split: Annotated[str | None, click.option("--split", help="Only this split.")]
     methods: Annotated[
         tuple[str, ...],
@@ -60,8 +56,9 @@ class Selection:
     @property
     def columns(self) -> list[str]:
         """Metric ids; none stands for those of the last eval."""
-        chosen = [metric(m, self.profile or "default") for m in self.metrics]
-        return [m.id for m in chosen or (metrics_of(self.profile, None, Protocol.colour) if self.profile else [])]
+        profile = profile_name(self.profile or "default")
+        chosen = [m for spec in self.metrics for m in variants_of(spec, profile)]
+        return [m.id for m in chosen or (metrics_of(profile, None, Protocol.colour) if self.profile else [])]
 
     def tables(self, store: Store) -> list[Table]:
         """The tables of a store that are meant.
@@ -69,16 +66,14 @@ class Selection:
         Raises:
             FusionbenchError: there is none, or an entry has no results.
         """
+        from fusionbench.report.entry_names import entry_ids
         from fusionbench.report.tables import build
 
-        boards = store.boards(self.dataset, self.split, self.output_rule)
+        boards = boards_of(store, self.datasets, self.split, self.output_rule)
         columns = self.columns
         entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
-        for name in self.methods:
-            if name not in {e.id for e in entries} | {e.method for e in entries}:
-                ids = ", ".join(sorted({e.id for e in entries})) or "none"
-                raise FusionbenchError(f"--methods {name}: {store.path} has no such entry; there are: {ids}")
-        return [build(store, b, columns, entry_ids=self.methods) for b in boards]
+        ids = entry_ids(self.methods, entries, str(store.path), "--methods")
+        return [build(store, b, columns, entry_ids=ids) for b in boards]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +81,12 @@ class Form:
     """How a table is written, and where to."""
 
     form: Annotated[
-        str,
+        str | None,
         click.option(
-            "--format", "form", type=click.Choice(["md", "latex", "csv", "json"]), default="md", show_default=True
+            "--format",
+            "form",
+            type=OneOf(("md", "latex", "csv", "json"), {"md": ("markdown",), "latex": ("tex",)}),
+            help="[that of -o's suffix, else md]",
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
@@ -99,9 +97,27 @@ class Form:
             "--output",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write here, provenance beside it.",
+            help="Write here, provenance beside it; .md, .tex, .csv or .json.",
         ),
     ]
+
+    def chosen(self) -> str:
+        """The format that was asked for, or that the name of the file has.
+
+        Raises:
+            FusionbenchError: the name has another one, or none that is known.
+        """
+        if self.output is None:
+            return self.form or "md"
+        from fusionbench.report.formats import FORMATS
+
+        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()} | {".markdown": "md"}
+        named = suffixes.get(self.output.suffix.lower())
+        if self.form is None and named is None:
+            raise FusionbenchError(f"-o {self.output}: the name must end in .md, .tex, .csv or .json, or give --format")
+        if self.form and named not in (None, self.form):
+            raise FusionbenchError(f"-o {self.output}: the name says {named}, --format says {self.form}")
+        return self.form or named or "md"
 
 
 @click.command("leaderboard")
@@ -113,18 +129,19 @@ def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
     from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store
 
+    kind = form.chosen()
     with Store(out, create=False) as store:
         tables = selection.tables(store)
-        if len(tables) > 1 and (form.output is not None or form.form in ("latex", "csv")):
+        if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):
             raise FusionbenchError(
-                f"{f'--format {form.form}' if form.output is None else f'-o {form.output}'}: there are {len(tables)} "
-                f"tables ({', '.join(t.stem for t in tables)}); choose one with --dataset, --split, --output-rule"
+                f"{f'--format {kind}' if form.output is None else f'-o {form.output}'}: there are {len(tables)} "
+                f"tables ({', '.join(t.stem for t in tables)}); choose one with --datasets, --split, --output-rule"
             )
-        if len(tables) > 1 and form.form == "json":
+        if len(tables) > 1 and kind == "json":
             every = plain([t.to_dict(form.ci) for t in tables])
             click.echo(json.dumps(every, indent=1, sort_keys=True, allow_nan=False))
             return
-        texts = [as_text(t, form.form, form.ci) for t in tables]
+        texts = [as_text(t, kind, form.ci) for t in tables]
         if form.output is None:
             click.echo("\n".join(texts), nl=False)
             return

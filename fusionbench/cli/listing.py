@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 import msgspec
 
-from fusionbench.cli.options import any_name, as_json
+from fusionbench.cli.meanings import FURTHER, known_names, meanings
+from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
 from fusionbench.cli.spelling import spelt
-from fusionbench.errors import PluginError
-from fusionbench.evaluation.protocol import in_profile
+from fusionbench.cli.variants import bounds, measured, variant_lines
+from fusionbench.cli.words import OneOf
 from fusionbench.plugins.cards import (
     KINDS,
     Card,
@@ -20,19 +20,23 @@ from fusionbench.plugins.cards import (
     MetricCard,
     TaskCard,
     cards,
-    did_you_mean,
     profiles,
 )
-from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, Oracle, TaskFacts, Variant
+from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
+ASKED = ("networks", "variants")  # listed where they are asked for
+SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "network", "variant")}
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(WHAT), required=False)
+@click.argument("what", type=OneOf((*WHAT, *ASKED), SINGULAR), required=False)
 @as_json
 def list_command(what: str | None, json_: bool) -> None:
-    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default."""
+    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default.
+
+    networks and variants (of metrics) are listed where they are asked for.
+    """
     tables: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
@@ -43,6 +47,11 @@ def list_command(what: str | None, json_: bool) -> None:
                 for c in cards("dataset").values()
                 for p, facts in c.facts.protocols.items()
             }
+        elif name == "networks":
+            rows = {n: f"{c.name}: {c.facts.needs}" for c in cards("task").values() for n in c.facts.networks}
+        elif name == "variants":
+            every = cards("metric").items()
+            rows = {f"{n}@{v}": variant.formula for n, c in every for v, variant in c.facts.variants.items()}
         else:
             rows = {n: c.summary for n, c in cards(name[:-1]).items()}
         tables[name] = rows
@@ -60,18 +69,26 @@ def list_command(what: str | None, json_: bool) -> None:
 
 @click.command("show")
 @click.argument("name", shell_complete=any_name)
-@click.option("--kind", type=click.Choice(KINDS), help="When two plugins of different kinds share a name.")
+@click.option("--kind", type=OneOf((*KINDS, *FURTHER), PLURALS), help="When things of different kinds share a name.")
 @as_json
 def show_command(name: str, kind: str | None, json_: bool) -> None:
-    """Show what the card of a plugin says; for a metric, every variant."""
-    chosen = [cards(k)[name] for k in KINDS if (kind in (None, k)) and name in cards(k)]
-    if not chosen:
-        raise PluginError(f"no plugin {name!r}; {did_you_mean(name, [n for k in KINDS for n in cards(k)])}")
+    """Show what the card of a plugin says; for a metric, every variant.
+
+    NAME may also be what tables and lists print: a variant (vif@cddfuse), a profile (tang), a protocol (vifb-fusion@v1,
+    also with +profile=tang behind it), a task's network, an entry (refusion[ivif]), a rule (clip-round, per-channel).
+    """
+    chosen = plugins(name, kind, needed=False) if kind in (None, *KINDS) else []
+    further = meanings(name, kind) if kind in (None, *FURTHER) else []
+    if not chosen and not further:
+        names = [n for k in KINDS for n in cards(k)]
+        raise unknown(name, [*names, *known_names()])
     if json_:
-        click.echo(json.dumps([c.data for c in chosen], indent=1, default=str))
+        click.echo(json.dumps([*(c.data for c in chosen), *(m.plain() for m in further)], indent=1, default=str))
         return
     for entry in chosen:
         click.echo(describe(entry))
+    for meaning in further:
+        click.echo(meaning.text())
 
 
 def describe(entry: Card[Facts]) -> str:
@@ -98,84 +115,15 @@ def describe(entry: Card[Facts]) -> str:
     return "\n".join([*lines, *_training(entry)]) + "\n"
 
 
-class Agreement(msgspec.Struct, frozen=True):
-    """How far a variant was measured to be from another program or a published sheet.
-
-    Attributes:
-        theirs: name of the value there.
-        program: of whom, or which sheet.
-        images: on how many.
-        claimed: the tolerance that the card claims; None where the two are known to differ.
-        deviation: the largest one measured; None where nothing could be measured.
-        kind: ``program``, ``library`` or ``sheet``.
-    """
-
-    theirs: str
-    program: str
-    images: int
-    claimed: float | None
-    deviation: float | None
-    kind: str
-
-    def line(self) -> str:
-        """In words."""
-        who = f"the published {self.program.upper()} sheet" if self.kind == "sheet" else self.program
-        verb = "differs from" if self.claimed is None else "agrees with"
-        claim = "" if self.claimed is None else f", claimed {self.claimed:g}"
-        return f"  {verb} {who} ({self.theirs}) on {self.images} images: measured <= {self.deviation:g}{claim}"
-
-
-def measured(path: Path) -> dict[str, list[Agreement]]:
-    """Metric id to what was measured of it, from the file beside the metrics.
-
-    Raises:
-        PluginError: a file that cannot be read.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        rows = msgspec.json.decode(path.read_bytes(), type=dict[str, list[Agreement]])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise PluginError(f"{path}: cannot be read: {error}") from None
-    return {name: [a for a in agreements if a.deviation is not None] for name, agreements in rows.items()}
-
-
 def _metric(entry: MetricCard) -> list[str]:
     facts = entry.facts
     agreements = measured(entry.path.parent / "parity.json")
     better = "larger" if facts.direction == "up" else "smaller"
-    lines = [f"better:   {better}; range {_range(facts.range)}; default {entry.name}@{facts.default}"]
-    for name, variant in facts.variants.items():
+    lines = [f"better:   {better}; range {bounds(facts.range)}; default {entry.name}@{facts.default}"]
+    for name in facts.variants:
         default = "  (default)" if name == facts.default else ""
-        lines += ["", f"{entry.name}@{name}{default}", f"  {variant.formula}"]
-        lines.append(
-            f"  range {_range(facts.range_of(name))}; input {variant.input}; options {variant.options or 'none'}"
-        )
-        if variant.used_by:
-            lines.append("  published with by " + "; ".join(variant.used_by))
-        used = [p for p in facts.profiles if name in (v.partition("/")[0] for v in in_profile(entry, p))]
-        if used:
-            lines.append("  profiles " + ", ".join(used))
-        lines += _agreement(variant, agreements.get(f"{entry.name}@{name}", []))
-        if variant.note:
-            lines.append(f"  note: {variant.note}")
+        lines += ["", f"{entry.name}@{name}{default}", *variant_lines(entry, name, agreements)]
     return [*lines, "", *(f"fault of {f.implementation}: {f.what}" for f in facts.faults)]
-
-
-def _range(bounds: tuple[float, float]) -> str:
-    return f"[{bounds[0]}, {bounds[1]}]"
-
-
-def _agreement(variant: Variant, agreements: list[Agreement]) -> list[str]:
-    """What was measured against others; of what a card claims beyond that, the claim."""
-    known = {(a.theirs, a.program) for a in agreements}
-    claims = [o for o in variant.oracles if (o.metric, o.implementation or o.file) not in known]
-    return [*(a.line() for a in agreements), *map(_claim, claims)]
-
-
-def _claim(oracle: Oracle) -> str:
-    who = oracle.implementation or f"the published {oracle.file.upper()} sheet"
-    return f"  agrees with {who} ({oracle.metric}) to rtol {oracle.rtol:g}, atol {oracle.atol:g}"
 
 
 def _task(entry: TaskCard) -> list[str]:
@@ -190,7 +138,7 @@ def _training(entry: Card[Facts]) -> list[str]:
     for training in entry.facts.training:
         stage = f" --stage {training.stage}" if training.stage else ""
         many = "one or several of" if training.together else "one of"
-        lines.append(f"training: fusionbench train {name}{stage} --dataset, {many} {', '.join(training.datasets)}")
+        lines.append(f"training: fusionbench train {name}{stage} --datasets, {many} {', '.join(training.datasets)}")
     return lines + [f"ours:     {text}" for text in entry.facts.ours]
 
 

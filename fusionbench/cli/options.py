@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.plugins.cards import KINDS, cards, profiles
+from fusionbench.errors import PluginError
+from fusionbench.evaluation.protocol import without_tex
+from fusionbench.naming import matches, nearest
+from fusionbench.plugins.cards import KINDS, Card, cards, profiles
+from fusionbench.plugins.records import Facts
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from fusionbench.results.records import Board
+    from fusionbench.results.store import Store
 
     NamesType = click.ParamType[tuple[str, ...]]
     SizeType = click.ParamType[tuple[int, int]]
@@ -51,6 +58,35 @@ def any_name(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[C
 def profile_names(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
     """Completion of metric profiles."""
     return [n for n in ("default", *profiles()) if n.startswith(typed)]
+
+
+PLURALS = {kind: (f"{kind}s",) for kind in KINDS}
+
+
+def unknown(name: str, known: Sequence[str]) -> PluginError:
+    """For a name that is none of very many."""
+    near = nearest(name, known)
+    meant = f"did you mean {', '.join(near)}?" if near else "`fusionbench list` shows what there is"
+    return PluginError(f"no plugin {name!r}; {meant}")
+
+
+def plugins(name: str, kind: str | None = None, needed: bool = True) -> list[Card[Facts]]:
+    """The plugins of this name, of one kind or of all; first those whose name is exactly this.
+
+    Raises:
+        PluginError: several of a kind may be meant; none is, and one is needed.
+    """
+    chosen: list[Card[Facts]] = []
+    every = {k: cards(k) for k in KINDS if kind in (None, k)}
+    for known in every.values():
+        titles = {n: (c.title,) for n, c in known.items()}
+        found = matches(name, known, titles) or matches(without_tex(name), known, titles)
+        if len(found) > 1:
+            raise PluginError(f"{name!r} may be {' or '.join(found)}; write it as it is")
+        chosen += [known[n] for n in found]
+    if needed and not chosen:
+        raise unknown(name, [n for known in every.values() for n in known])
+    return [c for c in chosen if c.name == name] or chosen
 
 
 class Comma(NamesType):
@@ -94,6 +130,23 @@ def records(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None
         return command
 
     return decorate
+
+
+def datasets(function: Command) -> Command:
+    """The option --datasets of what shows results."""
+    return click.option(
+        "--datasets",
+        type=Comma(),
+        default=(),
+        shell_complete=names("dataset"),
+        help="Only these (labels as `eval` printed them).",
+    )(function)
+
+
+def boards_of(store: Store, named: Sequence[str], split: str | None = None, output: str | None = None) -> list[Board]:
+    """What a store has of the named datasets; of all, where none is named."""
+    boards = [board for name in named or (None,) for board in store.boards(name, split, output)]
+    return list({(b.dataset, b.split, b.output): b for b in boards}.values())
 
 
 def data_root(function: Command) -> Command:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, data_root, names, out, records
+from fusionbench.cli.options import Bar, Comma, as_json, boards_of, data_root, datasets, names, out, records
 from fusionbench.cli.spelling import note, spelt
 from fusionbench.errors import FusionbenchError
 
@@ -27,7 +27,7 @@ class RerunOptions:
     ]
     dataset: Annotated[
         str | None,
-        click.option("--dataset", metavar="NAME=DIR", help="Where the dataset lies, if not below --data-root."),
+        click.option("--datasets", "dataset", metavar="NAME=DIR", help="Where it lies, if not below --data-root."),
     ]
     split: Annotated[
         str | None, click.option("--split", metavar="FILE.txt", help="The list, of a table over a list of one's own.")
@@ -77,22 +77,25 @@ def reproduce_command(result: Path, asked: RerunOptions, out: Path | None, data_
 
 @click.command("export")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".parquet or .csv")
-@click.option("--dataset", shell_complete=names("dataset"), help="Only this dataset.")
+@datasets
 @click.option(
     "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these entries or methods."
 )
 @out
-def export_command(output: Path, dataset: str | None, methods: tuple[str, ...], out: Path) -> None:
+def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, ...], out: Path) -> None:
     """Write per-image scores, one row each, with the hashes of weights, source pair, fused picture and code."""
+    from fusionbench.report.entry_names import entry_ids
     from fusionbench.report.scores import frame, write_frame
     from fusionbench.results.store import Store
 
-    if output.suffix not in (".parquet", ".csv"):
+    if output.suffix.lower() not in (".parquet", ".csv"):
         raise FusionbenchError(f"-o {output}: the name must end in .parquet or .csv")
     with Store(out, create=False) as store:
-        rows = frame(store, store.boards(dataset), methods)
+        boards = boards_of(store, datasets)
+        entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
+        rows = frame(store, boards, entry_ids(methods, entries, str(store.path), "--methods"))
     if rows.empty:
-        raise FusionbenchError(f"{out}: no scores to export" + (f" for {dataset}" if dataset else ""))
+        raise FusionbenchError(f"{out}: no scores to export" + (f" for {', '.join(datasets)}" if datasets else ""))
     write_frame(output, rows)
     click.echo(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, names
-from fusionbench.errors import FusionbenchError
-from fusionbench.plugins.cards import card, cards, did_you_mean
+from fusionbench.errors import FusionbenchError, did_you_mean
+from fusionbench.naming import matches
+from fusionbench.plugins.cards import card, cards
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.task_plan import TaskRequest
@@ -89,17 +91,14 @@ class TaskOptions:
             return None
         from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
 
-        for name in self.tasks:
-            card("task", name)
-        for name in self.task_protocols:
-            if name not in PROTOCOLS:
-                raise FusionbenchError(f"--task-protocols {name}: {did_you_mean(name, PROTOCOLS)}")
-        networks = self._networks()
-        self._check_frozen()
+        tasks = tuple(dict.fromkeys(card("task", name).name for name in self.tasks))
+        protocols = [_one_of(name, PROTOCOLS, f"--task-protocols {name}: ") for name in self.task_protocols]
+        networks = self._networks(tasks)
+        self._check_frozen(tasks)
         return TaskRequest(
-            tasks=self.tasks,
+            tasks=tasks,
             networks=networks,
-            protocols=self.task_protocols,
+            protocols=tuple(dict.fromkeys(protocols)),
             seeds=tuple(range(self.seeds)),
             size=self.task_size,
             frozen_on=self.frozen_on,
@@ -107,25 +106,30 @@ class TaskOptions:
             options=self.task_options,
         )
 
-    def _networks(self) -> dict[str, str]:
+    def _networks(self, tasks: tuple[str, ...]) -> dict[str, str]:
         """Task to the network that was chosen for it."""
         task_of = {network: name for name, c in cards("task").items() for network in c.facts.networks}
-        for name in self.task_networks:
-            if task_of.get(name) not in self.tasks:
-                known = [network for network, task in task_of.items() if task in self.tasks]
-                raise FusionbenchError(
-                    f"--task-networks {name}: no network of these tasks; {did_you_mean(name, known)}"
-                )
-        chosen = {task_of[name]: name for name in self.task_networks}
+        known = [network for network, task in task_of.items() if task in tasks]
+        what = "no network of these tasks; "
+        named = [_one_of(name, known, f"--task-networks {name}: {what}") for name in self.task_networks]
+        chosen = {task_of[name]: name for name in named}
         if len(chosen) < len(self.task_networks):
             raise FusionbenchError(f"--task-networks {','.join(self.task_networks)}: one network of a task at a time")
         return chosen
 
-    def _check_frozen(self) -> None:
+    def _check_frozen(self, tasks: tuple[str, ...]) -> None:
         from fusionbench.training.trained import facts_of
 
         for path in self.frozen:
-            if (task := facts_of(path).get("task")) not in self.tasks:
+            if (task := facts_of(path).get("task")) not in tasks:
                 raise FusionbenchError(
-                    f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(self.tasks)}"
+                    f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"
                 )
+
+
+def _one_of(name: str, known: Sequence[str], what: str) -> str:
+    """The one of these names that is meant."""
+    found = matches(name, known)
+    if len(found) != 1:
+        raise FusionbenchError(what + did_you_mean(name, found or known))
+    return found[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fusionbench.cli.options import Comma, command_line, data_root, names, records
-from fusionbench.cli.spelling import RENAMED, spelt
+from fusionbench.cli.spelling import spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fusionbench.training.request import TrainRequest
 
 TORCHRUN = {"rank": "RANK", "world": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # its environment variables
-SPELLING = {**RENAMED, "datasets": "--dataset"}
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -33,9 +32,7 @@ class RecipeOptions:
 
     datasets: Annotated[
         tuple[str, ...],
-        click.option(
-            "--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"
-        ),
+        click.option("--datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"),
     ]
     stage: Annotated[str | None, click.option("--stage", help="For methods that are trained in stages.")]
     size: Annotated[
@@ -152,6 +149,7 @@ def train_command(
     try:
         if recipe.entry and not request.chosen.network:
             raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        request = request.canonical()
         if show_config:
             click.echo(request.settings_text(), nl=False)
             return
@@ -159,7 +157,7 @@ def train_command(
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None
     except FusionbenchError as error:
-        text = spelt(str(error), SPELLING)
+        text = spelt(str(error))
         if launch.rank == 0:
             raise FusionbenchError(text) from None
         click.echo(f"error (process {launch.rank}): {text}", err=True)
@@ -192,13 +190,15 @@ def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
 
     def note(text: str) -> None:
         if launch.rank == 0:
-            click.echo(spelt(text, SPELLING), err=True)
+            click.echo(spelt(text), err=True)
 
     pictures = None
     if request.training.network and request.entry:
+        from fusionbench.evaluation.entries import one_entry
         from fusionbench.evaluation.pictures import training_pictures
         from fusionbench.runtime import locations
 
+        request = replace(request, entry=one_entry(request.entry).id)
         pictures = training_pictures(request, locations.current().results, note)
     options = RunOptions(
         command=command_line(),

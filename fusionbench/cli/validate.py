@@ -7,15 +7,15 @@ import sys
 
 import click
 
-from fusionbench.cli.options import any_name, as_json
+from fusionbench.cli.options import PLURALS, any_name, as_json, plugins
 from fusionbench.cli.spelling import spelt
-from fusionbench.errors import PluginError
-from fusionbench.plugins.cards import KINDS, cards, did_you_mean
+from fusionbench.cli.words import OneOf
+from fusionbench.plugins.cards import KINDS
 
 
 @click.command("validate")
 @click.argument("plugin", shell_complete=any_name)
-@click.option("--kind", type=click.Choice(KINDS), help="When two plugins of different kinds share a name.")
+@click.option("--kind", type=OneOf(KINDS, PLURALS), help="When two plugins of different kinds share a name.")
 @as_json
 def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
     """Run the plugin contract on one plugin: the same checks our own plugins pass. Exit code 1 when one fails.
@@ -24,9 +24,7 @@ def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
     """
     from fusionbench.evaluation.contract import validate
 
-    chosen = [cards(k)[plugin] for k in KINDS if kind in (None, k) and plugin in cards(k)]
-    if not chosen:
-        raise PluginError(f"no plugin {plugin!r}; {did_you_mean(plugin, [n for k in KINDS for n in cards(k)])}")
+    chosen = plugins(plugin, kind)
     reports = [validate(c) for c in chosen]
     if json_:
         click.echo(

@@ -10,8 +10,10 @@ import click
 
 from fusionbench.cli.options import as_json, names
 from fusionbench.cli.spelling import note
+from fusionbench.cli.words import Group
 from fusionbench.errors import WeightsError
-from fusionbench.plugins.cards import cards
+from fusionbench.naming import nearest
+from fusionbench.plugins.cards import card, cards
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Checkpoint:
     url: str = ""
 
 
-@click.group("weights")
+@click.group("weights", cls=Group)
 def weights_command() -> None:
     """Released checkpoints: kept as safetensors in the user's cache, verified before every use."""
 
@@ -45,6 +47,7 @@ def add(method: str, files: tuple[Path, ...], name: str | None, trained_on: str 
     from fusionbench.plugins import weights
 
     added = weights.add(method, files, name, trained_on)
+    method = added.method
     known = "as its authors released it" if added.listed else "not a file the card lists"
     click.echo(
         f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}"
@@ -115,6 +118,7 @@ def remove(method: str, name: str) -> None:
     """Remove a checkpoint from the cache."""
     from fusionbench.plugins.weights import broken, installed
 
+    method = card("method", method).name
     for record in [*(w.path.with_name(f"{w.name}.json") for w in installed(method, warn=False)), *broken(method)]:
         if record.stem == name and record.is_file():
             try:
@@ -124,4 +128,6 @@ def remove(method: str, name: str) -> None:
                 raise WeightsError(f"{record}: cannot be removed ({error.strerror})") from None
             click.echo(f"removed {method}[{name}]")
             return
-    raise WeightsError(f"{method} has no weights {name!r} here; `fusionbench weights list` shows what there is")
+    near = nearest(name, [w.name for w in installed(method, warn=False)])  # removing takes the name as it is
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    raise WeightsError(f"{method} has no weights {name!r} here; {meant}`fusionbench weights list` shows what there is")

@@ -9,7 +9,8 @@ from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import children
 from fusionbench.data.origin import read_origin
 from fusionbench.errors import DataError
-from fusionbench.plugins.cards import DatasetCard, card
+from fusionbench.naming import matches
+from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
 
@@ -37,7 +38,8 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
         PluginError: no such dataset.
         DataError: nothing of it is there (the text says where it was looked for), or a generated tree is unfinished.
     """
-    entry = card("dataset", name)
+    entry = card("dataset", name.strip())
+    name = entry.name
     root = find_root(base, entry)
     names = {n.lower() for n in entry.facts.folders}
     if root == Path(base) and not exact and not entry.facts.generic and root.resolve().name.lower() not in names:
@@ -57,6 +59,20 @@ def data_root(given: Path | None) -> Path:
     return given or locations.current().data
 
 
+def known_spec(spec: str) -> str:
+    """``name`` or ``name=folder`` with the dataset's own name.
+
+    Raises:
+        PluginError: unknown dataset.
+    """
+    name, equals, text = spec.partition("=")
+    known = cards("dataset")
+    if not equals and Path(name).is_dir() and not matches(name, known, {n: (c.title,) for n, c in known.items()}):
+        example = next(iter(known))
+        raise DataError(f"{name}: a folder; name the dataset whose layout it has before it, such as {example}={name}")
+    return card("dataset", name.strip()).name + equals + text
+
+
 def open_spec(spec: str, root: Path | None) -> Dataset:
     """The dataset a user typed: ``name`` (looked for under the data root) or ``name=folder``.
 
@@ -64,5 +80,5 @@ def open_spec(spec: str, root: Path | None) -> Dataset:
         PluginError: unknown dataset.
         DataError: the folder is not there.
     """
-    name, equals, text = spec.partition("=")
+    name, equals, text = known_spec(spec).partition("=")
     return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals))

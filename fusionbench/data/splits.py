@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionbench.errors import DataError
+from fusionbench.errors import DataError, find
 from fusionbench.pixels.images import SUFFIXES
-from fusionbench.plugins.cards import DatasetCard, did_you_mean
+from fusionbench.plugins.cards import DatasetCard
 from fusionbench.runtime.files import read_regular
 
+HINT = ", or give a list file"
 MAX_BYTES = 64 << 20  # of a list
 _WORD = re.compile(r"\S+")
 _BOX = re.compile(r"-?[\d.]+(,-?[\d.]+){4}")
@@ -130,8 +131,10 @@ class Splits:
 
         A list is named after its stem and the hash of its ids, so that results hold no path of a machine.
         """
-        if given in self.names or not _is_path(given):
+        if given in self.names:
             return given
+        if not _is_path(given):
+            return find(given, self.names, f"{self._card.name} has no split", error=DataError, hint=HINT)
         spec = listed(Path(given).stem, read_list(Path(given)), "", ())
         name = f"{spec.name}-{spec.sha256[:8]}"
         self.lists[name] = Path(given)
@@ -141,10 +144,9 @@ class Splits:
         if name in self.lists or (name not in self._declared and _is_path(name)):
             path = self.lists.get(name, Path(name))
             return listed(name, read_list(path), f"list file {path.name}", self.folders or (name,))
-        if name not in self._declared:
-            raise DataError(
-                f"{self._card.name} has no split {name!r}; {did_you_mean(name, self.names)}, or give a list file"
-            )
+        name = find(name, self.names, f"{self._card.name} has no split", error=DataError, hint=HINT)
+        if name in self.lists:
+            return self._make(name)
         facts = self._declared[name]
         folders = (facts.folder or name,)
         if facts.file:

@@ -61,9 +61,9 @@ def synth(
     if train + test < 1:
         raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")
     _check_range(size, seed)
-    dataset: Dataset = resolve("dataset", like)(out, entry)
+    dataset: Dataset = resolve("dataset", entry.name)(out, entry)
     counts = {"train": train, next((p.split for p in entry.facts.protocols.values()), "test"): test}
-    origin = Origin(generator="scenes", like=like, seed=seed, size=size, counts=counts, unfinished=True)
+    origin = Origin(generator="scenes", like=entry.name, seed=seed, size=size, counts=counts, unfinished=True)
     conditions: dict[str, dict[str, str]] = {split: {} for split in counts}
     try:
         _check_new(out, origin)

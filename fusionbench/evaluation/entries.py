@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
+from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.evaluation.keys import PIXELS, harness_hash
+from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.plugins.records import OutputFacts, Value
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fusionbench.plugins.method import Method
 
 RELEASED = "released"
+BOOLS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,12 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     match = SPEC.match(spec.strip())
     if not match:
         raise PluginError(f"method {spec!r} is not of the form name or name[weights,option=value]")
-    entry = card("method", match["name"])
-    names, options = _inside(entry, match["inside"] or "")
+    entry = card("method", match["name"].strip())
+    if entry.facts.precomputed:
+        name = (match["inside"] or "NAME").partition("=")[2] or match["inside"] or "NAME"
+        raise PluginError(f"{spec}: pictures of another program are given with images={name}=DIR")
+    usable = installed(entry.name) if entry.facts.requires_weights else []
+    names, options = _inside(entry, match["inside"] or "", usable)
     if not entry.facts.requires_weights:
         if names:
             raise PluginError(
@@ -191,9 +197,7 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
                 "options are written name=value"
             )
         return [Entry(entry, options, None, rule)], []
-    chosen = [w for w in installed(entry.name) if not names or w.name in names]
-    if missing := [n for n in names if n not in {w.name for w in chosen}]:
-        raise PluginError(f"{entry.name} has no weights {missing[0]!r} here; {hint(entry)}")
+    chosen = [w for w in usable if not names or w.name in names]
     if not chosen:
         return [], [Skip(entry.name, "no weights at hand", hint(entry))]
     if entry.facts.several_rows and not options:
@@ -202,19 +206,34 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
     return [Entry(entry, options, w, rule) for w in chosen], []
 
 
-def _inside(entry: MethodCard, text: str) -> tuple[list[str], dict[str, Value]]:
+def _inside(entry: MethodCard, text: str, usable: list[Weights]) -> tuple[list[str], dict[str, Value]]:
     """Names of weights, and options that differ from the defaults, from what stands between the brackets."""
     names: list[str] = []
     options: dict[str, Value] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals:
-            names.append(part)
-        elif (converted := _value(entry, key, value)) != entry.options[key].default:
+            names.append(_weights_name(entry, part, usable) if entry.facts.requires_weights else part)
+            continue
+        key = find(key.strip(), entry.options, f"{entry.name} has no option", error=PluginError)
+        if (converted := _value(entry, key, value.strip())) != entry.options[key].default:
             options[key] = converted
         else:
             options.pop(key, None)
     return names, options
+
+
+def _weights_name(entry: MethodCard, typed: str, usable: list[Weights]) -> str:
+    """The checkpoint that is meant."""
+    here = [w.name for w in usable]
+    found = matches(typed, here)
+    if len(found) > 1:
+        raise PluginError(f"{entry.name}[{typed}]: it may be {' or '.join(found)}; write it as it is")
+    if not found:
+        near = nearest(typed, here)
+        have = f"did you mean {', '.join(near)}? Else: " if near else f"here are: {', '.join(here)}; " if here else ""
+        raise PluginError(f"{entry.name} has no weights {typed!r} here; {have}{hint(entry)}")
+    return found[0]
 
 
 def single(spec: str, rows: list[Entry]) -> Entry:
@@ -242,7 +261,7 @@ def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
 
 
 def from_folder(spec: str, rule: str = RELEASED) -> Entry:
-    """The entry for ``NAME=DIR``: images that another program made.
+    """The entry for ``NAME=DIR``: images that another program made; the name may stand as tables print it.
 
     Raises:
         FusionbenchError: not of that form, or no such folder.
@@ -254,17 +273,21 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
         raise FusionbenchError(f"images={spec}: no such folder {text}")
     for entry in cards("method").values():
         if entry.facts.precomputed:
+            name = without_method(entry, name)
             return Entry(entry, {"name": name, "dir": str(Path(text).resolve())}, None, rule)
     raise PluginError("no plugin reads folders of images")
 
 
+def without_method(entry: MethodCard, name: str) -> str:
+    """``Ours`` for ``images[Ours]``."""
+    return name[len(entry.name) + 1 : -1] if name.startswith(f"{entry.name}[") and name.endswith("]") else name
+
+
 def _value(entry: MethodCard, key: str, text: str) -> Value:
-    if key not in entry.options:
-        raise PluginError(f"{entry.name} has no option {key!r}; {did_you_mean(key, entry.options)}")
     kind = type(entry.options[key].default)
     try:
-        value: Value = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
-    except ValueError:
+        value: Value = BOOLS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
         raise PluginError(f"{entry.name}: option {key}={text} is not {kind.__name__}") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise PluginError(f"{entry.name}: option {key}={text} is not a finite number")

@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset, open_spec
-from fusionbench.data.opening import data_root
-from fusionbench.errors import FusionbenchError
+from fusionbench.data.opening import data_root, known_spec
+from fusionbench.errors import FusionbenchError, find
 from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, runnable
 from fusionbench.evaluation.protocol import (
     Metric,
     Protocol,
-    check_profile,
     metric_change,
     metrics_of,
+    profile_name,
     protocol,
     variants_of,
 )
@@ -127,11 +127,16 @@ def make_plan(request: Request) -> Plan:
     Raises:
         FusionbenchError: for anything asked that does not exist, or when nothing is left to run.
     """
-    rule = request.output_rule or RELEASED
-    check_rule(rule)
+    rule = check_rule(request.output_rule or RELEASED)
+    request = replace(
+        request,
+        output_rule=rule if request.output_rule else None,
+        profile=profile_name(request.profile) if request.profile else None,
+        datasets=tuple(dict.fromkeys(known_spec(spec) for spec in request.datasets)),
+    )
     chosen, skipped = _entries(request, rule)
     sources: list[Source] = []
-    for spec in dict.fromkeys(request.datasets) or tuple(cards("dataset")):
+    for spec in request.datasets or tuple(cards("dataset")):
         source = _source(spec, request, explicit=bool(request.datasets))
         if isinstance(source, Skip):
             skipped.append(source)
@@ -194,12 +199,15 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
     return chosen, skipped
 
 
-def check_rule(rule: str) -> None:
-    """Raise for an output rule that does not exist."""
+def check_rule(rule: str) -> str:
+    """The output rule that is meant.
+
+    Raises:
+        FusionbenchError: there is none.
+    """
     from fusionbench.pixels.output_rule import RULES
 
-    if rule != RELEASED and rule not in RULES:
-        raise FusionbenchError(f"no output rule {rule!r}; there are: {RELEASED}, {', '.join(RULES)}")
+    return find(rule, (RELEASED, *RULES), "no output rule")
 
 
 def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
@@ -212,8 +220,7 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     name = dataset.card.name
     split_name = dataset.add_list(request.split) if request.split else None
     rules = protocol(dataset.card).with_changes(split=split_name, output=request.output_rule)
-    profile = request.profile or rules.profile
-    check_profile(profile)
+    profile = profile_name(request.profile or rules.profile)
     names = rules.metrics if profile == rules.profile else None
     chosen = [m for spec in request.metrics for m in variants_of(spec, profile)]
     chosen = list({m.id: m for m in chosen}.values()) or metrics_of(profile, names, rules.colour)

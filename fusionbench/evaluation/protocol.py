@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 
-from fusionbench.errors import PluginError, did_you_mean
+from fusionbench.errors import PluginError, find
 from fusionbench.evaluation.entries import RELEASED
 from fusionbench.evaluation.keys import SCORES, harness_hash
+from fusionbench.naming import matches
 from fusionbench.plugins.cards import DatasetCard, MetricCard, card, cards, profiles
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.plugins.records import Value, colour_rule
@@ -114,11 +116,56 @@ def protocol(dataset: DatasetCard, name: str | None = None) -> Protocol:
     known = dataset.facts.protocols
     if not known:
         raise PluginError(f"{dataset.path}: the card has no [protocols.NAME]")
-    name = name or next(iter(known))
-    if name not in known:
-        raise PluginError(f"{dataset.name} has no protocol {name!r}; {did_you_mean(name, known)}")
+    name = find(name or next(iter(known)), known, f"{dataset.name} has no protocol", error=PluginError)
     p = known[name]
     return Protocol(name, p.version, p.split, p.colour, p.output, p.profile, p.metrics)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A metric as a user types it or a table prints it, in its parts; "" where one is not there."""
+
+    card: MetricCard
+    variant: str = ""
+    rule: str = ""
+
+
+_ARROW = re.compile(r"\s*([↑↓]|\$?\\(up|down)arrow\$?)\s*$")
+
+
+def without_tex(name: str) -> str:
+    """``QAB/F`` and ``$Q^{AB/F}$`` as ``QABF``."""
+    return re.sub(r"[\^{}$/]", "", name)
+
+
+def parsed(spec: str) -> Spec:
+    """The parts of ``vif``, ``vif@cddfuse``, ``vif/per-channel``, ``VIF@tang-uint8 ↑``, ``Q^{AB/F}``.
+
+    Raises:
+        PluginError: unknown metric.
+    """
+    text = _ARROW.sub("", spec).replace("\\_", "_").strip()
+    name, at, variant = text.partition("@")
+    variant, _, rule = variant.partition("/")
+    known = cards("metric")
+    if not at and "/" in name:  # a colour rule, or a slash inside the name
+        if len(matches(plain := without_tex(name), known, {n: (c.title,) for n, c in known.items()})) == 1:
+            name = plain
+        else:
+            name, _, rule = name.partition("/")
+    if len(of := _task_scores(spec)) == 1 and not matches(name, known):
+        raise PluginError(f"{spec} is a score of the task {of[0]}, no metric of fused pictures; see tasks={of[0]}")
+    return Spec(card("metric", name.strip()), variant.strip(), rule.strip())
+
+
+def _task_scores(spec: str) -> list[str]:
+    """The tasks that have a column of this name, with or without what stands behind the @."""
+    columns = {name: [text for pair in c.facts.columns for text in pair] for name, c in cards("task").items()}
+    return [
+        name
+        for name, texts in columns.items()
+        if matches(spec, texts) or matches(spec, {text.partition("@")[0] for text in texts})
+    ]
 
 
 def metric(spec: str, profile: str = "default", colour: str = "grey") -> Metric:
@@ -127,19 +174,17 @@ def metric(spec: str, profile: str = "default", colour: str = "grey") -> Metric:
     Raises:
         PluginError: unknown metric or variant.
     """
-    spec, _, rule = spec.partition("/")
-    name, _, variant = spec.partition("@")
-    entry = card("metric", name)
+    parts = parsed(spec)
+    entry, variant, rule = parts.card, parts.variant, parts.rule
     if not variant:
         # A profile may name a colour rule of its own for one metric: "hw/joined".
         variant, _, own = in_profile(entry, profile)[0].partition("/")
         rule = rule or own
+    variant = find(variant, entry.facts.variants, f"{entry.name} has no variant", error=PluginError)
     try:
         colour = colour_rule(rule or colour)
     except ValueError as error:
-        raise PluginError(f"{name}@{variant}/{rule or colour}: {error}") from None
-    if variant not in entry.facts.variants:
-        raise PluginError(f"{name} has no variant {variant!r}; {did_you_mean(variant, entry.facts.variants)}")
+        raise PluginError(f"{entry.name}@{variant}/{rule or colour}: {error}") from None
     return Metric(entry, variant, colour)
 
 
@@ -160,22 +205,28 @@ def metric_change(shown: set[str], own: set[str]) -> str:
     return f"+metrics={names}" if len(names) <= 40 else f"+metrics={hashlib.sha256(names.encode()).hexdigest()[:8]}"
 
 
-def check_profile(name: str) -> None:
-    """Raise for a profile that does not exist."""
-    known = ["default", *profiles()]
-    if name not in known:
-        raise PluginError(f"no profile {name!r}; {did_you_mean(name, known)}")
+def profile_name(name: str) -> str:
+    """The profile that is meant.
+
+    Raises:
+        PluginError: there is none.
+    """
+    known = profiles()
+    titles = {n: (p.title,) for n, p in known.items()}
+    return find(name, ("default", *known), "no profile", titles, PluginError)
 
 
 def variants_of(spec: str, profile: str = "default") -> list[Metric]:
     """What a user typed: ``vif`` (as the profile has it), ``vif@sum``, or ``vif@all`` for every variant."""
-    name, _, variant = spec.partition("@")
-    colour = profiles()[profile].colour if profile != "default" else "grey"
-    if not variant:
-        return [metric(f"{name}@{v}", profile, colour) for v in in_profile(card("metric", name), profile)]
-    if variant != "all":
+    parts = parsed(spec)
+    name, rule = parts.card.name, f"/{parts.rule}" if parts.rule else ""
+    if not parts.variant:
+        colour = profiles()[profile].colour if profile != "default" else "grey"
+        own = in_profile(parts.card, profile)
+        return [metric(f"{name}@{v.partition('/')[0]}{rule}" if rule else f"{name}@{v}", profile, colour) for v in own]
+    if parts.variant.lower() != "all":
         return [metric(spec)]
-    return [metric(f"{name}@{v}") for v in card("metric", name).facts.variants]
+    return [metric(f"{name}@{v}{rule}") for v in parts.card.facts.variants]
 
 
 def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list[Metric]:
@@ -184,7 +235,7 @@ def metrics_of(profile: str, names: tuple[str, ...] | None, colour: str) -> list
     Raises:
         PluginError: unknown profile or metric.
     """
-    check_profile(profile)
+    profile = profile_name(profile)
     if profile != "default":
         colour = profiles()[profile].colour
         names = names or tuple(n for n, c in cards("metric").items() if profile in c.facts.profiles)

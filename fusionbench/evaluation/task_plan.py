@@ -115,22 +115,28 @@ class Job:
     locations: Locations = field(default_factory=current)
 
 
-def check(plan: Plan, request: TaskRequest) -> None:
+def check(plan: Plan, request: TaskRequest) -> TaskRequest:
     """Make every recipe's settings once, so that a wrong size or option is refused before anything is fused.
+
+    Returns:
+        The request with names as they are, however they were typed.
 
     Raises:
         FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
     """
     learnt = [task(name) for name in request.tasks if request.trains(name)]
     if "frozen" in request.protocols and learnt:
-        one_entry(request.frozen_on)
+        request = replace(request, frozen_on=one_entry(request.frozen_on).id)
     for source in plan.sources:
         for learner in learnt:
             try:
                 learner.classes(source.dataset)
             except DataError:
                 continue  # reported when the tasks run
-            request.draft(learner, source.dataset, plan.device, 0).settings_text()
+            draft = request.draft(learner, source.dataset, plan.device, 0).canonical()
+            draft.settings_text()
+            request = replace(request, size=draft.size)
+    return request
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Generic, Literal, TypeVar, overload
 
-from fusionbench.errors import PluginError
+from fusionbench.errors import PluginError, find
 from fusionbench.errors import did_you_mean as did_you_mean
 from fusionbench.plugins.records import COLOURS as COLOURS
 from fusionbench.plugins.records import (
@@ -214,15 +214,13 @@ def card(kind: Literal["task"], name: str) -> TaskCard: ...
 @overload
 def card(kind: str, name: str) -> Card[Facts]: ...
 def card(kind: str, name: str) -> object:
-    """The card of one plugin.
+    """The card of one plugin; its name may be typed in other letters, or as tables print it.
 
     Raises:
-        PluginError: when there is none, naming the closest ones there are.
+        PluginError: when there is none, naming the closest ones there are, or when several may be meant.
     """
     known = cards(kind)
-    if name not in known:
-        raise PluginError(f"no {kind} {name!r}; {did_you_mean(name, known)}")
-    return known[name]
+    return known[find(name, known, f"no {kind}", {n: (c.title,) for n, c in known.items()}, PluginError)]
 
 
 def profiles() -> dict[str, ProfileFacts]:

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from fusionbench.errors import did_you_mean
+from fusionbench.naming import matches
 
 Kind = Literal["method", "metric", "dataset", "task"]
 Label = Literal["mask", "boxes", "saliency"]
@@ -29,10 +30,10 @@ def colour_rule(name: str) -> str:
     Raises:
         ValueError: there is no such rule.
     """
-    name = "grey" if name == "gray" else name
-    if name not in COLOURS:
+    found = matches(name, COLOURS, {"grey": ("gray",)})
+    if len(found) != 1:
         raise ValueError(f"{name!r} is no colour rule; {did_you_mean(name, COLOURS)}")
-    return name
+    return found[0]
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionbench.errors import FusionbenchError, PluginError
-from fusionbench.plugins.cards import MethodCard, TaskCard, cards, did_you_mean
+from fusionbench.errors import FusionbenchError, PluginError, find
+from fusionbench.naming import matches
+from fusionbench.plugins.cards import MethodCard, TaskCard, cards
 from fusionbench.plugins.records import TaskFacts
 from fusionbench.plugins.registry import load_module
 
@@ -82,18 +82,17 @@ def training(name: str, stage: str | None = None) -> Training:
     Raises:
         FusionbenchError: no such name or stage, or a stage must be chosen.
     """
-    recipes = [training for training in trainings() if training.name == name]
-    if not recipes:
-        raise FusionbenchError(f"nothing to train is called {name!r}; {did_you_mean(name, names())}")
+    every = trainings()
+    titles = {t.name: (t.card.title,) for t in every if t.network is None}
+    name = find(name, [t.name for t in every], "nothing to train is called", titles)
+    recipes = [training for training in every if training.name == name]
     stages = [training.stage for training in recipes]
     if stage is None and len(recipes) > 1:
         raise FusionbenchError(f"{name} is trained in stages: say {' or '.join(f'stage={stage}' for stage in stages)}")
-    if stage is not None and stage not in stages:
+    if stage is None:
+        return recipes[0]
+    found = matches(stage, [known for known in stages if known])
+    if len(found) != 1:
         have = f"its stages are {', '.join(stages)}" if any(stages) else "it has no stages"
         raise FusionbenchError(f"{name} has no stage {stage!r}; {have}")
-    return recipes[0] if stage is None else recipes[stages.index(stage)]
-
-
-def names() -> Sequence[str]:
-    """All names that can be trained."""
-    return list(dict.fromkeys(t.name for t in trainings()))
+    return recipes[stages.index(found[0])]

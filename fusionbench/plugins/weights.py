@@ -150,6 +150,7 @@ def add(
         WeightsError: unreadable, pickled code, not this network's tensors, or a name that is taken.
     """
     entry = card("method", method)
+    method = entry.name
     if not entry.facts.requires_weights and not entry.facts.weights:
         raise WeightsError(f"{method} takes no weights")
     checkpoint = released(entry, [file] if isinstance(file, Path) else file)

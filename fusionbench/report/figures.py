@@ -12,9 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fusionbench.errors import DataError, FusionbenchError, PluginError
+from fusionbench.errors import DataError, FusionbenchError, PluginError, find
 from fusionbench.evaluation.entries import Entry, entries
-from fusionbench.plugins.cards import did_you_mean
 from fusionbench.results.storage_errors import storage_error
 
 if TYPE_CHECKING:
@@ -74,10 +73,9 @@ def _chosen(spec: str) -> tuple[list[Entry], str]:
     if not chosen:
         raise FusionbenchError(str(skipped[0]))
     card = chosen[0].card
-    if view not in card.facts.views:
-        have = did_you_mean(view, card.facts.views) if card.facts.views else "it publishes none"
-        raise PluginError(f"{card.name} has no view {view!r}; {have}")
-    return chosen, view
+    if not card.facts.views:
+        raise PluginError(f"{card.name} has no view {view!r}; it publishes none")
+    return chosen, find(view, card.facts.views, f"{card.name} has no view", error=PluginError)
 
 
 def maps_of(entry: Entry, view: str, ir: Image, vis: Image, context: Context) -> Maps:

@@ -8,33 +8,12 @@ import json
 import math
 from typing import overload
 
+from fusionbench.report.latex import escape_latex, remark
 from fusionbench.report.markup import csv_cell, escape_markdown
 from fusionbench.report.tables import Table
 from fusionbench.runtime.files import printable
 
 FORMATS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "≥": r"$\ge$",
-    "≤": r"$\le$",
-    "×": r"$\times$",
-    "–": "--",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **dict.fromkeys("«»ÐðÞþ", "?"),  # not in the fonts of a plain document
-    **dict.fromkeys("\n\r\t", " "),
-}
 
 
 def as_text(table: Table, form: str, ci: bool = False) -> str:
@@ -64,7 +43,10 @@ def markdown(table: Table, ci: bool = False) -> str:
 
 
 def latex(table: Table, ci: bool = False) -> str:
-    """A document that compiles as it stands; the table between the two marks can be lifted into a paper."""
+    """A document that compiles as it stands; the table between the two marks can be lifted into a paper.
+
+    Letters that pdfLaTeX's fonts lack are for XeLaTeX and LuaLaTeX; pdfLaTeX prints their numbers.
+    """
     head = [
         "Method",
         *(f"{escape_latex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
@@ -72,11 +54,6 @@ def latex(table: Table, ci: bool = False) -> str:
         r"Rank $\downarrow$",
     ]
     lines = [
-        r"\documentclass{article}",
-        r"\usepackage{booktabs}",
-        r"\usepackage{graphicx}",
-        r"\usepackage[margin=2cm]{geometry}",
-        r"\begin{document}",
         "% --- table begins",
         r"\begin{table}",
         r"\centering",
@@ -98,7 +75,15 @@ def latex(table: Table, ci: bool = False) -> str:
             lines.append(r"\midrule")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
     lines += [rf"\noindent {escape_latex(note)}\par" for note in table.notes]
-    return "\n".join([*lines, r"\end{document}"]) + "\n"
+    preamble = [
+        r"\documentclass{article}",
+        r"\usepackage{booktabs}",
+        r"\usepackage{graphicx}",
+        r"\usepackage[margin=2cm]{geometry}",
+        *remark("".join(lines)),
+        r"\begin{document}",
+    ]
+    return "\n".join([*preamble, *lines, r"\end{document}"]) + "\n"
 
 
 def as_csv(table: Table, ci: bool = False) -> str:
@@ -162,8 +147,3 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
         cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]
         rows.append((r.id, cells, f"{average[r.id]:.2f}" if r.id in average else "–"))
     return rows
-
-
-def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is; characters that the fonts of a plain document lack become ``?``."""
-    return "".join(LATEX.get(c, c if " " <= c <= "~" or "\xa0" <= c <= "\xff" else "?") for c in text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fusionbench.data.opening import data_root
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import find
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
 from fusionbench.evaluation.protocol import metric
 from fusionbench.evaluation.runner import Progress, run
@@ -151,10 +151,8 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
 def _plan(claims: Claims, asked: Rerun, differences: list[str]) -> Plan | None:
     """What the table says was run, of what can be run here; None where nothing can be verified."""
     facts, board = claims.facts, claims.facts.board
+    asked = replace(asked, images=tuple(_as_in_table(spec, claims) for spec in asked.images))
     given = {spec.partition("=")[0] for spec in asked.images}
-    named = {str(e.options.get("name")) for e in facts.entries}
-    if unknown := sorted(given - named):
-        raise FusionbenchError(f"images={unknown[0]}: the table has no such pictures")
     specs = runnable_specs(claims, given, differences)
     dataset = dataset_of(board, asked, differences)
     if not (dataset and facts.pairs and (specs or given)):
@@ -180,6 +178,13 @@ def _plan(claims: Claims, asked: Rerun, differences: list[str]) -> Plan | None:
         differences.append(f"{here}: the table is of {board.dataset} {board.split}; name them with dataset=, split=")
         return None
     return replace(plan, entries=entries, sources=(source,)) if entries else None
+
+
+def _as_in_table(spec: str, claims: Claims) -> str:
+    """``NAME=DIR`` with the name that the table gives to these pictures."""
+    name, equals, folder = spec.partition("=")
+    titles = {str(e.options["name"]): (e.id,) for e in claims.facts.entries if "name" in e.options}
+    return find(name, titles, f"images={name}: the table has no such pictures:", titles) + equals + folder
 
 
 def _as_recorded(source: Source, board: Board) -> Source:

@@ -74,7 +74,7 @@ def write_frame(path: Path, rows: pd.DataFrame) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             from pyarrow import Table, parquet
 
             parquet.write_table(Table.from_pandas(rows, preserve_index=False), path)

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.naming import meant
 from fusionbench.results.opening import in_memory, open_to_read
 from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
 from fusionbench.results.schema import TABLES, FailureRow, FusedRow, prepare, version_of
@@ -242,12 +243,14 @@ class Store:
         """
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
-        wanted = {"dataset": dataset, "split": split, "output": output}
+        titles = {b.dataset: (b.title, b.protocol) for b in every}
+        asked = {"dataset": dataset, "split": split, "output": output}
+        wanted = {k: v and meant(v, [getattr(b, k) for b in every], titles) for k, v in asked.items()}
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
-            asked = " ".join(v for v in wanted.values() if v) or "anything"
+            what = " ".join(v for v in asked.values() if v) or "anything"
             have = ", ".join(f"{b.dataset} ({b.split}, output {b.output})" for b in every) or "nothing"
-            raise FusionbenchError(f"{self.path}: no results for {asked}; there are: {have}")
+            raise FusionbenchError(f"{self.path}: no results for {what}; there are: {have}")
         return chosen
 
     def pairs(self, dataset: str, split: str) -> dict[str, str]:

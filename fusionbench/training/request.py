@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fusionbench.data import Dataset, open_spec
 from fusionbench.errors import FusionbenchError, PluginError
+from fusionbench.naming import matches
+from fusionbench.plugins.cards import cards
 from fusionbench.plugins.trainable import Training, training
 from fusionbench.training.recipe import Recipe
 from fusionbench.training.settings import FREE, Settings, flat, flat_name, settings_text
 from fusionbench.training.trained import WEIGHTS, portable
+
+
+def _known_spec(spec: str) -> str:
+    """``name`` or ``name=folder`` with the dataset's own name; as it is where there is none, which recipes refuse."""
+    name, equals, text = spec.partition("=")
+    known = cards("dataset")
+    found = matches(name, known, {n: (c.title,) for n, c in known.items()})
+    return (found[0] if len(found) == 1 else name) + equals + text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +58,23 @@ class TrainRequest:
     weights_name: str | None = None
     device: str = "cpu"
     data_root: Path | None = None
+
+    def canonical(self) -> TrainRequest:
+        """The same request with every name as it is, however it was typed.
+
+        Raises:
+            FusionbenchError: no such name, stage, dataset or size, or several that may be meant.
+        """
+        chosen = training(self.name, self.stage)
+        request = replace(
+            self,
+            name=chosen.name,
+            stage=chosen.stage if self.stage else None,
+            datasets=tuple(_known_spec(spec) for spec in self.datasets),
+        )
+        if self.size is None:
+            return request
+        return replace(request, size=request.recipe().presets.size(self.size))
 
     @cached_property
     def chosen(self) -> Training:
@@ -103,7 +130,7 @@ class TrainRequest:
         """
         network = self.training.network
         keys = [key for key, _ in flat(self.file)] + [option.partition("=")[0] for option in self.options]
-        if network and "network" in map(flat_name, keys):
+        if network and any(matches(flat_name(key), ("network",)) for key in keys):
             raise FusionbenchError(f"{self.name} is the network; for another one: fusionbench train OTHER")
         settings: Settings = self.recipe().presets.choose(
             self.names, network=network, size=self.size, on=self.entry, file=self.file, options=self.options
@@ -151,6 +178,6 @@ class TrainRequest:
         on = f", {self.entry} pictures" if self.entry else ""
         silent = {"seed", *FREE}  # stated anyway, or without effect on the weights
         options = [*(f"{key}={value}" for key, value in flat(self.file)), *self.options]
-        shown = (portable(option) for option in options if flat_name(option.partition("=")[0]) not in silent)
+        shown = (portable(option) for option in options if not matches(flat_name(option.partition("=")[0]), silent))
         changes = "".join(f", {option}" for option in shown)
         return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}"

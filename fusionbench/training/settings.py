@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, find
+from fusionbench.naming import matches
 from fusionbench.plugins.cards import did_you_mean
 from fusionbench.training.ranges import Count as Count  # recipes take the types of their fields from here
 from fusionbench.training.ranges import Interval as Interval
@@ -84,6 +85,14 @@ class Presets(Generic[S]):
     sizes: Mapping[str, Changes] = field(default_factory=dict)
     dataset_sizes: Mapping[str, Mapping[str, Changes]] = field(default_factory=dict)
 
+    def size(self, name: str) -> str:
+        """The size that is meant.
+
+        Raises:
+            FusionbenchError: there is none.
+        """
+        return find(name, self.sizes, "no size")
+
     def choose(
         self,
         datasets: Sequence[str] = (),
@@ -107,8 +116,8 @@ class Presets(Generic[S]):
         Raises:
             FusionbenchError: no such size or setting, or a value that does not fit.
         """
-        if size is not None and size not in self.sizes:
-            raise FusionbenchError(f"no size {size!r}; {did_you_mean(size, self.sizes)}")
+        if size is not None:
+            size = self.size(size)
         changes: dict[str, Any] = {"datasets": tuple(datasets), "on": on}
         for name in datasets:
             changes |= self.datasets.get(name, {})
@@ -143,7 +152,7 @@ class Presets(Generic[S]):
 def flat_name(key: str) -> str:
     """The flat key that a dotted one means."""
     *sections, name = key.split(".")
-    while sections and sections[0] in OUTER:
+    while sections and sections[0].lower() in OUTER:
         sections.pop(0)
     return "_".join([*sections, name])
 
@@ -171,6 +180,8 @@ def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
     """
     known = {name: kind for name, kind in kinds(type(settings)).items() if name not in FIXED}
     name = flat_name(key)
+    if name not in known and len(found := matches(name, known)) == 1:
+        (name,) = found
     if name not in known:
         if inside := [other for other in known if other.startswith(f"{name}_")]:
             example = f"{key}.{inside[0].removeprefix(f'{name}_')}"
@@ -216,6 +227,8 @@ def fitted(key: str, value: object, kind: object, example: object = None) -> obj
     if get_origin(kind) is Annotated:
         kind, *ranges = get_args(kind)
     if get_origin(kind) is Literal:
+        if isinstance(value, str) and len(found := matches(value, map(str, get_args(kind)))) == 1:
+            value = next(choice for choice in get_args(kind) if str(choice) == found[0])
         if value not in get_args(kind):
             choices = [*([None] if optional else []), *get_args(kind)]
             raise FusionbenchError(f"{key}={value}: choose one of {', '.join(map(str, choices))}")

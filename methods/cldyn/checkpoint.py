@@ -148,7 +148,7 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
         WeightsError: there is none; the text says how to make one.
     """
     how = (
-        "set vfn to a checkpoint or to installed weights; make one: fusionbench train cldyn --stage vfn --dataset msrs"
+        "set vfn to a checkpoint or to installed weights; make one: fusionbench train cldyn --stage vfn --datasets msrs"
     )
     if not given:
         raise WeightsError(f"stage rsc needs a trained fusion network: {how}")

@@ -176,7 +176,7 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
         """A task's trained network, frozen, and how to build it again."""
         wanted = self.settings.of(task)
         name, dataset = wanted.network, wanted.dataset
-        make = f"make one: fusionbench train {name} --dataset {dataset}"
+        make = f"make one: fusionbench train {name} --datasets {dataset}"
         if not wanted.weights:
             raise FusionbenchError(
                 f"{task}_weights is not set: stage rsc needs a trained {name}; {make}, then set "

@@ -341,12 +341,12 @@ def test_a_folder_of_one_s_own(made: Path, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         result = next((out / "tables").glob("*.provenance.json"))
-        for where in (("--data-root", own), ("--data-root", own.parent), ("--dataset", f"folder={own}")):
+        for where in (("--data-root", own), ("--data-root", own.parent), ("--datasets", f"folder={own}")):
             done = fusionbench("reproduce", result, *where)
             assert done.returncode == 0, done.stdout + done.stderr
         done = fusionbench("reproduce", result, "--data-root", tmp_path)
         assert done.returncode == 1
-        assert "name its folder with --dataset folder=DIR" in done.stdout
+        assert "name its folder with --datasets folder=DIR" in done.stdout
 
 
 def test_a_list_of_one_s_own(made: Path, tmp_path: Path) -> None:

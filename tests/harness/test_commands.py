@@ -204,12 +204,12 @@ def test_stability(tree: Path, tmp_path: Path) -> None:
             tmp_path / "r",
         )
     done = fusionbench(
-        "stability", "--dataset=msrs", "--profiles=tang,tang-uint8", "--out", tmp_path / "r", "-o", tmp_path / "s.png"
+        "stability", "--datasets=msrs", "--profiles=tang,tang-uint8", "--out", tmp_path / "r", "-o", tmp_path / "s.png"
     )
     assert done.returncode == 0, done.stderr
     assert "Kendall tau: tang/tang-uint8" in done.stdout
     assert Image.open(tmp_path / "s.png").size[0] > 300
-    one = fusionbench("stability", "--dataset=msrs", "--profiles=tang", "--out", tmp_path / "r")
+    one = fusionbench("stability", "--datasets=msrs", "--profiles=tang", "--out", tmp_path / "r")
     assert "two are needed" in one.stderr
 
 

@@ -113,8 +113,8 @@ def test_every_setting_is_named() -> None:
     assert {setting.name for record in (Settings, TaskSettings) for setting in fields(record)} <= words
 
 
-@pytest.mark.parametrize("name", ["README.md"])
-def test_python_in_the_readme(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/metrics.md"])
+def test_python_in_documents(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUSIONBENCH_DATA", str(tree))
     environment.apply()
     failed, ran = doctest.testfile(str(REPO / name), module_relative=False, optionflags=doctest.ELLIPSIS)

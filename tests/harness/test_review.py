@@ -17,7 +17,9 @@ import fusionbench as package
 from fusionbench.errors import DataError, FusionbenchError, WeightsError
 from fusionbench.pixels.images import image_size, read_image
 from fusionbench.plugins.weights import broken, check_name, installed
-from fusionbench.report.formats import escape_latex, escape_markdown, plain
+from fusionbench.report.formats import plain
+from fusionbench.report.latex import escape_latex
+from fusionbench.report.markup import escape_markdown
 from fusionbench.results.merge import check_sources, merge
 from fusionbench.results.records import Case
 from fusionbench.results.store import Fused, Score, Store
@@ -175,14 +177,21 @@ def test_the_cache_is_a_file(tmp_path: Path) -> None:
 
 
 def test_text_in_tables() -> None:
-    assert escape_latex("<a|b> 中→\n") == r"\textless{}a\textbar{}b\textgreater{} ?? "
+    assert escape_latex("<a|b> →\n") == r"\textless{}a\textbar{}b\textgreater{} $\rightarrow$ "
     assert escape_markdown("a|b\nc") == r"a\|b c"
     assert json.dumps(plain({"x": [float("inf"), (float("nan"), 1.5)]})) == '{"x": [null, [null, 1.5]]}'
 
 
 def test_any_text_compiles(tmp_path: Path, pdflatex: str) -> None:
-    text = "\n\n".join(escape_latex(chr(c)) for c in (*range(0x180), 0x2192, 0x4E2D))
-    (tmp_path / "t.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}\n{text}\n\\end{{document}}\n")
+    letters = [
+        *map(chr, (*range(0x500), 0x2192, 0x2603, 0x4E2D, 0xD800, 0xFB01, 0xFFFD, 0x1F600)),
+        "融合",
+        "é̌x",
+        "שלום",
+    ]
+    text = "\n\n".join(escape_latex(letter) for letter in letters)
+    document = f"\\documentclass{{article}}\\begin{{document}}\n{text}\n\\end{{document}}\n"
+    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
     done = subprocess.run(
         [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True
     )
@@ -196,7 +205,7 @@ def test_several_tables(tree: Path, tmp_path: Path) -> None:
     done = fusionbench("leaderboard", "--out", out, "--format=json")
     assert len(json.loads(done.stdout)) == 2
     for form in ("latex", "csv"):
-        assert "choose one with --dataset, --split, --output-rule" in refused(
+        assert "choose one with --datasets, --split, --output-rule" in refused(
             "leaderboard", "--out", out, "--format", form
         )
     assert isinstance(

@@ -9,7 +9,6 @@ import pytest
 
 from fusionbench.cli import VERBS, Lazy, cli
 from fusionbench.cli.spelling import PARAMETERS, RENAMED, spelt
-from fusionbench.cli.train import SPELLING
 
 
 @pytest.mark.parametrize(
@@ -22,6 +21,8 @@ from fusionbench.cli.train import SPELLING
         ("train=0 test=0: nothing to draw", "--train 0 --test 0: nothing to draw"),
         ("stage=rsc or stage=vfn", "--stage rsc or --stage vfn"),
         ("(folder=)", "(--out)"),
+        ("give datasets= one of: fmb", "give --datasets one of: fmb"),
+        ("name its folder with dataset=folder=DIR", "name its folder with --datasets folder=DIR"),
         ("then give options=networks.x.weights=F", "then give --cfg-options networks.x.weights=F"),
     ],
 )
@@ -43,10 +44,6 @@ def test_words_of_the_user_stay(text: str) -> None:
     assert spelt(text) == text
 
 
-def test_a_verb_may_have_its_own_names() -> None:
-    assert spelt("give datasets= one of: fmb", SPELLING) == "give --dataset one of: fmb"
-
-
 def options(command: click.Command) -> Iterator[str]:
     """All options of a command and of those below it."""
     for parameter in command.params:
@@ -63,5 +60,5 @@ def test_every_spelling_is_an_option() -> None:
         command = cli.get_command(context, verb)
         assert command is not None
         known |= set(options(command))
-    spelled = {spelt(f"{name}=") for name in PARAMETERS} | set(RENAMED.values()) | set(SPELLING.values())
+    spelled = {spelt(f"{name}=") for name in PARAMETERS} | set(RENAMED.values())
     assert spelled <= known

@@ -97,7 +97,7 @@ def last(text: str) -> str:
         ("yolov8-tiny --dataset fmb", "no recipe of yolov8-tiny for fmb; there are: msrs, m3fd, llvip"),
         ("ctdnet-tiny --dataset vt500", "no recipe of ctdnet-tiny for vt500; there are: vt5000"),
         ("ctdnet-tiny --dataset vt5000 --stage a", "ctdnet-tiny has no stage 'a'; it has no stages"),
-        ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --dataset one of: msrs, "),
+        ("yolov8-tiny --dataset m3fd,llvip", "yolov8-tiny is trained on one dataset; give --datasets one of: msrs, "),
         ("yolov8-tiny --dataset m3fd --size tony", "no size 'tony'; did you mean tiny"),
         ("yolov8-tiny --dataset m3fd --cfg-options epocs=3", "no setting 'epocs' in this recipe; did you mean epochs"),
         ("yolov8-tiny --dataset m3fd --cfg-options train.epoch=3", "no setting 'train.epoch' in this recipe; did you"),
@@ -131,7 +131,7 @@ def test_words_that_are_left_over(here: Any) -> None:
 def test_dataset_is_needed(here: Any) -> None:
     done = here("train", "yolov8-tiny")
     assert done.code == 2
-    assert "Missing option '--dataset'" in done.err
+    assert "Missing option '--datasets'" in done.err
 
 
 def test_show_config(here: Any, tmp_path: Path) -> None:

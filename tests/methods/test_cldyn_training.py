@@ -294,7 +294,7 @@ def test_rsc_refuses(scenes, trained, tmp_path):
             run(RSCRecipe(), tmp_path / "out", looped(trained, *options), datasets)
 
     refused("stage rsc needs a trained fusion network", "vfn=none", error=WeightsError)
-    refused(r"saliency_weights is not set.*train ctdnet-tiny --dataset vt5000", "networks.saliency.weights=none")
+    refused(r"saliency_weights is not set.*train ctdnet-tiny --datasets vt5000", "networks.saliency.weights=none")
     refused(
         r"saliency_weights=gone: no such file or folder; make one: fusionbench train", "networks.saliency.weights=gone"
     )

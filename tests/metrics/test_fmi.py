@@ -6,7 +6,7 @@ import pytest
 import torch
 from _images import noise
 
-from fusionbench.metrics import fmi
+from fusionbench.metrics import Planes, fmi
 from fusionbench.metrics.fmi import dct
 
 
@@ -61,7 +61,7 @@ def test_against_loops_over_windows(seed):
 def test_features():
     images = [noise(i, 8, 10) for i in range(3)]
     columns = [torch.gradient(x.double(), dim=-1)[0] for x in images]
-    assert fmi(*images, feature="gradient") == fmi(*columns, feature="pixel")
+    assert fmi(*images, feature="gradient") == fmi(*map(Planes, columns), feature="pixel")  # a gradient is no picture
     k = torch.arange(10, dtype=torch.float64)
     basis = torch.cos(math.pi / 20 * (2 * k + 1) * k[:, None])
     impulse = torch.eye(10, dtype=torch.float64)[:, None, :]  # the DCT of impulses is the basis, to a scale per row

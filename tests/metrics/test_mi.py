@@ -19,11 +19,11 @@ def test_copies_and_independence():
 def test_saturated_levels_raise_the_joint_histogram_only():
     x = levels([[254, 255]])
     assert mi(x, x, x) == 2
-    assert mi(x, x, x, levels="saturated") == 4  # H(X) + H(F) - 0
+    assert mi(x, x, x, histogram="saturated") == 4  # H(X) + H(F) - 0
 
 
 def test_stretching_merges_levels():
     x = levels([[0, 1, 1000]]).clamp(max=255)
     y = levels([[0, 0.5, 255]])
-    assert mi(x, x, x, levels="stretched") == mi(x, x, x)
+    assert mi(x, x, x, histogram="stretched") == mi(x, x, x)
     assert mi(y, y, y) < mi(x, x, x)

@@ -5,7 +5,7 @@ import torch
 from _images import noise
 from torch import Tensor
 
-from fusionbench.metrics import qe, qs, qw
+from fusionbench.metrics import Planes, qe, qs, qw
 
 
 def uqi_by_loops(f: Tensor, a: Tensor, b: Tensor) -> tuple[float, float]:
@@ -60,4 +60,4 @@ def test_edges_are_prewitt_magnitudes():
         dx, dy = (torch.nn.functional.conv2d(x.double(), m[None, None], padding=1) for m in (k, k.T))
         return (dx**2 + dy**2).sqrt()
 
-    torch.testing.assert_close(qe(f, a, b), qw(f, a, b) * qw(edges(f), edges(a), edges(b)))
+    torch.testing.assert_close(qe(f, a, b), qw(f, a, b) * qw(*(Planes(edges(x)) for x in (f, a, b))))

@@ -13,7 +13,7 @@ def test_copies_share_everything():
 
 def test_contrast_does_not_matter():
     f, a, b = (noise(i, 20, 30).double() for i in range(3))
-    assert qmi(f, a, b) == qmi(f * 2 + 7, a, b)
+    assert qmi(f, a, b) == qmi(f / 2 + 7, a, b)
 
 
 def test_one_level_everywhere_has_no_value():

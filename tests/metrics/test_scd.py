@@ -4,12 +4,12 @@ import pytest
 import torch
 from _images import noise
 
-from fusionbench.metrics import scd
+from fusionbench.metrics import Planes, scd
 
 
 def test_sum_of_the_sources_keeps_both():
     a, b = noise(0, 9, 7).double(), noise(1, 9, 7).double()
-    assert scd(a + b, a, b).item() == pytest.approx(2)
+    assert scd(Planes(a + b), a, b).item() == pytest.approx(2)
 
 
 def test_copies_have_no_value():
