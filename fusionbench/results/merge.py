@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results import packed
 from fusionbench.results.merged_pictures import copy_picture
 from fusionbench.results.records import Board, EntryInfo, Run, TaskResult
 from fusionbench.results.schema import (
@@ -74,7 +75,7 @@ def content(store: Store) -> Content:
         boards=boards,
         pairs=store.rows(PairRow),
         fused=store.rows(FusedRow),
-        scores=store.rows(ScoreRow),
+        scores=store.score_rows(),
         failures=store.rows(FailureRow),
         tasks=tasks,
         results=results,
@@ -109,7 +110,7 @@ def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]
         FusionbenchError: when a folder holds no store, or one that contradicts itself.
     """
     check_sources(folders)
-    added = dict.fromkeys((name for name in TABLES if name != "runs"), 0)
+    added = dict.fromkeys((name for name in TABLES if name not in ("runs", "variants")), 0)
     conflicts: list[str] = []
     for folder in folders:
         if folder.resolve() == store.folder.resolve():
@@ -173,7 +174,9 @@ class Merger:
         scores = [row for row in self.other.scores if (row.image, row.pair) in seen]
         self._insert(db, "pairs", pairs)
         self._insert(db, "fused", fused)
-        self._insert(db, "scores", self._new("score", self.own.scores, scores, 4))
+        scores = self._new("score", self.own.scores, scores, 4)
+        packed.write(db, scores)
+        self.added["scores"] += len(scores)
         self._entries(db)
         self._insert(db, "boards", self._boards())
         self._insert(db, "failures", self._failures((*self.own.pairs, *pairs), (*self.own.fused, *fused)))

@@ -5,6 +5,8 @@ Unknown keys are passed over when a record is read, so that a newer version's st
 
 from __future__ import annotations
 
+import json
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -251,3 +253,16 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if "all" not in self.scores:
             raise ValueError("scores lack the condition all")
+
+
+def as_stored(record: Record) -> str:
+    """A record as JSON, with null for NaN and infinity, which JSON does not have."""
+    return json.dumps(_without_nan(msgspec.to_builtins(record)), sort_keys=True)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

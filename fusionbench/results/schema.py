@@ -14,11 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results import packed
 from fusionbench.results.records import EntryInfo
 from fusionbench.results.storage_errors import FOREIGN
 
 APPLICATION = 0x46424E43  # "FBNC"; `file results.db` shows it
-VERSION = 3
+VERSION = 4
 
 
 class EntryRow(NamedTuple):
@@ -61,8 +62,24 @@ class FusedRow(NamedTuple):
     path: str
 
 
+class VariantRow(NamedTuple):
+    """A metric's variant under some code, and the number that stands for it in packed scores."""
+
+    number: int
+    metric: str
+    code: str
+
+
+class PackedRow(NamedTuple):
+    """All scores of a picture of a pair, see :mod:`fusionbench.results.packed`."""
+
+    image: str
+    pair: str
+    packed: bytes
+
+
 class ScoreRow(NamedTuple):
-    """A number; None where it is undefined."""
+    """A number out of packed scores; None where it is undefined. Versions 2 and 3 had such rows."""
 
     image: str
     pair: str
@@ -130,7 +147,8 @@ TABLES = {
     "boards": Table(BoardRow, ("dataset", "split", "output")),
     "pairs": Table(PairRow, ("dataset", "split", "id")),
     "fused": Table(FusedRow, ("entry", "dataset", "split", "id")),
-    "scores": Table(ScoreRow, ("image", "pair", "metric", "code")),
+    "variants": Table(VariantRow, ("number",)),
+    "scores": Table(PackedRow, ("image", "pair")),
     "failures": Table(FailureRow, ("entry", "dataset", "split", "id")),
     "tasks": Table(TaskRow, ("entry", "dataset", "split", "task", "network", "protocol", "recipe", "seed")),
     "task_gaps": Table(GapRow, ("dataset", "split", "task")),
@@ -138,6 +156,9 @@ TABLES = {
 }
 ADDED_LATE = {"tasks", "task_gaps"}  # some files of version 2 lack them
 FUSED_2 = ("entry", "pair", "image", "path")
+COLUMNS = {name: table.columns for name, table in TABLES.items()}
+COLUMNS_3 = {name: columns for name, columns in COLUMNS.items() if name != "variants"} | {"scores": ScoreRow._fields}
+LAYOUTS = {2: COLUMNS_3 | {"fused": FUSED_2}, 3: COLUMNS_3, VERSION: COLUMNS}  # version to table to columns
 
 STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL,
@@ -148,8 +169,9 @@ STATEMENTS = (
         PRIMARY KEY(dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS fused(entry TEXT, dataset TEXT, split TEXT, id TEXT, pair TEXT NOT NULL,
         image TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
-    """CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
-        PRIMARY KEY(image, pair, metric, code))""",
+    """CREATE TABLE IF NOT EXISTS variants(number INTEGER PRIMARY KEY, metric TEXT, code TEXT,
+        UNIQUE(metric, code))""",
+    """CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, packed BLOB NOT NULL, PRIMARY KEY(image, pair))""",
     """CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
         PRIMARY KEY(entry, dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
@@ -158,14 +180,13 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS task_gaps(dataset TEXT, split TEXT, task TEXT, reason TEXT NOT NULL,
         PRIMARY KEY(dataset, split, task))""",
     "CREATE TABLE IF NOT EXISTS runs(started TEXT, info TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS scores_of_metric ON scores(metric, code)",
     "CREATE INDEX IF NOT EXISTS entries_of_id ON entries(id, output, seq)",
     "CREATE INDEX IF NOT EXISTS tasks_of_board ON tasks(dataset, split)",
 )
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Version of a file: 0 for an empty one, 2 or 3.
+    """Version of a file: 0 for an empty one, else one of :data:`LAYOUTS`.
 
     Args:
         db: the open file.
@@ -175,7 +196,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         FusionbenchError: it is of a newer version, damaged, or another program's.
     """
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     things = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
     tables = {name for kind, name in things if kind != "index"}
     if application in (0, APPLICATION) and not things:
@@ -185,14 +206,13 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if application == APPLICATION:
         if version > VERSION:
             raise FusionbenchError(_other_version(path, version))
-        plain = tables == TABLES.keys() and all(kind in ("table", "index") for kind, _ in things)
-        if version == VERSION and plain and all(_columns(db, n) == table.columns for n, table in TABLES.items()):
-            return VERSION
+        plain = all(kind in ("table", "index") for kind, _ in things)
+        if version > 2 and plain and {name: _columns(db, name) for name in tables} == LAYOUTS.get(version):
+            return version
         raise FusionbenchError(f"{path}: {FOREIGN}")
-    if application == 0 and version in (0, 2) and tables | ADDED_LATE == TABLES.keys():
-        expected = {name: TABLES[name].columns for name in tables} | {"fused": FUSED_2}
-        if all(_columns(db, name) == columns for name, columns in expected.items()):
-            return 2
+    complete = application == 0 and version in (0, 2) and tables | ADDED_LATE == LAYOUTS[2].keys()
+    if complete and all(_columns(db, name) == LAYOUTS[2][name] for name in tables):
+        return 2
     raise FusionbenchError(f"{path}: another program's database; nothing was written to it, choose another out=")
 
 
@@ -221,12 +241,17 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         version = version_of(db, path)  # another process may have been first
         if version == 2:
             db.execute("ALTER TABLE fused RENAME TO fused_2")
+        if version in (2, 3):
+            db.execute("ALTER TABLE scores RENAME TO scores_3")
         if version < VERSION:
             for statement in STATEMENTS:
                 db.execute(statement)
             if version == 2:
                 db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?)", _from_version_2(db))
                 db.execute("DROP TABLE fused_2")
+            if version in (2, 3):
+                packed.from_rows(db, "scores_3")
+                db.execute("DROP TABLE scores_3")
             db.execute(f"PRAGMA application_id={APPLICATION}")
             db.execute(f"PRAGMA user_version={VERSION}")
     except BaseException:

@@ -7,21 +7,20 @@ variant and code. Means are never stored; tables derive them.
 
 from __future__ import annotations
 
-import json
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import GenericAlias
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results import packed, schema
 from fusionbench.results.opening import in_memory, open_to_read
-from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
-from fusionbench.results.schema import TABLES, FailureRow, FusedRow, prepare, version_of
+from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest, as_stored
 from fusionbench.results.schema import VERSION as VERSION
 from fusionbench.results.storage_errors import FOREIGN
 from fusionbench.results.storage_errors import storage_error as storage_error
@@ -77,13 +76,12 @@ class Store:
 
     def _writer(self) -> sqlite3.Connection:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Autocommit; transactions are opened where several rows belong together.
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)  # autocommit; transactions are explicit
         try:
-            version_of(db, self.path)  # before anything is written: it may be another program's
+            schema.version_of(db, self.path)  # before anything is written: it may be another program's
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            prepare(db, self.path)
+            schema.prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -92,7 +90,7 @@ class Store:
     def _reader(self) -> sqlite3.Connection:
         db = open_to_read(self.path)
         try:
-            version = version_of(db, self.path)
+            version = schema.version_of(db, self.path)
             if version == 0:
                 raise FusionbenchError(
                     f"{self.path}: no results here yet; run `fusionbench eval --out {self.folder}` first"
@@ -100,7 +98,7 @@ class Store:
             if version != VERSION:
                 older, db = db, in_memory(db)
                 older.close()
-                prepare(db, self.path)
+                schema.prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -134,13 +132,11 @@ class Store:
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from None
 
-    # --- writing -----------------------------------------------------------------------------------------------
-
     def put_entry(self, key: str, entry: EntryInfo) -> None:
         """Register an entry; of an id and output rule, the latest registered key is the one that tables show."""
         with self.transaction() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM entries").fetchone()[0]
-            row = (key, entry.id, entry.output_rule, seq, _json(entry))
+            row = (key, entry.id, entry.output_rule, seq, as_stored(entry))
             db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", row)
 
     def put_board(self, board: Board, pairs: Iterable[tuple[str, str]], every: Iterable[str]) -> None:
@@ -153,7 +149,7 @@ class Store:
         """
         key, ids = (board.dataset, board.split, board.output), set(every)
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(board)))
+            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, as_stored(board)))
             known = db.execute("SELECT id FROM pairs WHERE dataset=? AND split=?", key[:2]).fetchall()
             gone = [(*key[:2], i) for (i,) in known if i not in ids]
             db.executemany("DELETE FROM pairs WHERE dataset=? AND split=? AND id=?", gone)
@@ -179,10 +175,9 @@ class Store:
             db.executemany("DELETE FROM fused WHERE entry=? AND dataset=? AND split=? AND id=?", rows)
 
     def put_scores(self, scores: Iterable[Score]) -> None:
-        """Record all scores of one image in one transaction; NaN is stored as NULL."""
-        rows = [(s.image, s.pair, s.metric, s.code, None if math.isnan(s.value) else s.value) for s in scores]
+        """Record all scores of one image in one transaction."""
         with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
+            packed.write(db, ((s.image, s.pair, s.metric, s.code, s.value) for s in scores))
 
     def set_failures(self, dataset: str, split: str, failures: Mapping[Case, str], entries: set[str]) -> None:
         """Replace the failures of some entries, and of the source pairs, on a split."""
@@ -202,7 +197,7 @@ class Store:
             result: the scores and what they depend on.
         """
         with self.transaction() as db:
-            row = (entry, dataset, split, *_task_key(result), _json(_without_nan(msgspec.to_builtins(result))))
+            row = (entry, dataset, split, *_task_key(result), as_stored(result))
             db.execute("INSERT OR REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def put_task_state(self, dataset: str, split: str, task: str, reason: str) -> None:
@@ -215,14 +210,12 @@ class Store:
     def put_run(self, run: Run) -> None:
         """Record one run's provenance."""
         with self.transaction() as db:
-            db.execute("INSERT INTO runs VALUES(?,?)", (run.started, _json(run)))
-
-    # --- reading -----------------------------------------------------------------------------------------------
+            db.execute("INSERT INTO runs VALUES(?,?)", (run.started, as_stored(run)))
 
     def rows(self, kind: type[T]) -> list[T]:
         """Every row of a table, oldest first; `kind` is its row in :mod:`fusionbench.results.schema`."""
-        name = next(name for name, table in TABLES.items() if table.row is kind)
-        return self._rows(kind, f"SELECT {', '.join(TABLES[name].columns)} FROM {name} ORDER BY rowid")
+        name = next(name for name, table in schema.TABLES.items() if table.row is kind)
+        return self._rows(kind, f"SELECT {', '.join(schema.TABLES[name].columns)} FROM {name} ORDER BY rowid")
 
     def entries(self, output: str) -> dict[str, EntryInfo]:
         """Key to facts of the latest entry of every id under an output rule."""
@@ -261,27 +254,42 @@ class Store:
         rows = self._rows(tuple[str, str, str, str], where, (entry, dataset, split))
         return {ident: Fused(*facts) for ident, *facts in rows if pairs.get(ident) == facts[0]}
 
-    def pictures(self, entry: str) -> list[FusedRow]:
-        """Everything that an entry has fused, on all datasets and splits."""
-        return self._rows(FusedRow, f"SELECT {', '.join(FusedRow._fields)} FROM fused WHERE entry=?", (entry,))
+    def images(self, entry: str, dataset: str, split: str, pairs: Mapping[str, str]) -> dict[str, str]:
+        """Of these, image id to the hash of the picture alone."""
+        where = "SELECT id, pair, image FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
+        rows = self._rows(tuple[str, str, str], where, (entry, dataset, split))
+        return {ident: image for ident, pair, image in rows if pairs.get(ident) == pair}
 
-    def scores(self, metrics: dict[str, str]) -> dict[tuple[str, str, str], float]:
+    def pictures(self, entry: str) -> list[schema.FusedRow]:
+        """Everything that an entry has fused, on all datasets and splits."""
+        columns = ", ".join(schema.FusedRow._fields)
+        return self._rows(schema.FusedRow, f"SELECT {columns} FROM fused WHERE entry=?", (entry,))
+
+    def scores(self, metrics: Mapping[str, str]) -> dict[tuple[str, str, str], float]:
         """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
-        values: dict[tuple[str, str, str], float] = {}
-        for metric, code in metrics.items():
-            where = "SELECT image, pair, value FROM scores WHERE metric=? AND code=?"
-            rows = self._rows(tuple[str, str, float | None], where, (metric, code))
-            values.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
-        return values
+        return self.score_table(metrics).one_by_one(metrics)
+
+    def score_table(self, metrics: Mapping[str, str]) -> packed.ScoreTable:
+        """All scores of metrics given as name to code hash, a column for each."""
+        known = {(v.metric, v.code): v.number for v in self.rows(schema.VariantRow)}
+        rows = self._rows(tuple[str, str, bytes], "SELECT image, pair, packed FROM scores")
+        with self._reading():
+            return packed.read(rows, list(known.values()), [known.get(variant) for variant in metrics.items()])
+
+    def score_rows(self) -> list[schema.ScoreRow]:
+        """Every score, oldest first."""
+        variants = {v.number: (v.metric, v.code) for v in self.rows(schema.VariantRow)}
+        with self._reading():
+            return [schema.ScoreRow(*score) for score in packed.every(self.rows(schema.PackedRow), variants)]
 
     def metrics(self) -> list[str]:
         """Ids of all metrics that have a score."""
-        return [name for (name,) in self._rows(tuple[str], "SELECT DISTINCT metric FROM scores ORDER BY metric")]
+        return [name for (name,) in self._rows(tuple[str], "SELECT DISTINCT metric FROM variants ORDER BY metric")]
 
     def failures(self, dataset: str, split: str) -> Failures:
         """What failed on a split and why: of the source pairs first, then by entry key and image."""
-        where = f"SELECT {', '.join(FailureRow._fields)} FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
-        return {Case(row.entry, row.id): row.reason for row in self._rows(FailureRow, where, (dataset, split))}
+        where = "SELECT entry, id, reason FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
+        return {Case(*row[:2]): row[2] for row in self._rows(tuple[str, str, str], where, (dataset, split))}
 
     def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
         """Whether the result of this test, with this code and these pictures, is there."""
@@ -311,8 +319,16 @@ class Store:
         Raises:
             FusionbenchError: the file is damaged.
         """
+        with self._reading():
+            rows = self._db.execute(query, tuple(values)).fetchall()
+            converted: list[T] = msgspec.convert(rows, GenericAlias(list, kind), builtin_types=(bytes,))
+            return converted
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Says of damage that it is damage."""
         try:
-            return [msgspec.convert(row, kind) for row in self._db.execute(query, tuple(values))]
+            yield
         except (UnicodeDecodeError, sqlite3.Error) as error:
             raise storage_error(self.path, error, reading=True) from None
         except msgspec.ValidationError as error:
@@ -332,16 +348,3 @@ class Store:
 
 def _task_key(test: TaskTest) -> tuple[str | int, ...]:
     return tuple(getattr(test, name) for name in TASK_KEY)
-
-
-def _without_nan(value: object) -> object:
-    """Plain data with None for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _json(record: object) -> str:
-    return json.dumps(msgspec.to_builtins(record), sort_keys=True)

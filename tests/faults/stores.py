@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from fusionbench.results.store import Score, Store
 from tests.harness.test_store import board, entry
 
 # fusionbench/store.py of 0.1.0
@@ -67,4 +70,28 @@ def old_store(folder: Path, tasks: bool = True) -> Path:
         if tasks:
             db.execute("INSERT INTO task_gaps VALUES('d','test','detection','no boxes')")
         db.execute("PRAGMA user_version=2")
+    return path
+
+
+def change_scores(folder: Path, change: Callable[[float], float], metric: str | None = None) -> None:
+    """Other numbers in a store, of one metric or all."""
+    with Store(folder) as store:
+        rows = [row for row in store.score_rows() if metric in (None, row.metric)]
+        values = [math.nan if row.value is None else row.value for row in rows]
+        store.put_scores([Score(*row[:4], change(value)) for row, value in zip(rows, values, strict=True)])
+
+
+def version_3(folder: Path) -> Path:
+    """What version 3 made of a store of version 2: a row for every score, and an index for its metric."""
+    path = old_store(folder)
+    Store(folder).close()
+    with Store(folder) as store:
+        rows = store.score_rows()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(
+            "DROP TABLE scores; DROP TABLE variants; CREATE TABLE scores(image TEXT, pair TEXT, metric TEXT, code TEXT,"
+            "value REAL, PRIMARY KEY(image, pair, metric, code));"
+            "CREATE INDEX scores_of_metric ON scores(metric, code); PRAGMA user_version=3"
+        )
+        db.executemany("INSERT INTO scores VALUES(?,?,?,?,?)", rows)
     return path
