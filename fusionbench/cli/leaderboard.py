@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, names, out, profile_names, records
+from fusionbench.cli.spelling import note
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metric, metrics_of
 
@@ -115,6 +116,8 @@ def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
 
     with Store(out, create=False) as store:
         tables = selection.tables(store)
+        for line in store.notes:
+            note(line)
         if len(tables) > 1 and (form.output is not None or form.form in ("latex", "csv")):
             raise FusionbenchError(
                 f"{f'--format {form.form}' if form.output is None else f'-o {form.output}'}: there are {len(tables)} "

@@ -110,7 +110,7 @@ class _Work:
 
     def __init__(self, plan: Plan, store: Store, progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
-        self.outcome = Outcome(skipped=list(plan.skipped))
+        self.outcome = Outcome(skipped=list(plan.skipped), replaced=list(store.notes))
         self.hashes: dict[str, dict[str, str]] = {}
         self.failures: dict[str, Failures] = {}
 

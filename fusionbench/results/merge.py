@@ -111,12 +111,13 @@ def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]
     """
     check_sources(folders)
     added = dict.fromkeys((name for name in TABLES if name not in ("runs", "variants")), 0)
-    conflicts: list[str] = []
+    conflicts = list(store.notes)
     for folder in folders:
         if folder.resolve() == store.folder.resolve():
             raise FusionbenchError(f"{folder}: a store cannot be merged into itself; choose another out=")
         with Store(folder, create=False) as source:  # read whole before the target is touched
             other = content(source)
+            conflicts += source.notes
         own = content(store)
         merger = Merger(store, folder, own, other, added, conflicts)
         merger.copy_pictures()

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
-from fusionbench.results.records import EntryInfo
+from fusionbench.results.folding import fold, has_label
 from fusionbench.results.storage_errors import FOREIGN
 
 APPLICATION = 0x46424E43  # "FBNC"; `file results.db` shows it
@@ -228,14 +226,18 @@ def _columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
     return tuple(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
 
 
-def prepare(db: sqlite3.Connection, path: Path) -> None:
+def prepare(db: sqlite3.Connection, path: Path) -> list[str]:
     """Bring a file to the present version, in one transaction.
+
+    Returns:
+        What its user has to know, a line each.
 
     Raises:
         FusionbenchError: it is not ours.
     """
+    notes: list[str] = []
     if version_of(db, path) == VERSION:
-        return
+        return notes
     db.execute("BEGIN IMMEDIATE")
     try:
         version = version_of(db, path)  # another process may have been first
@@ -249,6 +251,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
             if version == 2:
                 db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?)", _from_version_2(db))
                 db.execute("DROP TABLE fused_2")
+                notes = [f"{path}: {text}" for text in fold(db)]
             if version in (2, 3):
                 packed.from_rows(db, "scores_3")
                 db.execute("DROP TABLE scores_3")
@@ -258,6 +261,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
+    return notes
 
 
 def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
@@ -266,7 +270,7 @@ def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
     Pairs of the same bytes shared one picture. That is right for a method; of pictures that another program made it is
     the one that its path names, and the others are read again by the next run.
     """
-    labelled = {key for key, info in db.execute("SELECT key, info FROM entries") if _has_label(info)}
+    labelled = {key for key, info in db.execute("SELECT key, info FROM entries") if has_label(info)}
     images: dict[str, list[tuple[str, str, str]]] = {}
     for dataset, split, ident, pair in db.execute("SELECT dataset, split, id, hash FROM pairs"):
         images.setdefault(pair, []).append((dataset, split, ident))
@@ -280,15 +284,6 @@ def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
         if not shared:
             unregistered.append(FusedRow(entry, *origin, pair, image, path))
     yield from unregistered
-
-
-def _has_label(info: str) -> bool:
-    """Whether an entry is called after pictures that another program made, as ``images[NAME]`` is."""
-    try:
-        entry = msgspec.json.decode(info, type=EntryInfo)
-    except msgspec.MsgspecError:
-        return False
-    return entry.weights is None and entry.id in {f"{entry.method}[{value}]" for value in entry.options.values()}
 
 
 def _image_of(path: str, pair: str) -> tuple[str, str, str]:

@@ -67,6 +67,7 @@ class Store:
     def __init__(self, folder: Path, create: bool = True) -> None:
         self.folder = folder
         self.path = folder / "results.db"
+        self.notes: list[str] = []  # what an older file's user has to know
         if not create and not self.path.is_file():
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
@@ -81,7 +82,7 @@ class Store:
             schema.version_of(db, self.path)  # before anything is written: it may be another program's
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            schema.prepare(db, self.path)
+            self.notes += schema.prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -92,13 +93,12 @@ class Store:
         try:
             version = schema.version_of(db, self.path)
             if version == 0:
-                raise FusionbenchError(
-                    f"{self.path}: no results here yet; run `fusionbench eval --out {self.folder}` first"
-                )
+                remedy = f"run `fusionbench eval --out {self.folder}` first"
+                raise FusionbenchError(f"{self.path}: no results here yet; {remedy}")
             if version != VERSION:
                 older, db = db, in_memory(db)
                 older.close()
-                schema.prepare(db, self.path)
+                self.notes += schema.prepare(db, self.path)
         except BaseException:
             db.close()
             raise

@@ -73,6 +73,20 @@ def old_store(folder: Path, tasks: bool = True) -> Path:
     return path
 
 
+def add_folders(path: Path, folders: list[dict[str, list[tuple[str, str]]]]) -> None:
+    """Entries of version 2 that are all called ``images[Z]``, old to new: dataset to (pair, picture)."""
+    info = json.dumps(entry(id="images[Z]", method="images", options={"name": "Z"}).plain())
+    with closing(sqlite3.connect(path)) as db, db:
+        for number, datasets in enumerate(folders):
+            db.execute("INSERT INTO entries VALUES(?,'images[Z]','released',?,?)", (f"z{number}", 10 + number, info))
+            for dataset, pictures in datasets.items():
+                for pair, image in pictures:
+                    place = (dataset, "test", pair)
+                    db.execute("INSERT OR REPLACE INTO pairs VALUES(?,?,?,?)", (*place, f"{dataset}-{pair}"))
+                    name = f"fused/images_Z-z{number}/{dataset}-test/{pair}.png"
+                    db.execute("INSERT INTO fused VALUES(?,?,?,?)", (f"z{number}", f"{dataset}-{pair}", image, name))
+
+
 def change_scores(folder: Path, change: Callable[[float], float], metric: str | None = None) -> None:
     """Other numbers in a store, of one metric or all."""
     with Store(folder) as store:

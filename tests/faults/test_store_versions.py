@@ -15,10 +15,10 @@ import pytest
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import schema
-from fusionbench.results.schema import APPLICATION, VERSION, FusedRow
+from fusionbench.results.schema import APPLICATION, VERSION, EntryRow, FusedRow
 from fusionbench.results.store import Fused, Score, Store
 from tests.conftest import fusionbench
-from tests.faults.stores import old_store, version_3
+from tests.faults.stores import add_folders, old_store, version_3
 from tests.harness.test_store import board, entry
 
 
@@ -95,6 +95,66 @@ def test_a_number_of_version_3_that_is_none(tmp_path: Path, value: str) -> None:
             Store(tmp_path, create=create)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+FOLDERS = {
+    "another dataset in each": (
+        [{"vifb": [("1", "a"), ("2", "b")]}, {"tno": [("1", "c")]}, {"road": [("1", "d")]}],
+        {("vifb", "1"): "a", ("vifb", "2"): "b", ("tno", "1"): "c", ("road", "1"): "d"},
+        0,
+    ),
+    "other pictures of one dataset": (
+        [{"vifb": [("1", "a"), ("2", "b")], "tno": [("1", "c")]}, {"vifb": [("1", "x")]}],
+        {("vifb", "1"): "x", ("tno", "1"): "c"},
+        1,
+    ),
+    "the same pictures elsewhere": (
+        [{"vifb": [("1", "a"), ("2", "b")]}, {"vifb": [("1", "a")]}],
+        {("vifb", "1"): "a", ("vifb", "2"): "b"},
+        0,
+    ),
+    "three folders of one dataset": (
+        [{"vifb": [("1", "a")]}, {"vifb": [("1", "b")]}, {"vifb": [("1", "c")]}],
+        {("vifb", "1"): "c"},
+        2,
+    ),
+    "one folder": ([{"vifb": [("1", "a")]}], {("vifb", "1"): "a"}, 0),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+@pytest.mark.parametrize("create", [True, False])
+def test_folders_of_one_name_become_one_entry(tmp_path: Path, case: str, create: bool) -> None:
+    folders, shown, said = FOLDERS[case]
+    path = old_store(tmp_path)
+    add_folders(path, folders)
+    newest = f"z{len(folders) - 1}"
+    with closing(sqlite3.connect(path)) as db, db:
+        for ident in ("1", "9"):  # the one was fused since, the other never
+            db.execute("INSERT INTO failures VALUES('z0','vifb','test',?,'no picture')", (ident,))
+    with Store(tmp_path, create=create) as store:
+        found = {k[1::2]: image for k, image in pictures(store).items() if k[0] == newest}
+        assert found == shown
+        assert newest in store.entries("released")
+        left = {k: image for k, image in pictures(store).items() if k[0].startswith("z") and k[0] != newest}
+        assert len(found) + len(left) == len(set(found.items()) | {(k[1::2], v) for k, v in left.items()})
+        every = {image for datasets in folders for rows in datasets.values() for _, image in rows}
+        assert every == {*found.values(), *left.values()}, "a picture was forgotten"
+        assert len(store.notes) == said
+        assert all("images[Z] on vifb test: " in note and "e.g. 1; " in note for note in store.notes)
+        if not said and len(folders) > 1:
+            assert store.failures("vifb", "test").keys() >= {(newest, "9")}
+            assert [row.key for row in store.rows(EntryRow) if row.id == "images[Z]"] == [newest]
+        assert {k: v for k, v in pictures(store).items() if not k[0].startswith("z")} == MIGRATED
+    if create:
+        with Store(tmp_path) as store:
+            assert store.notes == []
+
+
+def test_a_folded_entry_is_announced(tmp_path: Path) -> None:
+    add_folders(old_store(tmp_path / "old"), FOLDERS["other pictures of one dataset"][0])
+    done = fusionbench("merge", tmp_path / "old", "--out", tmp_path / "new")
+    assert "images[Z] on vifb test: 1 pictures of an earlier folder are others, e.g. 1" in done.stdout
 
 
 def test_a_reader_leaves_an_older_store_as_it_is(tmp_path: Path) -> None:
