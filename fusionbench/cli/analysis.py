@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.options import Comma, as_json, names, out
+from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of
 from fusionbench.plugins.cards import profiles
@@ -52,15 +53,15 @@ def compare_command(
 def print_comparison(comparison: Comparison) -> None:
     """One line per metric."""
     c = comparison
-    click.echo(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}")
-    click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
+    say(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}")
+    say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
         span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
         if d.better and d.mean * d.effect < 0:
             verdict += " (by ranks; a few large differences turn the mean)"
-        click.echo(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
+        say(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
 
 
 @click.command("stability")
@@ -97,7 +98,7 @@ def stability_command(
         print_stability(items)
     if output:
         draw_ranks(items, output)
-        click.echo(f"drawn in {output}", err=True)
+        say(f"drawn in {output}", err=True)
 
 
 def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[str]) -> dict[str, Table]:
@@ -128,9 +129,9 @@ def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[
 def print_stability(items: Sequence[Stability]) -> None:
     """Each metric's ranking under every profile."""
     for s in items:
-        click.echo(f"{s.metric}")
+        say(f"{s.metric}")
         for p, order in s.order.items():
-            click.echo(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
-        click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
+            say(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
+        say("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
         if len(set(s.first_places.values())) > 1:
-            click.echo("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))
+            say("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))

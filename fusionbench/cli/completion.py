@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from fusionbench.cli.spelling import say
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -19,4 +21,4 @@ def completion_command(shell: str) -> None:
     assert kind is not None  # click knows all three
     # The template only: generating it through the class would start bash to ask for its version.
     maker = kind(cli, {}, "fusionbench", "_FUSIONBENCH_COMPLETE")
-    click.echo(kind.source_template % maker.source_vars())
+    say(kind.source_template % maker.source_vars())

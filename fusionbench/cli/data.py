@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
 
@@ -56,8 +57,8 @@ def list_data(data_root: Path | None, json_: bool) -> None:
         click.echo(json.dumps([asdict(state) for state in states], indent=1))
         return
     for state in states:
-        click.echo(state.line())
-    click.echo(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
+        say(state.line())
+    say(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
 
 
 def state_of(name: str, root: Path | None) -> DatasetState:
@@ -95,7 +96,7 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
     if json_:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
-        click.echo(report.text())
+        say(report.text())
     sys.exit(report.exit_code(complete))
 
 
@@ -111,7 +112,7 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
 
     with Bar() as bar:
         folder = fetch(card("dataset", name), resolved(data_root), url, sha256, bar)
-    click.echo(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
+    say(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
 
 
 class Size(SizeType):
@@ -147,6 +148,4 @@ def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int],
 
     with Bar() as bar:
         write(like, target, train, test, size, seed, bar)
-    click.echo(
-        f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}"
-    )
+    say(f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}")

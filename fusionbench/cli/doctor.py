@@ -15,7 +15,7 @@ from typing import Literal
 import click
 
 from fusionbench.cli.options import as_json, data_root, out
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.plugins.cards import KINDS, cards
 from fusionbench.results.provenance import LIBRARIES, OPTIONAL, commit, hardware, libraries, version
@@ -57,7 +57,7 @@ def doctor_command(data_root: Path | None, out: Path, json_: bool) -> None:
         click.echo(json.dumps([f.to_dict() for f in findings], indent=1))
     else:
         for finding in findings:
-            click.echo(finding.text())
+            say(finding.text())
     sys.exit(1 if any(f.state == "bad" for f in findings) else 0)
 
 

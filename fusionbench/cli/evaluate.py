@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names, records
-from fusionbench.cli.spelling import note, spelt
+from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def eval_command(
     keep_memory()
     plan = make_plan(asked.request(data_root))
     if dry_run:
-        click.echo(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
+        say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
     request = tasks.request()
@@ -191,7 +191,7 @@ class Evaluation:
         from fusionbench.report.formats import markdown
 
         for table in self.tables:
-            click.echo(markdown(table))
+            say(markdown(table))
         for skip in self.outcome.skipped:
             note(f"skipped {skip}")
         for line in [*self.outcome.replaced, *self.undefined]:

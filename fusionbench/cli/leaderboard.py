@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, names, out, profile_names, records
-from fusionbench.cli.spelling import note
+from fusionbench.cli.spelling import note, say
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metric, metrics_of
 
@@ -129,9 +129,9 @@ def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
             return
         texts = [as_text(t, form.form, form.ci) for t in tables]
         if form.output is None:
-            click.echo("\n".join(texts), nl=False)
+            say("\n".join(texts), nl=False)
             return
         write_text(form.output, texts[0])
         beside = form.output.with_name(form.output.stem + ".provenance.json")
         write_text(beside, provenance_of(tables[0], store))
-        click.echo(f"{form.output} and {beside}", err=True)
+        say(f"{form.output} and {beside}", err=True)

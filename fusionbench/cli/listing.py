@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from fusionbench.cli.options import any_name, as_json
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import PluginError
 from fusionbench.evaluation.protocol import in_profile
 from fusionbench.plugins.cards import (
@@ -52,10 +52,10 @@ def list_command(what: str | None, json_: bool) -> None:
     for name, rows in tables.items():
         if not rows:
             continue
-        click.echo(f"{name}")
+        say(f"{name}")
         width = max(map(len, rows))
         for key, text in rows.items():
-            click.echo(f"  {key:<{width}}  {text}")
+            say(f"  {key:<{width}}  {text}")
 
 
 @click.command("show")
@@ -71,7 +71,7 @@ def show_command(name: str, kind: str | None, json_: bool) -> None:
         click.echo(json.dumps([c.data for c in chosen], indent=1, default=str))
         return
     for entry in chosen:
-        click.echo(describe(entry))
+        say(describe(entry))
 
 
 def describe(entry: Card[Facts]) -> str:

@@ -39,6 +39,14 @@ def spelt(text: str, renamed: Mapping[str, str] = RENAMED) -> str:
     return _WORD.sub(option, text)
 
 
+def say(text: str, err: bool = False, nl: bool = True) -> None:
+    """Print text on stdout, or stderr; what a terminal would obey is written out.
+
+    Every text goes this way: cards, names of files and stores are other people's.
+    """
+    click.echo(printable(text, "\n\t"), err=err, nl=nl)
+
+
 def note(text: str) -> None:
-    """Print a remark of the library on stderr; what a terminal would obey is written out."""
-    click.echo(printable(spelt(text), "\n\t"), err=True)
+    """Print a remark of the library on stderr."""
+    say(spelt(text), err=True)

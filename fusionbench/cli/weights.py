@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import as_json, names
-from fusionbench.cli.spelling import note
+from fusionbench.cli.spelling import note, say
 from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import cards
 
@@ -43,9 +43,7 @@ def add(method: str, file: Path, name: str | None, trained_on: str | None) -> No
 
     added = weights.add(method, file, name, trained_on)
     known = "as its authors released it" if added.listed else "not a file the card lists"
-    click.echo(
-        f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}"
-    )
+    say(f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}")
 
 
 @weights_command.command("list")
@@ -84,7 +82,7 @@ def list_weights(json_: bool) -> None:
         return
     for row in rows:
         state = "here    " if row.here else "not here"
-        click.echo(f"{row.method}[{row.name}]  {state}  {row.sha256[:12]}  {row.trained_on}")
+        say(f"{row.method}[{row.name}]  {state}  {row.sha256[:12]}  {row.trained_on}")
 
 
 @weights_command.command("remove")
@@ -101,6 +99,6 @@ def remove(method: str, name: str) -> None:
                 record.unlink()
             except OSError as error:
                 raise WeightsError(f"{record}: cannot be removed ({error.strerror})") from None
-            click.echo(f"removed {method}[{name}]")
+            say(f"removed {method}[{name}]")
             return
     raise WeightsError(f"{method} has no weights {name!r} here; `fusionbench weights list` shows what there is")
