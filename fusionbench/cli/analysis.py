@@ -32,8 +32,10 @@ def compare_command(
 ) -> None:
     """Compare two entries on the same images, metric by metric.
 
-    Mean paired difference with its 95 % bootstrap interval, Wilcoxon signed-rank p (Holm-corrected over the metrics)
-    and the matched-pairs rank-biserial correlation as effect size.
+    All columns are about the mean paired difference, by which tables rank: its 95 % bootstrap interval, its p by
+    random signs of the differences (Holm-corrected over the metrics), and d, it in standard deviations of the
+    differences. An entry is better where p < 0.05 and the interval lies on one side of zero; arrows say whether more
+    or less of a metric is better.
     """
     from fusionbench.report.analysis import compare
     from fusionbench.report.formats import plain
@@ -53,14 +55,12 @@ def compare_command(
 def print_comparison(comparison: Comparison) -> None:
     """One line per metric."""
     c = comparison
-    say(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}")
-    say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
+    say(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}, mean over images")
+    say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'d':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
         span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
-        if d.better and d.mean * d.effect < 0:
-            verdict += " (by ranks; a few large differences turn the mean)"
         say(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
 
 
