@@ -111,7 +111,8 @@ def picture(path: Path, size: tuple[int, ...]) -> np.ndarray:
     image = read_image(path)
     if image.shape[1:] != tuple(size):
         raise DataError(
-            f"{path}: the fused picture is {image.shape[2]}x{image.shape[1]}, its pair {size[1]}x{size[0]}; delete it"
+            f"{path}: the fused picture is {image.shape[1]}x{image.shape[2]}, its pair {size[0]}x{size[1]} "
+            "(height x width); delete it"
         )
     return image if len(image) == 3 else np.repeat(image, 3, 0)
 
