@@ -205,8 +205,8 @@ class Dataset:
         ir, vis = grey(read_image(ir_path)), read_image(vis_path)
         if ir.shape[1:] != vis.shape[1:]:
             raise DataError(
-                f"{self.name} {id}: sizes differ: {ir_path} is {_size(ir)}, {vis_path} is {_size(vis)} "
-                "(height x width); a pair must be aligned pixel by pixel"
+                f"{self.name} {id}: sizes differ: {ir_path} is {_size(ir)}, {vis_path} is {_size(vis)}; "
+                "a pair must be aligned pixel by pixel"
             )
         return Sample(id, split, ir, vis if vis.shape[0] == 3 else np.repeat(vis, 3, 0))
 
@@ -233,9 +233,7 @@ class Dataset:
 
     def _same_size(self, sample: Sample, path: Path, label: np.ndarray) -> None:
         if label.shape != sample.ir.shape[1:]:
-            raise DataError(
-                f"{self.name} {sample.id}: {path} is {_size(label)}, its images are {_size(sample.ir)} (height x width)"
-            )
+            raise DataError(f"{self.name} {sample.id}: {path} is {_size(label)}, its images are {_size(sample.ir)}")
 
     def read_boxes(self, path: Path, size: tuple[int, int]) -> Boxes:
         """Objects from one annotation file of an image of this (width, height)."""
@@ -273,5 +271,4 @@ class Dataset:
 
 
 def _size(array: np.ndarray) -> str:
-    """Height x width, as in settings."""
-    return f"{array.shape[-2]}x{array.shape[-1]}"
+    return f"{array.shape[-1]}x{array.shape[-2]}"
