@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
-from fusionbench.cli.spelling import say
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
 
@@ -37,12 +37,15 @@ class DatasetState:
     name: str
     title: str
     root: str | None = None
+    problem: str = ""  # why the generated tree that lies here cannot be used
     splits: dict[str, SplitState] = field(default_factory=dict)
 
     def line(self) -> str:
         """For the list."""
         counts = ", ".join(f"{n} {s.here}/{s.expected or '?'}" for n, s in self.splits.items() if s.here)
-        return f"{self.name:<10} {counts or 'not here':<40} {self.root or ''}".rstrip()
+        here = counts or ("not usable" if self.problem else "not here")
+        line = f"{self.name:<10} {here:<40} {self.root or ''}".rstrip()
+        return line + (f"\n           {self.problem}" if self.problem else "")
 
 
 @data_command.command("list")
@@ -64,11 +67,18 @@ def list_data(data_root: Path | None, json_: bool) -> None:
 def state_of(name: str, root: Path | None) -> DatasetState:
     """What is here of a dataset."""
     from fusionbench.data import open_spec
+    from fusionbench.data.opening import data_root as resolved
+    from fusionbench.data.opening import find_root
+    from fusionbench.data.origin import ORIGIN
 
     title = card("dataset", name).title
     try:
         dataset = open_spec(name, root)
-    except FusionbenchError:
+    except FusionbenchError as error:
+        base = resolved(root)
+        tree = find_root(base, card("dataset", name))
+        if tree is not None and tree != base and (tree / ORIGIN).is_file():
+            return DatasetState(name=name, title=title, root=str(tree), problem=spelt(str(error)))
         return DatasetState(name=name, title=title)
     splits = {
         s: SplitState(here=len(dataset.ids(s)), expected=dataset.split(s).count, sha256=dataset.split(s).sha256)
@@ -130,12 +140,23 @@ class Size(SizeType):
         return int(match[1]), int(match[2])
 
 
+class Like(click.Option):
+    """An option whose help names the datasets that scenes are drawn like, plugins among them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The help with the names of now."""
+        able = ", ".join(name for name, entry in cards("dataset").items() if entry.facts.scenes)
+        words, text = super().get_help_record(ctx) or ("", "")
+        return words, text.replace("[scenes]", f"[scenes]: {able}.")
+
+
 @data_command.command("synth")
 @click.option(
     "--like",
     required=True,
     shell_complete=names("dataset"),
-    help="Whose layout and classes: msrs, fmb, m3fd, llvip, vt5000.",
+    cls=Like,
+    help="Whose layout and classes, of a dataset whose card has [scenes]",
 )
 @click.option("--out", "target", required=True, type=click.Path(path_type=Path), help="The dataset's new folder.")
 @click.option("--train", type=click.IntRange(0), default=0, show_default=True, help="Training pairs.")

@@ -14,6 +14,7 @@ from typing import Literal
 
 import click
 
+from fusionbench.cli.data import state_of
 from fusionbench.cli.options import as_json, data_root, out
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import FusionbenchError, WeightsError
@@ -111,6 +112,9 @@ def _data(root: Path | None) -> Iterator[Finding]:
         try:
             dataset = open_spec(name, root)
         except FusionbenchError:
+            if problem := state_of(name, root).problem:
+                empty = False
+                yield _bad(f"data {name}", problem)
             continue
         empty = False
         counts = ", ".join(f"{s} {len(dataset.ids(s))}" for s in dataset.splits())
