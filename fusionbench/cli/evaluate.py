@@ -135,6 +135,9 @@ def eval_command(
     sys.exit(result.exit_code(plan))
 
 
+SAME = 3  # failures for one reason that are told one by one
+
+
 @dataclass(kw_only=True)
 class Evaluation:
     """What came of a plan.
@@ -151,8 +154,15 @@ class Evaluation:
 
     @property
     def failures(self) -> list[str]:
-        """Images that could not be fused or scored, a line each."""
-        return [f"{d} {i} ({e}): {spelt(reason)}" for (e, d, i), reason in sorted(self.outcome.failures.items())]
+        """Images that could not be fused or scored, a line each; in one line where the reason is the same for many."""
+        same: dict[tuple[str, str, str], list[str]] = {}
+        for (entry, dataset, image), reason in sorted(self.outcome.failures.items()):
+            same.setdefault((entry, dataset, reason), []).append(image)
+        return [
+            f"{dataset} {image} ({entry}): {spelt(reason)}"
+            for (entry, dataset, reason), images in same.items()
+            for image in (images if len(images) <= SAME else [f"{images[0]} and {len(images) - 1} more images"])
+        ]
 
     @property
     def undefined(self) -> list[str]:

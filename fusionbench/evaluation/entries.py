@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
+from fusionbench.errors import FusionbenchError, PluginError, WeightsError, did_you_mean
 from fusionbench.evaluation.keys import PIXELS, harness_hash
 from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.plugins.misfit import misfit
 from fusionbench.plugins.records import OutputFacts, Value
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed, verify
@@ -154,6 +155,11 @@ class Entry:
         except (FusionbenchError, OSError):
             raise
         except Exception as error:
+            if self.weights and (differences := misfit(str(error))):
+                raise WeightsError(
+                    f"{self.weights.path}: does not fit {self.card.name}: {differences}; the network was changed "
+                    "since, or it is another's checkpoint: take the code that it was trained with, or train it again"
+                ) from None
             raise PluginError(f"{self.id}: {self.card.source}: {type(error).__name__}: {error}") from error
         return method
 

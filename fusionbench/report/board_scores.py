@@ -131,3 +131,19 @@ def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
             f"{undefined} there for some ({named}): {why}."
         )
     return notes
+
+
+def out_of_range(m: Metric, rows: list[Row]) -> list[str]:
+    """What to note of values that the metric's card rules out; more than rounding, and they stay in the means."""
+    low, high = m.card.facts.range_of(m.variant)
+    room = 1e-9 * max(1.0, *(abs(bound) for bound in (low, high) if np.isfinite(bound)))
+    found: dict[str, np.ndarray] = {}
+    for r in rows:
+        values = r.values[m.id][~r.undefined(m.id)]
+        outside = values[(values < low - room) | (values > high + room)]
+        if outside.size:
+            found[r.id] = outside
+    if not found:
+        return []
+    named = ", ".join(f"{name} {v.size} (e.g. {v[np.abs(v).argmax()]:.6g})" for name, v in sorted(found.items()))
+    return [f"{m.title}: values outside the range on its card, {low:g} to {high:g}: {named}; card or code is wrong."]

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from fusionbench.evaluation.protocol import Metric, metric, metric_change
 from fusionbench.plugins.records import COLOURS
-from fusionbench.report.board_scores import BoardScores, leave_out_undefined
+from fusionbench.report.board_scores import BoardScores, leave_out_undefined, out_of_range
 from fusionbench.report.published import Cell, MetricHead, PublishedRow, PublishedTable, TaskHead
 from fusionbench.report.rows import Row
 from fusionbench.report.task_tables import TaskColumn, task_columns
@@ -176,7 +176,7 @@ def build(
     rows = [scores.row(key, own, common) for key, own in pictures.items()]
     notes += scores.excluded(pictures)
     for m in columns:
-        notes += leave_out_undefined(m, rows)
+        notes += leave_out_undefined(m, rows) + out_of_range(m, rows)
     tasks = task_columns(store, board, {k: scores.entries[k].id for k in pictures})
     notes += dict.fromkeys(column.note for column in tasks)
     selected = {m.id for m in columns} < set(board.own_metrics) or scores.others(keys)

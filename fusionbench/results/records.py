@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -266,3 +267,12 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def labelled(name: str | None, boards: Iterable[Board]) -> str | None:
+    """The label of the boards that a name means: itself, or that of the one generated tree in the layout it names."""
+    every = list(boards)
+    if name is None or name in {board.dataset for board in every}:
+        return name
+    generated = {b.dataset for b in every if b.origin.generator and b.dataset == f"{b.origin.generator}-{name}"}
+    return generated.pop() if len(generated) == 1 else name

@@ -20,7 +20,7 @@ import msgspec
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed, schema
 from fusionbench.results.opening import in_memory, open_to_read
-from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest, as_stored
+from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest, as_stored, labelled
 from fusionbench.results.schema import VERSION as VERSION
 from fusionbench.results.storage_errors import FOREIGN
 from fusionbench.results.storage_errors import storage_error as storage_error
@@ -235,7 +235,7 @@ class Store:
         """
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
-        wanted = {"dataset": dataset, "split": split, "output": output}
+        wanted = {"dataset": labelled(dataset, every), "split": split, "output": output}
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
             asked = " ".join(v for v in wanted.values() if v) or "anything"
