@@ -140,4 +140,5 @@ def fuse(
         picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
     except ValueError as error:
         raise FusionbenchError(f"{entry.id}: {error}") from error
-    return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+    fused: np.ndarray = picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+    return fused

@@ -34,8 +34,8 @@ class BoardScores:
         self.entries = store.entries(board.output)
         self.failures = store.failures(board.dataset, board.split)
         self.scores = store.score_table({m.id: m.code for m in columns})
-        whole = self.scores.present.all(axis=1).tolist()  # whether a picture lacks no column
-        self.scored = {picture: row for picture, row in self.scores.rows.items() if whole[row]}
+        whole = set(np.flatnonzero(self.scores.present.all(axis=1)).tolist())  # rows that lack no column
+        self.scored = {picture: row for picture, row in self.scores.rows.items() if row in whole}
 
     def chosen(self, keys: Iterable[str] | None, names: set[str]) -> list[str]:
         """Keys of the entries that are meant: of these keys, those with one of these ids or method names."""
