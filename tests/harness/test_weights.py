@@ -207,3 +207,20 @@ def test_what_torch_says_of_a_misfit_in_a_few_words() -> None:
         "2 tensors are unknown to the network (3.weight, 3.bias)"
     )
     assert misfit("CUDA out of memory") == ""
+
+
+@pytest.mark.parametrize("listed", ['name = "mine"\nfile = "net.pth"\ntrained_on = "x"', 'name = "mine"'])
+def test_a_card_that_names_weights_without_their_hash_is_one_line(tmp_path: Path, listed: str) -> None:
+    import torch
+
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "net.toml").write_text(f"{CARD}\n[[weights]]\n{listed}\n")
+    (plugins / "net.py").write_text(NET.format(channels=4, kernel=3, layers=1))
+    torch.save({"a": torch.ones(1)}, tmp_path / "net.pth")
+    for words in (("weights", "add", "net", tmp_path / "net.pth"), ("weights", "list"), ("list", "methods")):
+        done = fusionbench("--plugins", plugins, *words, FUSIONBENCH_CACHE=str(tmp_path / "cache"))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "net.toml" in done.stderr
+        assert "sha256" in done.stderr or "trained_on" in done.stderr
