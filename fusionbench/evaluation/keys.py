@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from fusionbench.plugins.cards import card
-from fusionbench.plugins.fingerprint import HARNESS, closure, code_hash, combined
+from fusionbench.plugins.fingerprint import HARNESS, Closure, code_hash, combined
 
 PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.images", "fusionbench.pixels.output_rule")
 SCORES = ("fusionbench.evaluation.scoring", "fusionbench.pixels.images")
@@ -21,7 +21,7 @@ _BESIDE = (
 @cache
 def harness_hash(modules: tuple[str, ...]) -> str:
     """SHA-256 over parts of the harness and what they import, its plans and stores left out."""
-    return combined(closure(modules, None, _BESIDE))
+    return combined(Closure(leave_out=_BESIDE).follow(modules, lookups=False).digests)
 
 
 def task_code(name: str) -> str:

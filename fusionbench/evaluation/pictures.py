@@ -109,7 +109,7 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     split = settings.split or dataset.task_splits(trained.needs)[0]
     spec = f"{dataset.name}={dataset.root}"
     plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
-    entry = one_entry(request.entry)
+    entry = one_entry(request.entry).on(request.device)
     with Store(folder) as store:
         source = labelled(plan.sources[0], plan.sources[0].split, trained.needs)
         pictures, missing = fused_pictures(plan, [entry], store, source, trained, lambda *_: None)

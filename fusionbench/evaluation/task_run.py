@@ -83,7 +83,9 @@ def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> T
         test_split = source.split
     trains = run.request.trains(task.name)
     retrained = "retrained" in run.request.protocols and trains
-    frozen = one_entry(run.request.frozen_on) if trains and "frozen" in run.request.protocols else None
+    frozen = (
+        one_entry(run.request.frozen_on).on(run.plan.device) if trains and "frozen" in run.request.protocols else None
+    )
     learners = [*(run.plan.entries if retrained else ()), *([frozen] if frozen else ())]
     on_test = labelled(source, test_split, task.needs)
     on_train = labelled(source, train_split, task.needs) if train_split else None

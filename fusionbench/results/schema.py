@@ -6,19 +6,29 @@ program's database. The whole way is one transaction: a file is in one version o
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results.records import EntryInfo
+from fusionbench.results.provenance import made_by
+from fusionbench.results.records import EntryInfo, Made, Run
 from fusionbench.results.storage_errors import FOREIGN
 
 APPLICATION = 0x46424E43  # "FBNC"; `file results.db` shows it
-VERSION = 3
+VERSION = 4
+
+
+class MakerRow(NamedTuple):
+    """What computed some rows: versions and processor. Number 0 stands for what is not recorded."""
+
+    id: int
+    info: str
 
 
 class EntryRow(NamedTuple):
@@ -50,7 +60,8 @@ class PairRow(NamedTuple):
 
 
 class FusedRow(NamedTuple):
-    """The picture that an entry made of an image: the pair's hash, the picture's, and its path below the folder."""
+    """The picture that an entry made of an image: the pair's hash, the picture's, its path below the folder, who made
+    it (a :class:`MakerRow`)."""
 
     entry: str
     dataset: str
@@ -59,16 +70,18 @@ class FusedRow(NamedTuple):
     pair: str
     image: str
     path: str
+    made: int
 
 
 class ScoreRow(NamedTuple):
-    """A number; None where it is undefined."""
+    """A number, None where it is undefined, and who computed it (a :class:`MakerRow`)."""
 
     image: str
     pair: str
     metric: str
     code: str
     value: float | None
+    made: int
 
 
 class FailureRow(NamedTuple):
@@ -126,6 +139,7 @@ class Table(NamedTuple):
 
 
 TABLES = {
+    "makers": Table(MakerRow, ("id",)),
     "entries": Table(EntryRow, ("key",)),
     "boards": Table(BoardRow, ("dataset", "split", "output")),
     "pairs": Table(PairRow, ("dataset", "split", "id")),
@@ -138,8 +152,10 @@ TABLES = {
 }
 ADDED_LATE = {"tasks", "task_gaps"}  # some files of version 2 lack them
 FUSED_2 = ("entry", "pair", "image", "path")
+MADE = ("fused", "scores")  # whose rows say who made them, since version 4
 
 STATEMENTS = (
+    "CREATE TABLE IF NOT EXISTS makers(id INTEGER PRIMARY KEY, info TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL,
         seq INTEGER NOT NULL, info TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
@@ -147,9 +163,9 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
         PRIMARY KEY(dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS fused(entry TEXT, dataset TEXT, split TEXT, id TEXT, pair TEXT NOT NULL,
-        image TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
+        image TEXT NOT NULL, path TEXT NOT NULL, made INTEGER NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, metric TEXT, code TEXT, value REAL,
-        PRIMARY KEY(image, pair, metric, code))""",
+        made INTEGER NOT NULL, PRIMARY KEY(image, pair, metric, code))""",
     """CREATE TABLE IF NOT EXISTS failures(entry TEXT, dataset TEXT, split TEXT, id TEXT, reason TEXT NOT NULL,
         PRIMARY KEY(entry, dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS tasks(entry TEXT, dataset TEXT, split TEXT, task TEXT, network TEXT, protocol TEXT,
@@ -165,7 +181,7 @@ STATEMENTS = (
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Version of a file: 0 for an empty one, 2 or 3.
+    """Version of a file: 0 for an empty one, 2, 3 or 4.
 
     Args:
         db: the open file.
@@ -185,14 +201,14 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if application == APPLICATION:
         if version > VERSION:
             raise FusionbenchError(_other_version(path, version))
-        plain = tables == TABLES.keys() and all(kind in ("table", "index") for kind, _ in things)
-        if version == VERSION and plain and all(_columns(db, n) == table.columns for n, table in TABLES.items()):
-            return VERSION
+        plain = all(kind in ("table", "index") for kind, _ in things)
+        if version in (3, VERSION) and plain and {name: _columns(db, name) for name in tables} == _layout(version):
+            return int(version)
         raise FusionbenchError(f"{path}: {FOREIGN}")
-    if application == 0 and version in (0, 2) and tables | ADDED_LATE == TABLES.keys():
-        expected = {name: TABLES[name].columns for name in tables} | {"fused": FUSED_2}
-        if all(_columns(db, name) == columns for name, columns in expected.items()):
-            return 2
+    expected = _layout(2)
+    ours = application == 0 and version in (0, 2) and tables | ADDED_LATE == expected.keys()
+    if ours and all(_columns(db, name) == expected[name] for name in tables):
+        return 2
     raise FusionbenchError(f"{path}: another program's database; nothing was written to it, choose another out=")
 
 
@@ -201,6 +217,15 @@ def _other_version(path: Path, version: int) -> str:
         f"{path}: written by another version of fusionbench (store {version}, this one reads up to {VERSION}); "
         "install a newer fusionbench, or choose another out="
     )
+
+
+def _layout(version: int) -> dict[str, tuple[str, ...]]:
+    """Tables and their columns in a version."""
+    layout = {name: table.columns for name, table in TABLES.items()}
+    if version < 4:
+        del layout["makers"]
+        layout |= {name: layout[name][:-1] for name in MADE}
+    return layout | ({"fused": FUSED_2} if version == 2 else {})
 
 
 def _columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
@@ -222,11 +247,16 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         if version == 2:
             db.execute("ALTER TABLE fused RENAME TO fused_2")
         if version < VERSION:
+            for name in MADE if version else ():
+                if (version, name) != (2, "fused"):
+                    db.execute(f"ALTER TABLE {name} ADD COLUMN made INTEGER NOT NULL DEFAULT 0")
             for statement in STATEMENTS:
                 db.execute(statement)
             if version == 2:
-                db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?)", _from_version_2(db))
+                db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?,?)", _from_version_2(db))
                 db.execute("DROP TABLE fused_2")
+            if version:
+                _name_makers(db)
             db.execute(f"PRAGMA application_id={APPLICATION}")
             db.execute(f"PRAGMA user_version={VERSION}")
     except BaseException:
@@ -251,10 +281,32 @@ def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
         shared = images.get(pair, [])
         own = [i for i in shared if i[2] == origin[2]]
         for place in own or shared if entry in labelled else shared:
-            yield FusedRow(entry, *place, pair, image, path)
+            yield FusedRow(entry, *place, pair, image, path, 0)
         if not shared:
-            unregistered.append(FusedRow(entry, *origin, pair, image, path))
+            unregistered.append(FusedRow(entry, *origin, pair, image, path, 0))
     yield from unregistered
+
+
+def _name_makers(db: sqlite3.Connection) -> None:
+    """Say of everything in an older file who made it, where all of its runs were made by one."""
+    made, of_tasks = Made(), Made()
+    with contextlib.suppress(msgspec.MsgspecError):  # what a run cannot tell is not recorded
+        runs = [msgspec.json.decode(text, type=Run) for (text,) in db.execute("SELECT info FROM runs")]
+        worked = [run for run in runs if run.fused or run.scored]
+        made, of_tasks = _only(map(made_by, worked)), _only(made_by(run, tasks=True) for run in worked)
+    db.execute("INSERT INTO makers VALUES(?,?)", (made.id, json.dumps(made.plain(), sort_keys=True)))
+    for name in MADE:
+        db.execute(f"UPDATE {name} SET made=?", (made.id,))
+    for number, text in db.execute("SELECT rowid, info FROM tasks").fetchall():
+        with contextlib.suppress(msgspec.MsgspecError):  # damage is told when it is read
+            info = msgspec.json.decode(text, type=dict[str, object]) | {"made": of_tasks.plain()}
+            db.execute("UPDATE tasks SET info=? WHERE rowid=?", (json.dumps(info, sort_keys=True), number))
+
+
+def _only(makers: Iterable[Made]) -> Made:
+    """The one that made everything, or one of which nothing is known."""
+    different = {made.id: made for made in makers}
+    return next(iter(different.values())) if len(different) == 1 else Made()
 
 
 def _has_label(info: str) -> bool:

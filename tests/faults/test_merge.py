@@ -272,7 +272,7 @@ def test_scores_of_pictures_that_nobody_has_stay_out(tmp_path: Path) -> None:
     """They would be taken for ours when we make such a picture."""
     make(tmp_path / "a")
     make(tmp_path / "b")
-    change(tmp_path / "b", "INSERT INTO scores VALUES('planted','pair-a','en@bits','c',99)")
+    change(tmp_path / "b", "INSERT INTO scores VALUES('planted','pair-a','en@bits','c',99,0)")
     assert merged(tmp_path / "a", tmp_path / "b")[0]["scores"] == 0
 
 

@@ -43,7 +43,7 @@ MIGRATED = {
 
 
 @pytest.mark.parametrize("tasks", [True, False])
-def test_a_store_of_version_2_becomes_one_of_version_3(tmp_path: Path, tasks: bool) -> None:
+def test_a_store_of_version_2_becomes_one_of_today(tmp_path: Path, tasks: bool) -> None:
     old_store(tmp_path, tasks)
     with Store(tmp_path) as store:
         assert pictures(store) == MIGRATED
@@ -60,7 +60,7 @@ def test_a_store_of_version_2_becomes_one_of_version_3(tmp_path: Path, tasks: bo
         assert set(store.entries("released")) == {"g", "x"}
     with closing(sqlite3.connect(tmp_path / "results.db")) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
         assert not db.execute("SELECT 1 FROM sqlite_master WHERE name='fused_2'").fetchall()
     with Store(tmp_path) as store:
         assert pictures(store) == MIGRATED
@@ -103,7 +103,7 @@ def test_queries_use_indices(tmp_path: Path) -> None:
 def newer(path: Path) -> None:
     Store(path.parent).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version=4")
+        db.execute(f"PRAGMA user_version={schema.VERSION + 1}")
 
 
 def newer_of_version_2_s_kind(path: Path) -> None:
@@ -167,7 +167,7 @@ def truncated(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (newer, "written by another version of fusionbench (store 4"),
+        (newer, "written by another version of fusionbench (store 5"),
         (newer_of_version_2_s_kind, "written by another version of fusionbench (store 99"),
         (notes, "another program's database; nothing was written to it"),
         (notes_of_version_2, "another program's database"),
@@ -209,11 +209,11 @@ def test_an_empty_file_is_the_beginning_of_a_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "INSERT INTO scores VALUES('i','p','m','c','not a number')",
-        "INSERT INTO scores VALUES(x'00ff','p','m','c',1)",
-        "INSERT INTO scores VALUES(CAST(x'ff' AS TEXT),'p','m','c',1)",
-        "INSERT INTO scores VALUES(NULL,'p','m','c',1)",
-        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p')",
+        "INSERT INTO scores VALUES('i','p','m','c','not a number',0)",
+        "INSERT INTO scores VALUES(x'00ff','p','m','c',1,0)",
+        "INSERT INTO scores VALUES(CAST(x'ff' AS TEXT),'p','m','c',1,0)",
+        "INSERT INTO scores VALUES(NULL,'p','m','c',1,0)",
+        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p',0)",
         "UPDATE entries SET info='[' || info",
         "UPDATE entries SET key=x'01'",
     ],

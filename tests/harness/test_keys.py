@@ -13,7 +13,7 @@ import pytest
 
 from fusionbench import environment
 from fusionbench.plugins.cards import card
-from fusionbench.plugins.fingerprint import Home, closure, code_hash
+from fusionbench.plugins.fingerprint import Closure, Home, code_hash
 from tests.conftest import REPO
 
 KEYS = """
@@ -22,7 +22,7 @@ from fusionbench.evaluation import keys
 from fusionbench.evaluation.entries import entries
 from fusionbench.evaluation.protocol import metric
 from fusionbench.plugins.cards import card
-from fusionbench.plugins.fingerprint import Home, closure, code_hash
+from fusionbench.plugins.fingerprint import code_hash
 
 found = {f"{kind} {name}": code_hash(card(kind, name)) for kind, name in (
     ("metric", "vif"), ("metric", "mse"), ("method", "gff"), ("method", "tdfusion"), ("method", "refusion"),
@@ -156,4 +156,4 @@ def test_a_helper_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_metric_of_ours_behind_its_package(tmp_path: Path, code: str) -> None:
     """The package looks its names up when they are asked for; the module behind a name counts all the same."""
     (tmp_path / "mine.py").write_text(code)
-    assert {"p.mine", "fusionbench.metrics.vif"} <= closure(["p.mine"], Home("p", tmp_path)).keys()
+    assert {"p.mine", "fusionbench.metrics.vif"} <= Closure([Home("p", tmp_path)]).follow(["p.mine"]).digests.keys()
