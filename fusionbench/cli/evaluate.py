@@ -235,6 +235,8 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         problems = task_run.run_tasks(plan, request, store, command_line(), bar)
         for (label, task), reason in problems.gaps.items():
             note(f"warning: {task} on {label}: {reason}")
+        for line in problems.kept:
+            note(f"warning: {line}")
         result.problems += problems.failures
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]

@@ -100,10 +100,12 @@ class Closure:
             modules: dotted names.
             lookups: whether plugins that they ask for count.
         """
-        todo = list(modules)
+        asked = list(modules)  # these count wherever they lie
+        todo = list(asked)
         while todo:
             module = todo.pop()
-            if module in self.digests or any(module == p or module.startswith(p + ".") for p in self.leave_out):
+            left_out = any(module == p or module.startswith(p + ".") for p in self.leave_out)
+            if module in self.digests or (left_out and module not in asked):
                 continue
             path = _file(module, self.homes)
             if path is None:

@@ -84,7 +84,7 @@ class Reader:
         """Image id to the picture that an entry made of these very pairs (image id to hash)."""
         where = "SELECT id, pair, image, path, made FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
         rows = self._rows(tuple[str, str, str, str, int], where, (entry, dataset, split))
-        return {ident: Fused(pair, *facts) for ident, pair, *facts in rows if pairs.get(ident) == pair}
+        return {row[0]: Fused(*row[1:]) for row in rows if pairs.get(row[0]) == row[1]}
 
     def pictures(self, entry: str) -> list[FusedRow]:
         """Everything that an entry has fused, on all datasets and splits."""
@@ -128,11 +128,12 @@ class Reader:
         where = f"SELECT {', '.join(FailureRow._fields)} FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
         return {Case(row.entry, row.id): row.reason for row in self._rows(FailureRow, where, (dataset, split))}
 
-    def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
-        """Whether the result of this test, with this code and these pictures, is there."""
-        where = "SELECT seed FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
+    def task(self, entry: str, dataset: str, split: str, test: TaskTest) -> TaskResult | None:
+        """The result of this test, with this code and these pictures, where it is there."""
+        where = "SELECT info FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
         where += " AND ".join(f"{name}=?" for name in TASK_KEY)
-        return bool(self._rows(tuple[int], where, (entry, dataset, split, *task_key(test))))
+        rows = self._rows(tuple[str], where, (entry, dataset, split, *task_key(test)))
+        return self.decoded(TaskResult, rows[0][0]) if rows else None
 
     def tasks(self, dataset: str, split: str) -> list[tuple[str, TaskResult]]:
         """(entry key, result) of every task result of a board, old to new."""
