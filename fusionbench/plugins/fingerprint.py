@@ -143,6 +143,9 @@ class Closure:
     def _needed(self, module: str, path: Path) -> Iterator[str]:
         """Modules that a module imports, and names that may be modules."""
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        outer = module.rpartition(".")[0]
+        if any(f"{outer}.".startswith(f"{home.package}.") for home in self.homes):
+            yield outer  # a plugin's package is run before its modules
         for i in source(path).imports:
             above = package.split(".")[: package.count(".") + 2 - i.level] if i.level else []
             base = ".".join([*above, *([i.module] if i.module else [])])

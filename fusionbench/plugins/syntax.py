@@ -110,6 +110,8 @@ def _is_text(node: ast.AST) -> bool:
 
 def _written(node: object) -> str:
     """A syntax tree as text that is the same on every supported Python: empty and absent fields are left out."""
+    if isinstance(node, ast.JoinedStr):
+        return f"JoinedStr({','.join(_pieces(node))})"
     if isinstance(node, ast.AST):
         fields = ((name, getattr(node, name, None)) for name in node._fields if name not in _SILENT)
         inside = ",".join(f"{name}={_written(value)}" for name, value in fields if value is not None and value != [])
@@ -117,6 +119,21 @@ def _written(node: object) -> str:
     if isinstance(node, list):
         return f"[{','.join(map(_written, node))}]"
     return ascii(node)  # which characters repr escapes depends on Python's edition of Unicode
+
+
+def _pieces(node: ast.JoinedStr) -> Iterator[str]:
+    """The parts of an f-string; how its text is cut into pieces, empty ones among them, depends on the Python."""
+    text = ""
+    for value in node.values:
+        if isinstance(value, ast.Constant):
+            text += str(value.value)
+            continue
+        if text:
+            yield ascii(text)
+        text = ""
+        yield _written(value)
+    if text:
+        yield ascii(text)
 
 
 def _names(node: ast.stmt) -> Iterator[str]:
