@@ -67,8 +67,8 @@ def run_tasks(
                 scored += _done(planner, problems.failures)
                 if planner.earlier:
                     problems.kept.append(
-                        f"{name} on {source.label}: {len(planner.earlier)} networks stay in use that were trained by "
-                        "other code than today's; fresh_versions=True trains them again"
+                        f"{name} on {source.label}: {len(planner.earlier)} of its networks were trained by other code "
+                        "than today's and stay in use; fresh_versions=True trains them again"
                     )
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)

@@ -68,7 +68,7 @@ def content(store: Store) -> Content:
         agree.append(all(getattr(result, name) == getattr(task, name) for name in names))
     for run in runs:
         store.decoded(Run, run.info)
-    agree += [number in (0, made.id) for number, made in makers.items()]
+    agree += [number == made.id for number, made in makers.items()]
     if not all(agree):
         raise FusionbenchError(f"{store.path}: its records contradict each other; it was edited or is damaged")
     return Content(

@@ -86,7 +86,7 @@ def hardware() -> Hardware:
     """This machine."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return Hardware(
-        cpu=_cpu(),
+        cpu=cpu(),
         cores=os.cpu_count(),
         memory_gib=round(memory / 2**30, 1),
         gpus=_gpus(),
@@ -96,7 +96,8 @@ def hardware() -> Hardware:
 
 
 @cache
-def _cpu() -> str:
+def cpu() -> str:
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.is_file() else []
     return lines[0].partition(":")[2].strip() if lines else platform.processor() or platform.machine()
@@ -109,7 +110,7 @@ def made_here(device: str, tasks: bool = False) -> Made:
         device: ``cpu``, ``cuda:1``...
         tasks: whether task networks take part.
     """
-    processor = _cpu()
+    processor = cpu()
     if device_kind(device) == "cuda":
         import torch
 
