@@ -102,9 +102,9 @@ def fill(folder: Path, pairs: int, entries: int) -> None:
             pictures = [(i, hashes[i], digest(name, i), f"fused/{name}/invented-invented/{i}.png") for i in ids]
             with store.transaction() as db:
                 rows = ((name, "invented", "invented", *picture) for picture in pictures)
-                db.executemany("INSERT INTO fused VALUES(?,?,?,?,?,?,?)", rows)
+                db.executemany("INSERT INTO fused VALUES(?,?,?,?,?,?,?,0)", rows)
                 scores = (
-                    (image, pair, packed.pack(dict(enumerate(own, 1))))
+                    (image, pair, packed.pack({number: (value, 0) for number, value in enumerate(own, 1)}))
                     for (_, pair, image, _), own in zip(pictures, values.tolist(), strict=True)
                 )
                 db.executemany("INSERT INTO scores VALUES(?,?,?)", scores)

@@ -53,6 +53,7 @@ def evaluate(
     output_rule: str | None = None,
     device: str = "cpu",
     jobs: int = 0,
+    fresh_versions: bool = False,
     out: str | Path | None = None,
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
@@ -68,6 +69,7 @@ def evaluate(
         output_rule: one rule for all methods, e.g. ``clip-round``.
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
+        fresh_versions: compute again what other versions of torch or another processor have computed.
         out: directory of the results store; a temporary one by default.
 
     Raises:
@@ -90,6 +92,7 @@ def evaluate(
         limit=limit,
         device=device,
         jobs=jobs,
+        fresh_versions=fresh_versions,
     )
     plan = make_plan(request)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:

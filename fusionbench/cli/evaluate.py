@@ -73,6 +73,15 @@ class PlanOptions:
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
 
+    fresh_versions: Annotated[
+        bool,
+        click.option(
+            "--fresh-versions",
+            is_flag=True,
+            help="Compute again what other versions of torch, mmdet, mmsegmentation or another processor computed.",
+        ),
+    ]
+
     def request(self, data_root: Path | None) -> Request:
         """The options as the library takes them."""
         from fusionbench.evaluation.plan import Request
@@ -90,6 +99,7 @@ class PlanOptions:
             device=self.device,
             jobs=self.jobs,
             all_=self.all_,
+            fresh_versions=self.fresh_versions,
         )
 
 
@@ -235,6 +245,8 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         problems = task_run.run_tasks(plan, request, store, command_line(), bar)
         for (label, task), reason in problems.gaps.items():
             note(f"warning: {task} on {label}: {reason}")
+        for line in problems.kept:
+            note(f"warning: {line}")
         result.problems += problems.failures
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]

@@ -16,7 +16,18 @@ RENAMED = {"entry": "--on", "folder": "--out", "options": "--cfg-options", "sett
 PARAMETERS = (
     *("cfg_options", "data_root", "dataset", "datasets", "device", "format", "frozen", "frozen_on", "images", "ir"),
     *("jobs", "like", "max_seconds", "max_steps", "methods", "metrics", "name", "on", "out", "output_rule", "plugins"),
-    *("profile", "resume", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
+    *(
+        "fresh_versions",
+        "profile",
+        "resume",
+        "seeds",
+        "sha256",
+        "size",
+        "split",
+        "stage",
+        "task_networks",
+        "task_options",
+    ),
     *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
 )
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")

@@ -78,6 +78,11 @@ class BoardScores:
             )
         return tuple(common)
 
+    def shown(self, pictures: Pictures, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Entry key to image id to hash of the picture, of some images."""
+        names = {row: picture for (picture, _), row in self.scores.rows.items()}
+        return {key: {i: names[own[i]] for i in ids} for key, own in pictures.items()}
+
     def row(self, key: str, pictures: dict[str, int], ids: tuple[str, ...]) -> Row:
         """The scores of an entry on some images."""
         values = self.scores.values[[pictures[i] for i in ids]]

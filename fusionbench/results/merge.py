@@ -20,6 +20,7 @@ from fusionbench.results.schema import (
     FailureRow,
     FusedRow,
     GapRow,
+    MakerRow,
     PairRow,
     RunRow,
     ScoreRow,
@@ -35,6 +36,7 @@ R = TypeVar("R", bound=tuple[object, ...])
 class Content:
     """Everything that a store holds, checked."""
 
+    makers: list[MakerRow]
     entries: list[EntryRow]
     infos: dict[str, EntryInfo]
     boards: list[BoardRow]
@@ -55,7 +57,7 @@ def content(store: Store) -> Content:
         FusionbenchError: a row or record is not of its type, or they contradict each other.
     """
     entries, boards, tasks = store.rows(EntryRow), store.rows(BoardRow), store.rows(TaskRow)
-    runs = store.rows(RunRow)
+    runs, makers = store.rows(RunRow), store.makers()
     infos = {row.key: store.decoded(EntryInfo, row.info) for row in entries}
     agree = [(infos[row.key].id, infos[row.key].output_rule) == (row.id, row.output) for row in entries]
     for board in boards:
@@ -67,9 +69,11 @@ def content(store: Store) -> Content:
         agree.append(all(getattr(result, name) == getattr(task, name) for name in names))
     for run in runs:
         store.decoded(Run, run.info)
+    agree += [number == made.id for number, made in makers.items()]
     if not all(agree):
         raise FusionbenchError(f"{store.path}: its records contradict each other; it was edited or is damaged")
     return Content(
+        makers=store.rows(MakerRow),
         entries=entries,
         infos=infos,
         boards=boards,
@@ -110,7 +114,7 @@ def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]
         FusionbenchError: when a folder holds no store, or one that contradicts itself.
     """
     check_sources(folders)
-    added = dict.fromkeys((name for name in TABLES if name not in ("runs", "variants")), 0)
+    added = dict.fromkeys((name for name in TABLES if name not in ("makers", "runs", "variants")), 0)
     conflicts = list(store.notes)
     for folder in folders:
         if folder.resolve() == store.folder.resolve():
@@ -185,6 +189,7 @@ class Merger:
         self._insert(db, "tasks", self._tasks())
         gaps = {row[:3] for row in self.own.gaps}
         self._insert(db, "task_gaps", [row for row in self.other.gaps if row[:3] not in gaps])
+        db.executemany("INSERT OR IGNORE INTO makers VALUES(?,?)", self.other.makers)
         own = set(self.own.runs)
         db.executemany("INSERT INTO runs VALUES(?,?)", [row for row in self.other.runs if row not in own])
 
@@ -246,6 +251,7 @@ class Merger:
             "options": present.options != facts.options,
             "weights": (present.weights and present.weights.sha256) != (facts.weights and facts.weights.sha256),
             "output rule": present.output != facts.output,
+            "device": (present.device, present.precision) != (facts.device, facts.precision),
         }
         differ = " and ".join(part for part, differs in parts.items() if differs)
         if own.key != other.key:

@@ -16,12 +16,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-RECORD = struct.Struct("<Id")  # number of the variant, value; NaN where it is undefined
-RECORDS = np.dtype([("variant", "<u4"), ("value", "<f8")])
+RECORD = struct.Struct("<Idq")  # number of the variant, value (NaN where it is undefined), who made it
+RECORDS = np.dtype([("variant", "<u4"), ("value", "<f8"), ("made", "<i8")])
 MOST = 1 << 32  # variants
 BATCH = 50_000  # rows at a time, for memory
 Picture = tuple[str, str]  # hash of the picture, hash of the pair
-Value = tuple[str, str, str, str, float | None]  # image, pair, metric, code, value
+Value = tuple[str, str, str, str, float | None, int]  # image, pair, metric, code, value, who made it
+MOST_MADE = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,28 @@ class ScoreTable:
         rows: (hash of the picture, hash of the pair) to its row.
         values: ``[pictures, metrics]``, NaN where a value is undefined or missing.
         present: which of them are stored.
+        made: who made them, see :class:`fusionbench.results.schema.MakerRow`.
     """
 
     rows: Mapping[Picture, int]
     values: NDArray[np.float64]
     present: NDArray[np.bool_]
+    made: NDArray[np.int64]
 
-    def one_by_one(self, names: Iterable[str]) -> dict[tuple[str, str, str], float]:
-        """(image hash, pair hash, name of the column) to value."""
+    def one_by_one(self, names: Iterable[str], made: int | None = None) -> dict[tuple[str, str, str], float]:
+        """(image hash, pair hash, name of the column) to value; `made`: only what this one computed."""
         columns = list(enumerate(names))
-        cells = ((key, self.values[row].tolist(), self.present[row]) for key, row in self.rows.items())
+        meant = self.present if made is None else self.present & (self.made == made)
+        cells = ((key, self.values[row].tolist(), meant[row]) for key, row in self.rows.items())
         return {(*key, name): values[c] for key, values, present in cells for c, name in columns if present[c]}
 
 
-def pack(values: Mapping[int, float]) -> bytes:
-    """Values by the number of their variant, as they are stored."""
-    return b"".join(RECORD.pack(number, values[number]) for number in sorted(values))
+def pack(values: Mapping[int, tuple[float, int]]) -> bytes:
+    """Values and who made them, by the number of their variant, as they are stored."""
+    return b"".join(RECORD.pack(number, *values[number]) for number in sorted(values))
 
 
-def unpack(packed: bytes) -> dict[int, float]:
+def unpack(packed: bytes) -> dict[int, tuple[float, int]]:
     """The opposite of :func:`pack`.
 
     Raises:
@@ -58,7 +62,7 @@ def unpack(packed: bytes) -> dict[int, float]:
     """
     if len(packed) % RECORD.size:
         raise _malformed()
-    return dict(RECORD.iter_unpack(packed))
+    return {number: (value, made) for number, value, made in RECORD.iter_unpack(packed)}
 
 
 def read(rows: Sequence[tuple[str, str, bytes]], variants: Sequence[int], wanted: Sequence[int | None]) -> ScoreTable:
@@ -77,22 +81,21 @@ def read(rows: Sequence[tuple[str, str, bytes]], variants: Sequence[int], wanted
         raise _malformed()
     records = np.frombuffer(b"".join(row[2] for row in rows), RECORDS)
     index = {(image, pair): number for number, (image, pair, _) in enumerate(rows)}
+    values = np.full((len(rows), len(wanted)), math.nan)
+    present, made = np.zeros(values.shape, dtype=bool), np.zeros(values.shape, dtype=np.int64)
+    found = ScoreTable(index, values, present, made)
     if len(rows) and (sizes == sizes[0]).all():
         table = records.reshape(len(rows), -1)
         if (table["variant"] == table["variant"][0]).all():  # the usual case is quicker: all have the same metrics
             place, column = _columns(table["variant"][0], variants, wanted)
-            values = np.full((len(rows), len(wanted)), math.nan)
-            values[:, column] = table["value"][:, place]
-            present = np.zeros(values.shape, dtype=bool)
+            values[:, column], made[:, column] = table["value"][:, place], table["made"][:, place]
             present[:, column] = True
-            return ScoreTable(index, values, present)
+            return found
     place, column = _columns(records["variant"], variants, wanted)
     row = np.repeat(np.arange(len(rows)), sizes // RECORD.size)[place]
-    values = np.full((len(rows), len(wanted)), math.nan)
-    present = np.zeros(values.shape, dtype=bool)
-    values[row, column] = records["value"][place]
+    values[row, column], made[row, column] = records["value"][place], records["made"][place]
     present[row, column] = True
-    return ScoreTable(index, values, present)
+    return found
 
 
 def _columns(
@@ -119,10 +122,10 @@ def every(rows: Iterable[tuple[str, str, bytes]], variants: Mapping[int, tuple[s
         sqlite3.DatabaseError: a row is damaged.
     """
     for image, pair, packed in rows:
-        for number, value in unpack(packed).items():
+        for number, (value, made) in unpack(packed).items():
             if number not in variants:
                 raise _malformed()
-            yield image, pair, *variants[number], None if math.isnan(value) else value
+            yield image, pair, *variants[number], None if math.isnan(value) else value, made
 
 
 def write(db: sqlite3.Connection, scores: Iterable[Value]) -> None:
@@ -132,14 +135,14 @@ def write(db: sqlite3.Connection, scores: Iterable[Value]) -> None:
         sqlite3.DatabaseError: what is there is damaged, or a value is no number.
     """
     numbers: dict[tuple[str, str], int] = {}
-    pictures: dict[Picture, dict[int, float]] = {}
-    for image, pair, metric, code, value in scores:
+    pictures: dict[Picture, dict[int, tuple[float, int]]] = {}
+    for image, pair, metric, code, value, made in scores:
         if (metric, code) not in numbers:
             numbers[metric, code] = _number(db, metric, code)
-        if value is not None and not isinstance(value, float | int):
+        if not isinstance(value, float | int | None) or not isinstance(made, int) or abs(made) >= MOST_MADE:
             raise _malformed()
-        number = numbers[metric, code]
-        pictures.setdefault((image, pair), {})[number] = math.nan if value is None else float(value)
+        own = pictures.setdefault((image, pair), {})
+        own[numbers[metric, code]] = (math.nan if value is None else float(value), made)
     for picture, values in pictures.items():
         there = db.execute("SELECT packed FROM scores WHERE image=? AND pair=?", picture).fetchone()
         known = unpack(there[0]) if there else {}
@@ -154,9 +157,9 @@ def from_rows(db: sqlite3.Connection, table: str) -> None:
 
     Args:
         db: a file with this version's tables.
-        table: the earlier version's, with the columns image, pair, metric, code, value.
+        table: the earlier version's, with the columns of a :class:`fusionbench.results.schema.ScoreRow`.
     """
-    rows = db.execute(f"SELECT image, pair, metric, code, value FROM {table}")
+    rows = db.execute(f"SELECT image, pair, metric, code, value, made FROM {table}")
     while some := list(islice(rows, BATCH)):
         write(db, some)
 

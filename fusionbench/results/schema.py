@@ -14,10 +14,18 @@ from typing import NamedTuple
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
 from fusionbench.results.folding import fold, has_label
+from fusionbench.results.makers import name_makers
 from fusionbench.results.storage_errors import FOREIGN
 
 APPLICATION = 0x46424E43  # "FBNC"; `file results.db` shows it
-VERSION = 4
+VERSION = 5
+
+
+class MakerRow(NamedTuple):
+    """What computed some rows: versions and processor. Number 0 stands for what is not recorded."""
+
+    id: int
+    info: str
 
 
 class EntryRow(NamedTuple):
@@ -49,7 +57,8 @@ class PairRow(NamedTuple):
 
 
 class FusedRow(NamedTuple):
-    """The picture that an entry made of an image: the pair's hash, the picture's, and its path below the folder."""
+    """The picture that an entry made of an image: the pair's hash, the picture's, its path below the folder, who made
+    it (a :class:`MakerRow`)."""
 
     entry: str
     dataset: str
@@ -58,6 +67,7 @@ class FusedRow(NamedTuple):
     pair: str
     image: str
     path: str
+    made: int
 
 
 class VariantRow(NamedTuple):
@@ -77,13 +87,17 @@ class PackedRow(NamedTuple):
 
 
 class ScoreRow(NamedTuple):
-    """A number out of packed scores; None where it is undefined. Versions 2 and 3 had such rows."""
+    """A number, None where it is undefined, and who computed it (a :class:`MakerRow`).
+
+    It comes out of packed scores; up to version 4 a table had such rows.
+    """
 
     image: str
     pair: str
     metric: str
     code: str
     value: float | None
+    made: int
 
 
 class FailureRow(NamedTuple):
@@ -141,6 +155,7 @@ class Table(NamedTuple):
 
 
 TABLES = {
+    "makers": Table(MakerRow, ("id",)),
     "entries": Table(EntryRow, ("key",)),
     "boards": Table(BoardRow, ("dataset", "split", "output")),
     "pairs": Table(PairRow, ("dataset", "split", "id")),
@@ -154,11 +169,10 @@ TABLES = {
 }
 ADDED_LATE = {"tasks", "task_gaps"}  # some files of version 2 lack them
 FUSED_2 = ("entry", "pair", "image", "path")
-COLUMNS = {name: table.columns for name, table in TABLES.items()}
-COLUMNS_3 = {name: columns for name, columns in COLUMNS.items() if name != "variants"} | {"scores": ScoreRow._fields}
-LAYOUTS = {2: COLUMNS_3 | {"fused": FUSED_2}, 3: COLUMNS_3, VERSION: COLUMNS}  # version to table to columns
+SCORES_4 = "scores_4"  # the table of up to version 4, on its way
 
 STATEMENTS = (
+    "CREATE TABLE IF NOT EXISTS makers(id INTEGER PRIMARY KEY, info TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, id TEXT NOT NULL, output TEXT NOT NULL,
         seq INTEGER NOT NULL, info TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS boards(dataset TEXT, split TEXT, output TEXT, info TEXT NOT NULL,
@@ -166,7 +180,7 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS pairs(dataset TEXT, split TEXT, id TEXT, hash TEXT NOT NULL,
         PRIMARY KEY(dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS fused(entry TEXT, dataset TEXT, split TEXT, id TEXT, pair TEXT NOT NULL,
-        image TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
+        image TEXT NOT NULL, path TEXT NOT NULL, made INTEGER NOT NULL, PRIMARY KEY(entry, dataset, split, id))""",
     """CREATE TABLE IF NOT EXISTS variants(number INTEGER PRIMARY KEY, metric TEXT, code TEXT,
         UNIQUE(metric, code))""",
     """CREATE TABLE IF NOT EXISTS scores(image TEXT, pair TEXT, packed BLOB NOT NULL, PRIMARY KEY(image, pair))""",
@@ -184,7 +198,7 @@ STATEMENTS = (
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:
-    """Version of a file: 0 for an empty one, else one of :data:`LAYOUTS`.
+    """Version of a file: 0 for an empty one, 2 to 5.
 
     Args:
         db: the open file.
@@ -194,7 +208,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         FusionbenchError: it is of a newer version, damaged, or another program's.
     """
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
     things = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
     tables = {name for kind, name in things if kind != "index"}
     if application in (0, APPLICATION) and not things:
@@ -205,11 +219,12 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
         if version > VERSION:
             raise FusionbenchError(_other_version(path, version))
         plain = all(kind in ("table", "index") for kind, _ in things)
-        if version > 2 and plain and {name: _columns(db, name) for name in tables} == LAYOUTS.get(version):
-            return version
+        if version in (3, 4, VERSION) and plain and {name: _columns(db, name) for name in tables} == _layout(version):
+            return int(version)
         raise FusionbenchError(f"{path}: {FOREIGN}")
-    complete = application == 0 and version in (0, 2) and tables | ADDED_LATE == LAYOUTS[2].keys()
-    if complete and all(_columns(db, name) == LAYOUTS[2][name] for name in tables):
+    expected = _layout(2)
+    ours = application == 0 and version in (0, 2) and tables | ADDED_LATE == expected.keys()
+    if ours and all(_columns(db, name) == expected[name] for name in tables):
         return 2
     raise FusionbenchError(f"{path}: another program's database; nothing was written to it, choose another out=")
 
@@ -219,6 +234,18 @@ def _other_version(path: Path, version: int) -> str:
         f"{path}: written by another version of fusionbench (store {version}, this one reads up to {VERSION}); "
         "install a newer fusionbench, or choose another out="
     )
+
+
+def _layout(version: int) -> dict[str, tuple[str, ...]]:
+    """Tables and their columns in a version."""
+    layout = {name: table.columns for name, table in TABLES.items()}
+    if version < 5:
+        del layout["variants"]
+        layout["scores"] = ScoreRow._fields
+    if version < 4:
+        del layout["makers"]
+        layout |= {name: layout[name][:-1] for name in ("fused", "scores")}
+    return layout | ({"fused": FUSED_2} if version == 2 else {})
 
 
 def _columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
@@ -243,18 +270,22 @@ def prepare(db: sqlite3.Connection, path: Path) -> list[str]:
         version = version_of(db, path)  # another process may have been first
         if version == 2:
             db.execute("ALTER TABLE fused RENAME TO fused_2")
-        if version in (2, 3):
-            db.execute("ALTER TABLE scores RENAME TO scores_3")
         if version < VERSION:
+            for name in {2: ("scores",), 3: ("fused", "scores")}.get(version, ()):
+                db.execute(f"ALTER TABLE {name} ADD COLUMN made INTEGER NOT NULL DEFAULT 0")
+            if version:
+                db.execute(f"ALTER TABLE scores RENAME TO {SCORES_4}")
             for statement in STATEMENTS:
                 db.execute(statement)
             if version == 2:
-                db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?)", _from_version_2(db))
+                db.executemany("INSERT OR IGNORE INTO fused VALUES(?,?,?,?,?,?,?,?)", _from_version_2(db))
                 db.execute("DROP TABLE fused_2")
                 notes = [f"{path}: {text}" for text in fold(db)]
             if version in (2, 3):
-                packed.from_rows(db, "scores_3")
-                db.execute("DROP TABLE scores_3")
+                name_makers(db, ("fused", SCORES_4))
+            if version:
+                packed.from_rows(db, SCORES_4)
+                db.execute(f"DROP TABLE {SCORES_4}")
             db.execute(f"PRAGMA application_id={APPLICATION}")
             db.execute(f"PRAGMA user_version={VERSION}")
     except BaseException:
@@ -280,9 +311,9 @@ def _from_version_2(db: sqlite3.Connection) -> Iterator[FusedRow]:
         shared = images.get(pair, [])
         own = [i for i in shared if i[2] == origin[2]]
         for place in own or shared if entry in labelled else shared:
-            yield FusedRow(entry, *place, pair, image, path)
+            yield FusedRow(entry, *place, pair, image, path, 0)
         if not shared:
-            unregistered.append(FusedRow(entry, *origin, pair, image, path))
+            unregistered.append(FusedRow(entry, *origin, pair, image, path, 0))
     yield from unregistered
 
 

@@ -12,47 +12,40 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import GenericAlias
-from typing import NamedTuple, TypeVar
-
-import msgspec
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results import packed, schema
+from fusionbench.results import packed
 from fusionbench.results.opening import in_memory, open_to_read
-from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest, as_stored, labelled
+from fusionbench.results.reading import Fused as Fused
+from fusionbench.results.reading import Reader, task_key
+from fusionbench.results.records import Board, Case, EntryInfo, Made, Run, TaskResult, as_stored
 from fusionbench.results.schema import VERSION as VERSION
-from fusionbench.results.storage_errors import FOREIGN
+from fusionbench.results.schema import prepare, version_of
 from fusionbench.results.storage_errors import storage_error as storage_error
-
-TASK_KEY = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number: ``metric`` is ``name@variant`` with the colour rule behind it, ``value`` NaN where undefined."""
+    """One number.
+
+    Attributes:
+        image: hash of the picture.
+        pair: hash of the source pair.
+        metric: ``name@variant`` with the colour rule behind it.
+        code: see :attr:`fusionbench.evaluation.protocol.Metric.code`.
+        value: NaN where it is undefined.
+        made: from :meth:`Store.put_maker`; 0 where that is not recorded.
+    """
 
     image: str
     pair: str
     metric: str
     code: str
     value: float
+    made: int = 0
 
 
-class Fused(NamedTuple):
-    """A fused picture."""
-
-    pair: str
-    """Hash of the source pair that it was made of."""
-    image: str
-    """SHA-256 of its pixels."""
-    path: str
-    """Where it lies, below the output directory."""
-
-
-class Store:
+class Store(Reader):
     """Per-image results of one output directory.
 
     Args:
@@ -65,24 +58,24 @@ class Store:
     """
 
     def __init__(self, folder: Path, create: bool = True) -> None:
-        self.folder = folder
-        self.path = folder / "results.db"
+        self.folder, self.path = folder, folder / "results.db"
         self.notes: list[str] = []  # what an older file's user has to know
         if not create and not self.path.is_file():
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
-            self._db = self._writer() if create else self._reader()
+            super().__init__(self.path, self._writer() if create else self._reader())
         except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             raise storage_error(self.path, error, reading=not create) from None
 
     def _writer(self) -> sqlite3.Connection:
         self.folder.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)  # autocommit; transactions are explicit
+        # Autocommit; transactions are opened where several rows belong together.
+        db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         try:
-            schema.version_of(db, self.path)  # before anything is written: it may be another program's
+            version_of(db, self.path)  # before anything is written: it may be another program's
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            self.notes += schema.prepare(db, self.path)
+            self.notes += prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -91,14 +84,15 @@ class Store:
     def _reader(self) -> sqlite3.Connection:
         db = open_to_read(self.path)
         try:
-            version = schema.version_of(db, self.path)
+            version = version_of(db, self.path)
             if version == 0:
-                remedy = f"run `fusionbench eval --out {self.folder}` first"
-                raise FusionbenchError(f"{self.path}: no results here yet; {remedy}")
+                raise FusionbenchError(
+                    f"{self.path}: no results here yet; run `fusionbench eval --out {self.folder}` first"
+                )
             if version != VERSION:
                 older, db = db, in_memory(db)
                 older.close()
-                self.notes += schema.prepare(db, self.path)
+                self.notes += prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -131,6 +125,14 @@ class Store:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from None
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def put_maker(self, made: Made) -> int:
+        """Register what computes, and return its number for rows."""
+        with self.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO makers VALUES(?,?)", (made.id, as_stored(made)))
+        return made.id
 
     def put_entry(self, key: str, entry: EntryInfo) -> None:
         """Register an entry; of an id and output rule, the latest registered key is the one that tables show."""
@@ -166,7 +168,7 @@ class Store:
             fused: the picture.
         """
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?,?,?,?)", (entry, dataset, split, image, *fused))
+            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?,?,?,?,?)", (entry, dataset, split, image, *fused))
 
     def drop_fused(self, entry: str, dataset: str, split: str, images: Iterable[str]) -> None:
         """Forget fused pictures that are not what they were; the next run makes them anew."""
@@ -177,7 +179,7 @@ class Store:
     def put_scores(self, scores: Iterable[Score]) -> None:
         """Record all scores of one image in one transaction."""
         with self.transaction() as db:
-            packed.write(db, ((s.image, s.pair, s.metric, s.code, s.value) for s in scores))
+            packed.write(db, ((s.image, s.pair, s.metric, s.code, s.value, s.made) for s in scores))
 
     def set_failures(self, dataset: str, split: str, failures: Mapping[Case, str], entries: set[str]) -> None:
         """Replace the failures of some entries, and of the source pairs, on a split."""
@@ -197,7 +199,7 @@ class Store:
             result: the scores and what they depend on.
         """
         with self.transaction() as db:
-            row = (entry, dataset, split, *_task_key(result), as_stored(result))
+            row = (entry, dataset, split, *task_key(result), as_stored(result))
             db.execute("INSERT OR REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def put_task_state(self, dataset: str, split: str, task: str, reason: str) -> None:
@@ -211,140 +213,3 @@ class Store:
         """Record one run's provenance."""
         with self.transaction() as db:
             db.execute("INSERT INTO runs VALUES(?,?)", (run.started, as_stored(run)))
-
-    def rows(self, kind: type[T]) -> list[T]:
-        """Every row of a table, oldest first; `kind` is its row in :mod:`fusionbench.results.schema`."""
-        name = next(name for name, table in schema.TABLES.items() if table.row is kind)
-        return self._rows(kind, f"SELECT {', '.join(schema.TABLES[name].columns)} FROM {name} ORDER BY rowid")
-
-    def entries(self, output: str) -> dict[str, EntryInfo]:
-        """Key to facts of the latest entry of every id under an output rule."""
-        rows = self._rows(
-            tuple[str, str],
-            "SELECT key, info FROM entries e WHERE output = ?"
-            " AND seq = (SELECT max(seq) FROM entries WHERE id = e.id AND output = e.output) ORDER BY id",
-            (output,),
-        )
-        return {key: self.decoded(EntryInfo, info) for key, info in rows}
-
-    def boards(self, dataset: str | None = None, split: str | None = None, output: str | None = None) -> list[Board]:
-        """What was scored, one item per dataset, split and output rule.
-
-        Raises:
-            FusionbenchError: when nothing fits, naming what there is.
-        """
-        rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
-        every = [self.decoded(Board, info) for (info,) in rows]
-        wanted = {"dataset": labelled(dataset, every), "split": split, "output": output}
-        chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
-        if not chosen:
-            asked = " ".join(v for v in wanted.values() if v) or "anything"
-            have = ", ".join(f"{b.dataset} ({b.split}, output {b.output})" for b in every) or "nothing"
-            raise FusionbenchError(f"{self.path}: no results for {asked}; there are: {have}")
-        return chosen
-
-    def pairs(self, dataset: str, split: str) -> dict[str, str]:
-        """Image id to pair hash, ordered by id."""
-        where = "SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id"
-        return dict(self._rows(tuple[str, str], where, (dataset, split)))
-
-    def fused(self, entry: str, dataset: str, split: str, pairs: Mapping[str, str]) -> dict[str, Fused]:
-        """Image id to the picture that an entry made of these very pairs (image id to hash)."""
-        where = "SELECT id, pair, image, path FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
-        rows = self._rows(tuple[str, str, str, str], where, (entry, dataset, split))
-        return {ident: Fused(*facts) for ident, *facts in rows if pairs.get(ident) == facts[0]}
-
-    def images(self, entry: str, dataset: str, split: str, pairs: Mapping[str, str]) -> dict[str, str]:
-        """Of these, image id to the hash of the picture alone."""
-        where = "SELECT id, pair, image FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
-        rows = self._rows(tuple[str, str, str], where, (entry, dataset, split))
-        return {ident: image for ident, pair, image in rows if pairs.get(ident) == pair}
-
-    def pictures(self, entry: str) -> list[schema.FusedRow]:
-        """Everything that an entry has fused, on all datasets and splits."""
-        columns = ", ".join(schema.FusedRow._fields)
-        return self._rows(schema.FusedRow, f"SELECT {columns} FROM fused WHERE entry=?", (entry,))
-
-    def scores(self, metrics: Mapping[str, str]) -> dict[tuple[str, str, str], float]:
-        """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
-        return self.score_table(metrics).one_by_one(metrics)
-
-    def score_table(self, metrics: Mapping[str, str]) -> packed.ScoreTable:
-        """All scores of metrics given as name to code hash, a column for each."""
-        known = {(v.metric, v.code): v.number for v in self.rows(schema.VariantRow)}
-        rows = self._rows(tuple[str, str, bytes], "SELECT image, pair, packed FROM scores")
-        with self._reading():
-            return packed.read(rows, list(known.values()), [known.get(variant) for variant in metrics.items()])
-
-    def score_rows(self) -> list[schema.ScoreRow]:
-        """Every score, oldest first."""
-        variants = {v.number: (v.metric, v.code) for v in self.rows(schema.VariantRow)}
-        with self._reading():
-            return [schema.ScoreRow(*score) for score in packed.every(self.rows(schema.PackedRow), variants)]
-
-    def metrics(self) -> list[str]:
-        """Ids of all metrics that have a score."""
-        return [name for (name,) in self._rows(tuple[str], "SELECT DISTINCT metric FROM variants ORDER BY metric")]
-
-    def failures(self, dataset: str, split: str) -> Failures:
-        """What failed on a split and why: of the source pairs first, then by entry key and image."""
-        where = "SELECT entry, id, reason FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
-        return {Case(*row[:2]): row[2] for row in self._rows(tuple[str, str, str], where, (dataset, split))}
-
-    def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
-        """Whether the result of this test, with this code and these pictures, is there."""
-        where = "SELECT seed FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
-        where += " AND ".join(f"{name}=?" for name in TASK_KEY)
-        return bool(self._rows(tuple[int], where, (entry, dataset, split, *_task_key(test))))
-
-    def tasks(self, dataset: str, split: str) -> list[tuple[str, TaskResult]]:
-        """(entry key, result) of every task result of a board, old to new."""
-        where = "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid"
-        rows = self._rows(tuple[str, str], where, (dataset, split))
-        return [(entry, self.decoded(TaskResult, info)) for entry, info in rows]
-
-    def task_gaps(self, dataset: str, split: str) -> dict[str, str]:
-        """Task to why it could not be scored."""
-        where = "SELECT task, reason FROM task_gaps WHERE dataset=? AND split=?"
-        return dict(self._rows(tuple[str, str], where, (dataset, split)))
-
-    def runs(self) -> list[Run]:
-        """Provenance of every run, oldest first."""
-        rows = self._rows(tuple[str], "SELECT info FROM runs ORDER BY rowid")
-        return [self.decoded(Run, info) for (info,) in rows]
-
-    def _rows(self, kind: type[T], query: str, values: Iterable[str | int] = ()) -> list[T]:
-        """Rows with the types that they should have.
-
-        Raises:
-            FusionbenchError: the file is damaged.
-        """
-        with self._reading():
-            rows = self._db.execute(query, tuple(values)).fetchall()
-            converted: list[T] = msgspec.convert(rows, GenericAlias(list, kind), builtin_types=(bytes,))
-            return converted
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Says of damage that it is damage."""
-        try:
-            yield
-        except (UnicodeDecodeError, sqlite3.Error) as error:
-            raise storage_error(self.path, error, reading=True) from None
-        except msgspec.ValidationError as error:
-            raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None
-
-    def decoded(self, kind: type[T], text: str) -> T:
-        """A record that is stored as JSON.
-
-        Raises:
-            FusionbenchError: when it is not one, naming the store.
-        """
-        try:
-            return msgspec.json.decode(text, type=kind)
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise FusionbenchError(f"{self.path}: {FOREIGN} ({' '.join(str(error).split())})") from None
-
-
-def _task_key(test: TaskTest) -> tuple[str | int, ...]:
-    return tuple(getattr(test, name) for name in TASK_KEY)

@@ -148,9 +148,9 @@ COLUMNS = [
     "UPDATE entries SET id = 'gff[r1=1]'",
     "UPDATE boards SET dataset = 'other'",
     "UPDATE scores SET packed = 'many'",
-    "UPDATE scores SET packed = 'QUJDREVGR0hJSktM'",  # base64 of twelve bytes
+    "UPDATE scores SET packed = 'QUJDREVGR0hJSktMTU5PUFFSU1Q='",  # base64 of twenty bytes
     "UPDATE scores SET packed = x'0000'",
-    "UPDATE scores SET packed = x'ffffffff0000000000000000'",  # of a variant that is not there
+    "UPDATE scores SET packed = x'ffffffff00000000000000000000000000000000'",  # of a variant that is not there
     "UPDATE variants SET number = -1",
     "UPDATE variants SET code = 7.5",
     "UPDATE scores SET pair = x'00'",

@@ -18,7 +18,7 @@ from fusionbench.results import schema
 from fusionbench.results.schema import APPLICATION, VERSION, EntryRow, FusedRow
 from fusionbench.results.store import Fused, Score, Store
 from tests.conftest import fusionbench
-from tests.faults.stores import add_folders, old_store, version_3
+from tests.faults.stores import add_folders, old_store, version_4
 from tests.harness.test_store import board, entry
 
 
@@ -61,18 +61,18 @@ def test_a_store_of_version_2_becomes_one_of_this_version(tmp_path: Path, tasks:
     with closing(sqlite3.connect(tmp_path / "results.db")) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
-        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('fused_2', 'scores_3')").fetchall()
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('fused_2', 'scores_4')").fetchall()
     with Store(tmp_path) as store:
         assert pictures(store) == MIGRATED
 
 
-def test_rows_of_version_3_are_packed_with_their_bits(tmp_path: Path) -> None:
-    path = version_3(tmp_path)
+def test_rows_of_version_4_are_packed_with_their_bits(tmp_path: Path) -> None:
+    path = version_4(tmp_path)
     values = [0.1 + 0.2, -1e-300, 1e300, 5e-324, math.nan]
-    rows = [(f"j{n % 3}", "p", f"m{n}@v", f"c{n % 2}", v) for n, v in enumerate(values)]
+    rows = [(f"j{n % 3}", "p", f"m{n}@v", f"c{n % 2}", v, n) for n, v in enumerate(values)]
     with closing(sqlite3.connect(path)) as db, db:
-        db.executemany("INSERT INTO scores VALUES(?,?,?,?,?)", rows)
-        before = {tuple(row) for row in db.execute("SELECT image, pair, metric, code, value FROM scores")}
+        db.executemany("INSERT INTO scores VALUES(?,?,?,?,?,?)", rows)
+        before = {tuple(row) for row in db.execute("SELECT image, pair, metric, code, value, made FROM scores")}
     with Store(tmp_path, create=False) as store:  # in memory
         assert set(store.score_rows()) == before
     with Store(tmp_path) as store:
@@ -82,19 +82,19 @@ def test_rows_of_version_3_are_packed_with_their_bits(tmp_path: Path) -> None:
         assert store.scores({"m1@v": "c1", "m2@v": "another"}) == {("j1", "p", "m1@v"): -1e-300}
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
-        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('scores_3', 'scores_of_metric')").fetchall()
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('scores_4', 'scores_of_metric')").fetchall()
 
 
 @pytest.mark.parametrize("value", ["'not a number'", "x'00'"])
-def test_a_number_of_version_3_that_is_none(tmp_path: Path, value: str) -> None:
-    path = version_3(tmp_path)
+def test_a_number_of_version_4_that_is_none(tmp_path: Path, value: str) -> None:
+    path = version_4(tmp_path)
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute(f"INSERT INTO scores VALUES('i','p','m','c',{value})")
+        db.execute(f"INSERT INTO scores VALUES('i','p','m','c',{value},0)")
     for create in (False, True):
         with pytest.raises(FusionbenchError, match="is damaged"):
             Store(tmp_path, create=create)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 FOLDERS = {
@@ -303,12 +303,12 @@ def test_an_empty_file_is_the_beginning_of_a_store(tmp_path: Path) -> None:
         "INSERT INTO scores VALUES('i','p','not a number')",
         "INSERT INTO scores VALUES('i','p',1)",
         "INSERT INTO scores VALUES('i','p',x'00')",
-        "INSERT INTO scores VALUES('i','p',x'010000000000000000000000')",
+        "INSERT INTO scores VALUES('i','p',x'0100000000000000000000000000000000000000')",
         "INSERT INTO scores VALUES(x'00ff','p',x'')",
         "INSERT INTO scores VALUES(CAST(x'ff' AS TEXT),'p',x'')",
         "INSERT INTO scores VALUES(NULL,'p',x'')",
         "INSERT INTO variants VALUES(1,'m',x'00')",
-        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p')",
+        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p',0)",
         "UPDATE entries SET info='[' || info",
         "UPDATE entries SET key=x'01'",
     ],

@@ -47,13 +47,16 @@ def test_a_later_score_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None
             [Score("i", "p", "m", "c", 1.0), Score("i", "p", "n", "c", 2.0), Score("i", "p", "m", "c", 3.0)]
         )
         store.put_scores([Score("i", "p", "n", "c", math.nan)])
-        assert [tuple(row) for row in store.score_rows()] == [("i", "p", "m", "c", 3.0), ("i", "p", "n", "c", None)]
+        assert [tuple(row) for row in store.score_rows()] == [
+            ("i", "p", "m", "c", 3.0, 0),
+            ("i", "p", "n", "c", None, 0),
+        ]
 
 
-@pytest.mark.parametrize("blob", [b"x", b"\0" * 11, b"\xff" * 12, packed.pack({3: 1.0})])
+@pytest.mark.parametrize("blob", [b"x", b"\0" * 11, b"\xff" * 20, packed.pack({3: (1.0, 0)})])
 @pytest.mark.parametrize("beside", [True, False])
 def test_damage_is_damage(blob: bytes, beside: bool) -> None:
-    rows = [("i", "p", packed.pack({1: 1.0})), ("j", "p", blob)] if beside else [("j", "p", blob)]
+    rows = [("i", "p", packed.pack({1: (1.0, 0)})), ("j", "p", blob)] if beside else [("j", "p", blob)]
     with pytest.raises(sqlite3.DatabaseError, match="malformed"):
         packed.read(rows, [1, 2], [1])
     with pytest.raises(sqlite3.DatabaseError, match="malformed"):
