@@ -95,12 +95,9 @@ def evaluate(
         fresh_versions=fresh_versions,
     )
     plan = make_plan(request)
-    with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
-        outcome = run(plan, store, command="fusionbench.evaluate")
-        tables = [
-            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
-            for s in plan.sources
-        ]
+    with tempfile.TemporaryDirectory() as scratch, Store(Path(out or scratch)) as store:
+        outcome, keys = run(plan, store, command="fusionbench.evaluate"), [e.key for e in plan.entries]
+        tables = [build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids) for s in plan.sources]
         return Result(tables, outcome)
 
 

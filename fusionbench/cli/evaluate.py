@@ -114,7 +114,8 @@ def eval_command(
 ) -> None:
     """Fuse and score methods on datasets, and write the tables.
 
-    What is already in --out is not computed again; an interrupted run continues with the same command.
+    What is already in --out is not computed again; an interrupted run continues with the same command. Results of other
+    versions of torch or another processor are kept and marked below the table; --fresh-versions computes them again.
     Exit code: 0 everything scored, 1 some images or methods failed (they are named), 2 nothing could be run.
     """
     if not (asked.all_ or asked.methods or asked.images):

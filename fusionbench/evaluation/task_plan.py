@@ -22,7 +22,7 @@ from fusionbench.evaluation.keys import task_code, training_code
 from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
-from fusionbench.evaluation.task_training import Trained, trained_by
+from fusionbench.evaluation.task_training import Trained, restore, trained_by
 from fusionbench.plugins.weights import sha256
 from fusionbench.results.provenance import made_here
 from fusionbench.results.records import TaskResult, TaskTest
@@ -225,6 +225,7 @@ class TaskPlanner:
             trained_on=f"{entry.id} pictures of {self.source.label} {self.train.split}",
             pictures=pictures.digest,
         )
+        restore(folder)  # a run that trained it again was cut off
         trained, there = trained_by(folder), bool(self._hash(folder))
         again = there and self.run.plan.fresh_versions and trained != self.by
         if there and not again and trained.code != self.by.code:

@@ -56,10 +56,27 @@ def train(request: TrainRequest, pictures: Mapping[str, Path], by: Trained, agai
     if finished and not again:
         return
     try:
-        if folder.exists() and (finished or trained_by(folder).code != by.code):
+        if finished:
+            folder.rename(_aside(folder))
+        elif folder.exists() and trained_by(folder).code != by.code:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).write_bytes(msgspec.json.encode(by))
+        run(replace(request, resume=True), RunOptions(command="fusionbench eval --tasks", quiet=True), pictures)
+        shutil.rmtree(_aside(folder), ignore_errors=True)
     except OSError as error:
         raise FusionbenchError(f"{folder}: cannot be written ({error.strerror})") from None
-    run(replace(request, resume=True), RunOptions(command="fusionbench eval --tasks", quiet=True), pictures)
+    finally:
+        restore(folder)
+
+
+def restore(folder: Path) -> None:
+    """Put a finished network back where training it again has not come to an end."""
+    if _aside(folder).is_dir() and not weights_file(folder).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        _aside(folder).rename(folder)
+
+
+def _aside(folder: Path) -> Path:
+    """Where a finished network lies while it is trained again."""
+    return folder.with_name(f".{folder.name}.earlier")

@@ -13,9 +13,11 @@ import torch
 import fusionbench
 from fusionbench.api import Result
 from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation import task_training
 from fusionbench.evaluation.entries import entries
 from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import run
+from fusionbench.evaluation.task_training import Trained, restore, train, trained_by
 from fusionbench.report.tables import build
 from fusionbench.results import provenance
 from fusionbench.results.merge import merge
@@ -23,6 +25,7 @@ from fusionbench.results.provenance import made_by, made_here
 from fusionbench.results.records import Made, Run
 from fusionbench.results.schema import VERSION, FusedRow
 from fusionbench.results.store import Store
+from fusionbench.training.request import TrainRequest
 from tests.faults.stores import a_run, store_of_version_3
 
 # ---------------------------------------------------------------- stores of version 3
@@ -217,3 +220,84 @@ def test_a_run_says_what_made_it() -> None:
     assert made_by(CARD).processor == "Card"
     assert Made().id == 0
     assert 0 < A.id < 1 << 48
+
+
+# ---------------------------------------------------------------- networks that are trained again
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A finished network of other code."""
+    folder = tmp_path / "tasks" / "net"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"finished")
+    (folder / "trained.json").write_text('{"code": "earlier"}')
+    return folder
+
+
+def training(monkeypatch: pytest.MonkeyPatch, ends: BaseException | None, folder: Path) -> list[bool]:
+    """Let a training run write something and end so; what was there when each began."""
+    begun = []
+
+    def run(*_: object) -> None:
+        begun.append((folder / "checkpoint").exists())
+        (folder / "checkpoint").write_bytes(b"half")
+        if ends:
+            raise ends
+        (folder / "weights.safetensors").write_bytes(b"new")
+
+    monkeypatch.setattr(task_training, "run", run)
+    return begun
+
+
+TODAY = Trained(code="today", made=A)
+
+
+def request_in(folder: Path) -> TrainRequest:
+    return TrainRequest(name="ctdnet-tiny", datasets=("msrs",), folder=folder)
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), FusionbenchError("disk full"), OSError(28, "full")])
+def test_a_network_is_not_lost_where_training_it_again_fails(
+    network: Path, monkeypatch: pytest.MonkeyPatch, ends: BaseException
+) -> None:
+    training(monkeypatch, ends, network)
+    with pytest.raises((KeyboardInterrupt, FusionbenchError)):
+        train(request_in(network), {}, TODAY, again=True)
+    assert (network / "weights.safetensors").read_bytes() == b"finished"
+    assert trained_by(network).code == "earlier"
+    assert [p.name for p in network.parent.iterdir()] == ["net"]
+
+
+def test_a_network_that_is_trained_again(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = training(monkeypatch, None, network)
+    train(request_in(network), {}, TODAY, again=False)
+    assert begun == []
+    train(request_in(network), {}, TODAY, again=True)
+    assert (network / "weights.safetensors").read_bytes() == b"new"
+    assert trained_by(network) == TODAY
+    assert [p.name for p in network.parent.iterdir()] == ["net"]
+
+
+def test_a_killed_run_leaves_the_network(network: Path) -> None:
+    """Killed while it was trained again: the next run has the finished one."""
+    earlier = network.with_name(".net.earlier")
+    network.rename(earlier)
+    network.mkdir()
+    (network / "checkpoint").write_bytes(b"half")
+    restore(network)
+    assert sorted(p.name for p in network.iterdir()) == ["trained.json", "weights.safetensors"]
+    assert not earlier.exists()
+
+
+@pytest.mark.parametrize(("code", "kept"), [("today", True), ("earlier", False), ("", False)])
+def test_an_unfinished_run_goes_on_under_the_same_code_only(
+    network: Path, monkeypatch: pytest.MonkeyPatch, code: str, kept: bool
+) -> None:
+    (network / "weights.safetensors").unlink()
+    (network / "checkpoint").write_bytes(b"half")
+    (network / "trained.json").write_text(f'{{"code": "{code}"}}')
+    begun = training(monkeypatch, None, network)
+    train(request_in(network), {}, TODAY, again=False)
+    assert begun == [kept]
+    assert trained_by(network) == TODAY
