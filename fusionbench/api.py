@@ -53,6 +53,7 @@ def evaluate(
     output_rule: str | None = None,
     device: str = "cpu",
     jobs: int = 0,
+    fresh_versions: bool = False,
     out: str | Path | None = None,
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
@@ -68,6 +69,7 @@ def evaluate(
         output_rule: one rule for all methods, e.g. ``clip-round``.
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
+        fresh_versions: compute again what other versions of torch or another processor have computed.
         out: directory of the results store; a temporary one by default.
 
     Raises:
@@ -90,14 +92,12 @@ def evaluate(
         limit=limit,
         device=device,
         jobs=jobs,
+        fresh_versions=fresh_versions,
     )
     plan = make_plan(request)
-    with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
-        outcome = run(plan, store, command="fusionbench.evaluate")
-        tables = [
-            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
-            for s in plan.sources
-        ]
+    with tempfile.TemporaryDirectory() as scratch, Store(Path(out or scratch)) as store:
+        outcome, keys = run(plan, store, command="fusionbench.evaluate"), [e.key for e in plan.entries]
+        tables = [build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids) for s in plan.sources]
         return Result(tables, outcome)
 
 
@@ -140,4 +140,5 @@ def fuse(
         picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
     except ValueError as error:
         raise FusionbenchError(f"{entry.id}: {error}") from error
-    return picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+    fused: np.ndarray = picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
+    return fused

@@ -63,6 +63,7 @@ class Images(Method):
         if picture.shape[1:] != size:
             height, width = picture.shape[1:]
             raise PictureError(
-                f"{path}: {width}x{height}, but its pair is {size[1]}x{size[0]}; save it in the size of the sources"
+                f"{path}: {height}x{width}, but its pair is {size[0]}x{size[1]} (height x width); "
+                "save it in the size of the sources"
             )
         return picture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.options import Comma, as_json, boards_of, datasets, names, out
+from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 from fusionbench.plugins.cards import profiles
@@ -31,8 +32,10 @@ def compare_command(
 ) -> None:
     """Compare two entries on the same images, metric by metric.
 
-    Mean paired difference with its 95 % bootstrap interval, Wilcoxon signed-rank p (Holm-corrected over the metrics)
-    and the matched-pairs rank-biserial correlation as effect size.
+    All columns are about the mean paired difference, by which tables rank: its 95 % bootstrap interval, its p by
+    random signs of the differences (Holm-corrected over the metrics), and d, it in standard deviations of the
+    differences. An entry is better where p < 0.05 and the interval lies on one side of zero; arrows say whether more
+    or less of a metric is better.
     """
     from fusionbench.report.analysis import compare
     from fusionbench.report.entry_names import one_entry_id
@@ -57,15 +60,13 @@ def compare_command(
 def print_comparison(comparison: Comparison) -> None:
     """One line per metric."""
     c = comparison
-    click.echo(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}")
-    click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
+    say(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}, mean over images")
+    say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'d':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
         span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
-        if d.better and d.mean * d.effect < 0:
-            verdict += " (by ranks; a few large differences turn the mean)"
-        click.echo(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
+        say(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
 
 
 @click.command("stability")
@@ -102,7 +103,7 @@ def stability_command(
         print_stability(items)
     if output:
         draw_ranks(items, output)
-        click.echo(f"drawn in {output}", err=True)
+        say(f"drawn in {output}", err=True)
 
 
 def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[str]) -> dict[str, Table]:
@@ -135,9 +136,9 @@ def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[
 def print_stability(items: Sequence[Stability]) -> None:
     """Each metric's ranking under every profile."""
     for s in items:
-        click.echo(f"{s.metric}")
+        say(f"{s.metric}")
         for p, order in s.order.items():
-            click.echo(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
-        click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
+            say(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
+        say("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
         if len(set(s.first_places.values())) > 1:
-            click.echo("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))
+            say("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from fusionbench.cli.spelling import say
 from fusionbench.cli.words import OneOf
 
 
@@ -21,4 +22,4 @@ def completion_command(shell: str) -> None:
     assert kind is not None  # click knows all three
     # The template only: generating it through the class would start bash to ask for its version.
     maker = kind(cli, {}, "fusionbench", "_FUSIONBENCH_COMPLETE")
-    click.echo(kind.source_template % maker.source_vars())
+    say(kind.source_template % maker.source_vars())

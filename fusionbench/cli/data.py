@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
@@ -37,12 +38,15 @@ class DatasetState:
     name: str
     title: str
     root: str | None = None
+    problem: str = ""  # why the generated tree that lies here cannot be used
     splits: dict[str, SplitState] = field(default_factory=dict)
 
     def line(self) -> str:
         """For the list."""
         counts = ", ".join(f"{n} {s.here}/{s.expected or '?'}" for n, s in self.splits.items() if s.here)
-        return f"{self.name:<10} {counts or 'not here':<40} {self.root or ''}".rstrip()
+        here = counts or ("not usable" if self.problem else "not here")
+        line = f"{self.name:<10} {here:<40} {self.root or ''}".rstrip()
+        return line + (f"\n           {self.problem}" if self.problem else "")
 
 
 @data_command.command("list")
@@ -57,18 +61,25 @@ def list_data(data_root: Path | None, json_: bool) -> None:
         click.echo(json.dumps([asdict(state) for state in states], indent=1))
         return
     for state in states:
-        click.echo(state.line())
-    click.echo(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
+        say(state.line())
+    say(f"looked in {resolved(data_root)}; `fusionbench show NAME` says how to get a dataset", err=True)
 
 
 def state_of(name: str, root: Path | None) -> DatasetState:
     """What is here of a dataset."""
     from fusionbench.data import open_spec
+    from fusionbench.data.opening import data_root as resolved
+    from fusionbench.data.opening import find_root
+    from fusionbench.data.origin import ORIGIN
 
     title = card("dataset", name).title
     try:
         dataset = open_spec(name, root)
-    except FusionbenchError:
+    except FusionbenchError as error:
+        base = resolved(root)
+        tree = find_root(base, card("dataset", name))
+        if tree is not None and tree != base and (tree / ORIGIN).is_file():
+            return DatasetState(name=name, title=title, root=str(tree), problem=spelt(str(error)))
         return DatasetState(name=name, title=title)
     splits = {
         s: SplitState(here=len(dataset.ids(s)), expected=dataset.split(s).count, sha256=dataset.split(s).sha256)
@@ -98,7 +109,7 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
     if json_:
         click.echo(json.dumps(report.to_dict(), indent=1))
     else:
-        click.echo(report.text())
+        say(report.text())
     sys.exit(report.exit_code(complete))
 
 
@@ -116,7 +127,7 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
     name = entry.name
     with Bar() as bar:
         folder = fetch(entry, resolved(data_root), url, sha256, bar)
-    click.echo(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
+    say(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
 
 
 class Size(SizeType):
@@ -134,12 +145,23 @@ class Size(SizeType):
         return int(match[1]), int(match[2])
 
 
+class Like(click.Option):
+    """An option whose help names the datasets that scenes are drawn like, plugins among them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The help with the names of now."""
+        able = ", ".join(name for name, entry in cards("dataset").items() if entry.facts.scenes)
+        words, text = super().get_help_record(ctx) or ("", "")
+        return words, text.replace("[scenes]", f"[scenes]: {able}.")
+
+
 @data_command.command("synth")
 @click.option(
     "--like",
     required=True,
     shell_complete=names("dataset"),
-    help="Whose layout and classes: msrs, fmb, m3fd, llvip, vt5000.",
+    cls=Like,
+    help="Whose layout and classes, of a dataset whose card has [scenes]",
 )
 @click.option("--out", "target", required=True, type=click.Path(path_type=Path), help="The dataset's new folder.")
 @click.option("--train", type=click.IntRange(0), default=0, show_default=True, help="Training pairs.")
@@ -153,6 +175,4 @@ def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int],
     like = card("dataset", like).name
     with Bar() as bar:
         write(like, target, train, test, size, seed, bar)
-    click.echo(
-        f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}"
-    )
+    say(f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}")

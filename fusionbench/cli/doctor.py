@@ -14,8 +14,9 @@ from typing import Literal
 
 import click
 
+from fusionbench.cli.data import state_of
 from fusionbench.cli.options import as_json, data_root, out
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.plugins.cards import KINDS, cards
 from fusionbench.results.provenance import LIBRARIES, OPTIONAL, commit, hardware, libraries, version
@@ -57,7 +58,7 @@ def doctor_command(data_root: Path | None, out: Path, json_: bool) -> None:
         click.echo(json.dumps([f.to_dict() for f in findings], indent=1))
     else:
         for finding in findings:
-            click.echo(finding.text())
+            say(finding.text())
     sys.exit(1 if any(f.state == "bad" for f in findings) else 0)
 
 
@@ -111,6 +112,9 @@ def _data(root: Path | None) -> Iterator[Finding]:
         try:
             dataset = open_spec(name, root)
         except FusionbenchError:
+            if problem := state_of(name, root).problem:
+                empty = False
+                yield _bad(f"data {name}", problem)
             continue
         empty = False
         counts = ", ".join(f"{s} {len(dataset.ids(s))}" for s in dataset.splits())

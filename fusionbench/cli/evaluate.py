@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names, records
-from fusionbench.cli.spelling import note, spelt
+from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
@@ -73,6 +73,15 @@ class PlanOptions:
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
 
+    fresh_versions: Annotated[
+        bool,
+        click.option(
+            "--fresh-versions",
+            is_flag=True,
+            help="Compute again what other versions of torch, mmdet, mmsegmentation or another processor computed.",
+        ),
+    ]
+
     def request(self, data_root: Path | None) -> Request:
         """The options as the library takes them."""
         from fusionbench.evaluation.plan import Request
@@ -90,6 +99,7 @@ class PlanOptions:
             device=self.device,
             jobs=self.jobs,
             all_=self.all_,
+            fresh_versions=self.fresh_versions,
         )
 
 
@@ -104,7 +114,8 @@ def eval_command(
 ) -> None:
     """Fuse and score methods on datasets, and write the tables.
 
-    What is already in --out is not computed again; an interrupted run continues with the same command.
+    What is already in --out is not computed again; an interrupted run continues with the same command. Results of other
+    versions of torch or another processor are kept and marked below the table; --fresh-versions computes them again.
     Exit code: 0 everything scored, 1 some images or methods failed (they are named), 2 nothing could be run.
     """
     if not (asked.all_ or asked.methods or asked.images):
@@ -119,7 +130,7 @@ def eval_command(
     keep_memory()
     plan = make_plan(asked.request(data_root))
     if dry_run:
-        click.echo(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
+        say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
     request = tasks.request()
@@ -133,6 +144,9 @@ def eval_command(
     else:
         result.print(files)
     sys.exit(result.exit_code(plan))
+
+
+SAME = 3  # failures for one reason that are told one by one
 
 
 @dataclass(kw_only=True)
@@ -151,8 +165,15 @@ class Evaluation:
 
     @property
     def failures(self) -> list[str]:
-        """Images that could not be fused or scored, a line each."""
-        return [f"{d} {i} ({e}): {spelt(reason)}" for (e, d, i), reason in sorted(self.outcome.failures.items())]
+        """Images that could not be fused or scored, a line each; in one line where the reason is the same for many."""
+        same: dict[tuple[str, str, str], list[str]] = {}
+        for (entry, dataset, image), reason in sorted(self.outcome.failures.items()):
+            same.setdefault((entry, dataset, reason), []).append(image)
+        return [
+            f"{dataset} {image} ({entry}): {spelt(reason)}"
+            for (entry, dataset, reason), images in same.items()
+            for image in (images if len(images) <= SAME else [f"{images[0]} and {len(images) - 1} more images"])
+        ]
 
     @property
     def undefined(self) -> list[str]:
@@ -191,7 +212,7 @@ class Evaluation:
         from fusionbench.report.formats import markdown
 
         for table in self.tables:
-            click.echo(markdown(table))
+            say(markdown(table))
         for skip in self.outcome.skipped:
             note(f"skipped {skip}")
         for line in [*self.outcome.replaced, *self.undefined]:
@@ -225,6 +246,8 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         problems = task_run.run_tasks(plan, request, store, command_line(), bar)
         for (label, task), reason in problems.gaps.items():
             note(f"warning: {task} on {label}: {reason}")
+        for line in problems.kept:
+            note(f"warning: {line}")
         result.problems += problems.failures
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
+from fusionbench.cli.spelling import say
 from fusionbench.errors import PluginError, find
 from fusionbench.evaluation.protocol import parsed
 
@@ -52,21 +53,21 @@ def explain_command(
     if json_:
         click.echo(json.dumps(as_dict(metric, value, judged, means), indent=1))
         return
-    click.echo(f"{entry.title} = {value:g}")
+    say(f"{entry.title} = {value:g}")
     for v in judged:
-        click.echo(f"  {v.verdict:<11} {metric}@{v.variant}: {v.formula}")
+        say(f"  {v.verdict:<11} {metric}@{v.variant}: {v.formula}")
         for s in v.spans:
-            click.echo(
+            say(
                 f"              measured {s.low:.4g} to {s.high:.4g} "
                 f"({s.entries} methods, {s.dataset}, {s.images} images)"
             )
         if v.used_by:
-            click.echo(f"              published with by {'; '.join(v.used_by)}")
+            say(f"              published with by {'; '.join(v.used_by)}")
     for where, by_variant in means.items():
-        click.echo(f"{where}:")
+        say(f"{where}:")
         ordered = sorted(by_variant.items(), key=lambda kv: math.inf if kv[1] is None else abs(kv[1] - value))
         for name, mean in ordered:
-            click.echo(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
+            say(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
 
 
 def as_dict(metric: str, value: float, judged: Sequence[Verdict], means: Means) -> dict[str, object]:

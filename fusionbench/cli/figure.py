@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import names
+from fusionbench.cli.spelling import say
 from fusionbench.cli.words import Group
 
 
@@ -35,4 +36,4 @@ def view(spec: str, pair: tuple[Path, Path], output: Path) -> None:
     """
     from fusionbench.report.figures import draw_view
 
-    click.echo(f"{draw_view(spec, *pair, output)}", err=True)
+    say(f"{draw_view(spec, *pair, output)}", err=True)

@@ -163,7 +163,8 @@ def fuse_files(method: Method, rule: OutputRule, job: Job, device: str) -> None:
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
     if a.shape[-2:] != b.shape[-2:]:
         raise DataError(
-            f"{ir} is {a.shape[-1]}x{a.shape[-2]} but {vis} is {b.shape[-1]}x{b.shape[-2]}; pairs must be aligned"
+            f"{ir} is {a.shape[-2]}x{a.shape[-1]} but {vis} is {b.shape[-2]}x{b.shape[-1]} (height x width); "
+            "pairs must be aligned"
         )
     picture = fuse_pair(method, rule, a, b, device, Context([vis.stem]))
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, boards_of, datasets, names, out, profile_names, records
+from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
@@ -132,6 +133,8 @@ def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
     kind = form.chosen()
     with Store(out, create=False) as store:
         tables = selection.tables(store)
+        for line in store.notes:
+            note(line)
         if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):
             raise FusionbenchError(
                 f"{f'--format {kind}' if form.output is None else f'-o {form.output}'}: there are {len(tables)} "
@@ -143,9 +146,9 @@ def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
             return
         texts = [as_text(t, kind, form.ci) for t in tables]
         if form.output is None:
-            click.echo("\n".join(texts), nl=False)
+            say("\n".join(texts), nl=False)
             return
         write_text(form.output, texts[0])
         beside = form.output.with_name(form.output.stem + ".provenance.json")
         write_text(beside, provenance_of(tables[0], store))
-        click.echo(f"{form.output} and {beside}", err=True)
+        say(f"{form.output} and {beside}", err=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from fusionbench.cli.meanings import FURTHER, known_names, meanings
 from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.variants import bounds, measured, variant_lines
 from fusionbench.cli.words import OneOf
 from fusionbench.plugins.cards import (
@@ -61,10 +61,10 @@ def list_command(what: str | None, json_: bool) -> None:
     for name, rows in tables.items():
         if not rows:
             continue
-        click.echo(f"{name}")
+        say(f"{name}")
         width = max(map(len, rows))
         for key, text in rows.items():
-            click.echo(f"  {key:<{width}}  {text}")
+            say(f"  {key:<{width}}  {text}")
 
 
 @click.command("show")
@@ -86,9 +86,9 @@ def show_command(name: str, kind: str | None, json_: bool) -> None:
         click.echo(json.dumps([*(c.data for c in chosen), *(m.plain() for m in further)], indent=1, default=str))
         return
     for entry in chosen:
-        click.echo(describe(entry))
+        say(describe(entry))
     for meaning in further:
-        click.echo(meaning.text())
+        say(meaning.text())
 
 
 def describe(entry: Card[Facts]) -> str:

@@ -16,6 +16,7 @@ from fusionbench.evaluation.protocol import without_tex
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import KINDS, Card, cards, profiles
 from fusionbench.plugins.records import Facts
+from fusionbench.runtime.files import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,7 +45,9 @@ def names(kind: str) -> Completion:
     def complete(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
         before, comma, last = typed.rpartition(",")
         return [
-            CompletionItem(before + comma + n, help=c.summary) for n, c in cards(kind).items() if n.startswith(last)
+            CompletionItem(before + comma + n, help=printable(c.summary))
+            for n, c in cards(kind).items()
+            if n.startswith(last)
         ]
 
     return complete
@@ -52,7 +55,9 @@ def names(kind: str) -> Completion:
 
 def any_name(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Completion of a plugin name of any kind."""
-    return [CompletionItem(n, help=c.summary) for k in KINDS for n, c in cards(k).items() if n.startswith(typed)]
+    return [
+        CompletionItem(n, help=printable(c.summary)) for k in KINDS for n, c in cards(k).items() if n.startswith(typed)
+    ]
 
 
 def profile_names(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
@@ -191,7 +196,7 @@ class Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self.live = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -205,7 +210,7 @@ class Bar:
         """Show that `done` of `total` is finished."""
         if self.live is not None:
             if what not in self.tasks:
-                self.tasks[what] = self.live.add_task(what, total=total)
+                self.tasks[what] = self.live.add_task(printable(what), total=total)
             self.live.update(self.tasks[what], completed=done)
             if done == total:
                 self.live.update(self.tasks[what], visible=False)

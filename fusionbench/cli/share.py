@@ -13,7 +13,7 @@ from typing import Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, boards_of, data_root, datasets, names, out, records
-from fusionbench.cli.spelling import note, spelt
+from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.errors import FusionbenchError
 
 
@@ -64,14 +64,14 @@ def reproduce_command(result: Path, asked: RerunOptions, out: Path | None, data_
         click.echo(json.dumps(facts, indent=1))
     else:
         for line in differences:
-            click.echo(f"differs: {line}")
+            say(f"differs: {line}")
         for line in notes:
-            click.echo(f"note: {line}")
+            say(f"note: {line}")
         for name, gap in again.worst.items():
-            click.echo(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
+            say(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
         state = "not all the same" if not again.same else "all the same"
         state += f", but {len(differences)} other things differ" if again.same and differences else ""
-        click.echo(f"{again.cells} means compared: {state}" if again.cells else "nothing could be compared")
+        say(f"{again.cells} means compared: {state}" if again.cells else "nothing could be compared")
     sys.exit(0 if again.same and not differences else 1)
 
 
@@ -97,7 +97,7 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
     if rows.empty:
         raise FusionbenchError(f"{out}: no scores to export" + (f" for {', '.join(datasets)}" if datasets else ""))
     write_frame(output, rows)
-    click.echo(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
+    say(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
 
 
 @click.command("merge")
@@ -126,8 +126,8 @@ def merge_command(stores: tuple[Path, ...], verify: int, out: Path, data_root: P
     with Store(out) as store:
         added, conflicts = merge(store, list(stores))
     for line in conflicts:
-        click.echo(f"conflict: {line}")
-    click.echo(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
+        say(f"conflict: {line}")
+    say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
 
 
@@ -141,6 +141,6 @@ def verified(folder: Path, count: int, data_root: Path | None) -> bool:
     for line in result.unchecked:
         note(f"not verified: {folder}: {line}")
     for line in result.wrong:
-        click.echo(f"wrong: {folder}: {line}")
+        say(f"wrong: {folder}: {line}")
     note(f"{result.checked} scores of {folder} computed again, {len(result.wrong)} of them are wrong")
     return not result.wrong

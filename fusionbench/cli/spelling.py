@@ -22,7 +22,18 @@ RENAMED = {
 PARAMETERS = (
     *("cfg_options", "data_root", "datasets", "device", "format", "frozen", "frozen_on", "images", "ir"),
     *("jobs", "like", "max_seconds", "max_steps", "methods", "metrics", "name", "on", "out", "output_rule", "plugins"),
-    *("profile", "resume", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
+    *(
+        "fresh_versions",
+        "profile",
+        "resume",
+        "seeds",
+        "sha256",
+        "size",
+        "split",
+        "stage",
+        "task_networks",
+        "task_options",
+    ),
     *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
 )
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
@@ -44,6 +55,14 @@ def spelt(text: str) -> str:
     return _WORD.sub(option, text)
 
 
+def say(text: str, err: bool = False, nl: bool = True) -> None:
+    """Print text on stdout, or stderr; what a terminal would obey is written out.
+
+    Every text goes this way: cards, names of files and stores are other people's.
+    """
+    click.echo(printable(text, "\n\t"), err=err, nl=nl)
+
+
 def note(text: str) -> None:
-    """Print a remark of the library on stderr; what a terminal would obey is written out."""
-    click.echo(printable(spelt(text), "\n\t"), err=True)
+    """Print a remark of the library on stderr."""
+    say(spelt(text), err=True)

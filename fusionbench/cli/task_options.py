@@ -54,7 +54,7 @@ class TaskOptions:
             "--task-options",
             type=Comma(),
             default=(),
-            help="Changed settings of those recipes, e.g. train.epochs=5.",
+            help="Changed settings of those recipes, e.g. epochs=5; `fusionbench train ... --show-config` lists them.",
         ),
     ]
     seeds: Annotated[

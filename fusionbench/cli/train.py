@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fusionbench.cli.options import Comma, command_line, data_root, names, records
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -151,7 +151,7 @@ def train_command(
             raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
         request = request.canonical()
         if show_config:
-            click.echo(request.settings_text(), nl=False)
+            say(request.settings_text(), nl=False)
             return
         train(request, how, launch)
     except KeyboardInterrupt:
@@ -160,7 +160,7 @@ def train_command(
         text = spelt(str(error))
         if launch.rank == 0:
             raise FusionbenchError(text) from None
-        click.echo(f"error (process {launch.rank}): {text}", err=True)
+        say(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
 
 
@@ -190,7 +190,7 @@ def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
 
     def note(text: str) -> None:
         if launch.rank == 0:
-            click.echo(spelt(text), err=True)
+            say(spelt(text), err=True)
 
     pictures = None
     if request.training.network and request.entry:

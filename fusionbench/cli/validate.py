@@ -8,7 +8,7 @@ import sys
 import click
 
 from fusionbench.cli.options import PLURALS, any_name, as_json, plugins
-from fusionbench.cli.spelling import spelt
+from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import OneOf
 from fusionbench.plugins.cards import KINDS
 
@@ -27,15 +27,15 @@ def validate_command(plugin: str, kind: str | None, json_: bool) -> None:
     chosen = plugins(plugin, kind)
     reports = [validate(c) for c in chosen]
     if json_:
-        click.echo(
+        say(
             json.dumps(
                 [{"kind": r.card.kind, "name": r.card.name, "ok": r.ok, "checks": r.rows} for r in reports], indent=1
             )
         )
     else:
         for r in reports:
-            click.echo(f"{r.card.kind} {r.card.name} ({r.card.path})")
+            say(f"{r.card.kind} {r.card.name} ({r.card.path})")
             for name, state, detail in r.rows:
-                click.echo(f"  {state:<4}  {name}" + (f": {spelt(detail)}" if detail else ""))
+                say(f"  {state:<4}  {name}" + (f": {spelt(detail)}" if detail else ""))
     if not all(r.ok for r in reports):
         sys.exit(1)

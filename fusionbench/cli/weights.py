@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import as_json, names
-from fusionbench.cli.spelling import note
+from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import Group
 from fusionbench.errors import WeightsError
 from fusionbench.naming import nearest
@@ -49,9 +49,7 @@ def add(method: str, files: tuple[Path, ...], name: str | None, trained_on: str 
     added = weights.add(method, files, name, trained_on)
     method = added.method
     known = "as its authors released it" if added.listed else "not a file the card lists"
-    click.echo(
-        f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}"
-    )
+    say(f"{method}[{added.name}] is ready: sha256 {added.sha256[:12]}..., {known}; trained on {added.trained_on}")
 
 
 @weights_command.command("find")
@@ -67,7 +65,7 @@ def find(folder: Path) -> None:
         here = any(w.sha256 == listed.sha256 for w in weights.installed(entry.name))
         if not here:
             weights.add(entry.name, files)
-        click.echo(f"{entry.name}[{listed.name}] {'was here' if here else 'is ready'}: {files[0]}")
+        say(f"{entry.name}[{listed.name}] {'was here' if here else 'is ready'}: {files[0]}")
     if not rows:
         raise WeightsError(f"{folder}: none of the checkpoints that `fusionbench weights list` shows is below it")
 
@@ -108,7 +106,7 @@ def list_weights(json_: bool) -> None:
         return
     for row in rows:
         state = "here    " if row.here else "not here"
-        click.echo(f"{row.method}[{row.name}]  {state}  {row.sha256[:12]}  {row.trained_on}")
+        say(f"{row.method}[{row.name}]  {state}  {row.sha256[:12]}  {row.trained_on}")
 
 
 @weights_command.command("remove")
@@ -126,7 +124,7 @@ def remove(method: str, name: str) -> None:
                 record.unlink()
             except OSError as error:
                 raise WeightsError(f"{record}: cannot be removed ({error.strerror})") from None
-            click.echo(f"removed {method}[{name}]")
+            say(f"removed {method}[{name}]")
             return
     near = nearest(name, [w.name for w in installed(method, warn=False)])  # removing takes the name as it is
     meant = f"did you mean {', '.join(near)}? " if near else ""

@@ -2,6 +2,7 @@
 
 dataset.py      Dataset: where the files of a split lie, reading and writing them
 opening.py      from a name and a folder to a Dataset
+pairs.py        the pixels of a pair
 sample.py       Sample: one aligned pair with its labels
 layout.py       folders and suffixes of each role (ir, vis, mask, boxes, saliency)
 labels.py       masks, boxes and saliency maps on disk

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import repeat
+from itertools import combinations, repeat
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-from PIL import Image
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
+from fusionbench.data.leaks import alike_text, shared_text, signature, tested
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import grey
 
-# Cosine from which two visible images count as one scene. Measured: consecutive frames of M3FD 0.62, one LLVIP camera
-# 0.66 to 0.85; among the 64,980 pairs of MSRS test images fewer than 10 exceed 0.4.
-ALIKE = 0.5
+HALF_PIXEL = 0.5  # less is rounding
 Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
 
 
@@ -146,12 +144,13 @@ def check(
                 progress(f"checking {dataset.name}", number, len(todo))
     for name in names:
         report.findings += _unlabelled(dataset, name)
-        if (other := name.replace("train", "test")) != name and other in names:
-            codes = [
-                {i: signatures[keys[split, i]] for i in dataset.ids(split) if keys[split, i] in signatures}
-                for split in (name, other)
-            ]
-            report.findings += _leaks(dataset, name, other, *codes)
+        if (other := tested(name)) != name and other in names:
+            report.findings += _leaks(dataset, name, other, keys, signatures)
+    own = [name for name in names if _is_own(dataset, name)]
+    for first, second in combinations(own, 2):
+        if first not in (tested(second), second) and second != tested(first):
+            report.findings += _shared(dataset, first, second, keys)
+    report.findings = _once(report.findings)
     order = ("damage", "missing", "note")
     report.findings.sort(key=lambda f: order.index(f.level))
     if report.of("missing") or report.of("damage"):
@@ -221,8 +220,25 @@ def _unlabelled(dataset: Dataset, name: str) -> list[Finding]:
             folder = dataset.layout.official(role, dataset.split(name).folders[0])
             word = {"boxes": "box file", "saliency": "ground truth"}.get(role, role)
             text = f"{name}: {len(without)} of {len(ids)} images have no {word} in {folder} (first: {without[0]})"
+            if role == "boxes":
+                text += _other_boxes(dataset, name, without)
             findings.append(Finding("missing", text, name))
     return findings
+
+
+def _other_boxes(dataset: Dataset, split: str, ids: Sequence[str]) -> str:
+    """Box files of the other format that lie where those of these images were looked for."""
+    wanted, other = (".xml", ".txt") if dataset.layout.voc else (".txt", ".xml")
+    formats = {".txt": ("yolo", "YOLO"), ".xml": ("voc", "Pascal VOC")}
+    stems = set(ids)
+    for folder in dataset.split(split).folders:
+        for path in dataset.layout.folders("boxes", folder):
+            if there := sorted(p for p in path.iterdir() if p.suffix.lower() == other and p.stem in stems):
+                return (
+                    f": looked for {formats[wanted][1]} files (*{wanted}), {len(there)} {formats[other][1]} files "
+                    f'lie there, e.g. {there[0]}; for these the card says box_format = "{formats[other][0]}"'
+                )
+    return ""
 
 
 def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Finding], np.ndarray | None]:
@@ -251,68 +267,67 @@ def _stray_boxes(dataset: Dataset, sample: Sample) -> list[Finding]:
     if sample.boxes is None or not len(sample.boxes):
         return []
     (height, width), xyxy = sample.ir.shape[1:], sample.boxes.xyxy
-    outside = (xyxy[:, :2] < -1).any(1) | (xyxy[:, 2] > width + 1) | (xyxy[:, 3] > height + 1)
+    beyond = np.maximum(-xyxy[:, :2], xyxy[:, 2:] - (width, height)).max(1)  # pixels
+    outside = beyond > HALF_PIXEL
     if not outside.any():
         return []
-    text = f"{dataset.name} {sample.id}: {int(outside.sum())} of {len(xyxy)} boxes leave the {width}x{height} image"
-    return [Finding("note", text, sample.split, sample.id)]
+    return [_Stray("note", "", sample.split, sample.id, int(outside.sum()), float(beyond.max()))]
 
 
-# ---------------------------------------------------------------- near-duplicates
+@dataclass(frozen=True)
+class _Stray(Finding):
+    """Boxes of one image that leave it: how many, and how far the farthest does, in pixels."""
+
+    count: int = 0
+    beyond: float = 0.0
 
 
-def signature(image: np.ndarray) -> np.ndarray:
-    """What two pictures of one scene share: local contrast on a 16x16 grid, as a float32 unit vector ``[256]``.
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings with boxes that leave their images told once for each split."""
+    strays: dict[str, list[_Stray]] = {}
+    for finding in findings:
+        if isinstance(finding, _Stray):
+            strays.setdefault(finding.split, []).append(finding)
+    kept = [finding for finding in findings if not isinstance(finding, _Stray)]
+    for split, own in strays.items():
+        worst = max(own, key=lambda stray: stray.beyond)
+        text = (
+            f"{split}: {sum(stray.count for stray in own)} boxes of {len(own)} images leave their image, by up to "
+            f"{worst.beyond:.4g} pixels (in {worst.id})"
+        )
+        kept.append(Finding("note", text, split, worst.id))
+    return kept
 
-    Args:
-        image: uint8 ``[C,H,W]``.
-    """
-    small = Image.fromarray(grey(image)[0]).resize((16, 16), Image.Resampling.BOX)
-    grid = np.asarray(small, np.float64)
-    padded = np.pad(grid, 1, "edge")
-    around = np.mean([padded[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
-    local = grid - around
-    local = (np.sign(local) * np.sqrt(np.abs(local))).ravel()  # the root keeps one lamp from deciding alone
-    unit: np.ndarray = (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
-    return unit
+
+def _is_own(dataset: Dataset, name: str) -> bool:
+    """Whether the user gave a split's list."""
+    return name in dataset.lists or name not in dataset.splits()
 
 
-def near_duplicates(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], alike: float = ALIKE
-) -> list[tuple[int, int, float]]:
-    """Nearest signature of ``first`` for each one of ``second``.
-
-    Returns:
-        (index in first, index in second, cosine) where the cosine reaches ``alike``.
-    """
-    if not first or not second:
+def _shared(dataset: Dataset, first: str, second: str, keys: Mapping[tuple[str, str], Key]) -> list[Finding]:
+    """Images that are in two splits, by their files: damage where the user's list says so, else the dataset's own."""
+    files = {keys[first, i] for i in dataset.ids(first)}
+    shared = [i for i in dataset.ids(second) if keys[second, i] in files]
+    if not shared:
         return []
-    known, near = np.stack(first), []
-    for start in range(0, len(second), 256):
-        cosines = np.stack(second[start : start + 256]) @ known.T
-        best = cosines.argmax(1)
-        near += [(int(b), start + i, float(cosines[i, b])) for i, b in enumerate(best) if cosines[i, b] >= alike]
-    return near
+    text = shared_text(first, second, shared, len(dataset.ids(second)))
+    if second == tested(first) and (_is_own(dataset, first) or _is_own(dataset, second)):
+        return [Finding("damage", f"{text}; take them out of one of the lists", second)]
+    return [Finding("note", text, second)]
 
 
 def _leaks(
-    dataset: Dataset, train: str, test: str, train_codes: dict[str, np.ndarray], test_codes: dict[str, np.ndarray]
+    dataset: Dataset,
+    train: str,
+    test: str,
+    keys: Mapping[tuple[str, str], Key],
+    signatures: Mapping[Key, np.ndarray],
 ) -> list[Finding]:
-    findings = []
-    both = dataset.split(train).ids and dataset.split(test).ids
-    shared = [i for i in dataset.split(test).ids or () if i in set(dataset.split(train).ids or ())] if both else []
-    if shared and dataset.split(train).folders == dataset.split(test).folders:
-        findings.append(
-            Finding("note", f"{len(shared)} images are in {train} and in {test} (first: {shared[0]})", test)
-        )
-    near = near_duplicates(list(train_codes.values()), list(test_codes.values()))
-    if near:
-        train_ids, test_ids = list(train_codes), list(test_codes)
-        near.sort(key=lambda n: -n[2])
-        shown = ", ".join(f"{test_ids[t]} and {train_ids[s]}" for s, t, _ in near[:3])
-        text = (
-            f"{len(near)} of {len(test_ids)} {test} images look like a {train} image ({shown}): "
-            f"frames of one scene; scores on {test} flatter what was trained on {train}"
-        )
-        findings.append(Finding("note", text, test))
-    return findings
+    """Images of a split to test on that are in the one to train on, or look as if they were."""
+    trained = {keys[train, i]: i for i in dataset.ids(train)}
+    known = {i: signatures[key] for key, i in trained.items() if key in signatures}
+    new = {
+        i: keys[test, i] for i in dataset.ids(test) if keys[test, i] not in trained
+    }  # the others are told of as such
+    text = alike_text(train, test, known, {i: signatures[key] for i, key in new.items() if key in signatures})
+    return _shared(dataset, train, test, keys) + ([Finding("note", text, test)] if text else [])

@@ -24,11 +24,13 @@ from fusionbench.data.labels import (
 )
 from fusionbench.data.layout import ROLES, Layout
 from fusionbench.data.origin import read_origin
+from fusionbench.data.pairs import read_pair
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import MAX_BYTES, grey, read_image, write_image
+from fusionbench.pixels.images import MAX_BYTES, write_image
 from fusionbench.plugins.cards import DatasetCard
+from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.results.records import Origin
 from fusionbench.runtime.files import read_regular
 
@@ -170,12 +172,20 @@ class Dataset:
         return having[0] if having else folders[0]
 
     def hash(self, split: str, id: str) -> str:
-        """SHA-256 over the raw bytes of the infrared file, then the visible file."""
+        """SHA-256 over the raw bytes of the infrared file, then the visible file, then :attr:`own_code`."""
         files = self._both(split, id)
         digest = hashlib.sha256()
         for path in files:
             digest.update(read_regular(path, "the image", MAX_BYTES))
+        digest.update(self.own_code.encode())
         return digest.hexdigest()
+
+    @cached_property
+    def own_code(self) -> str:
+        """Hash of the code of an adapter that reads pairs or labels in its own way; "" for one that does not."""
+        ways = ("pair", "read", "read_labels", "read_boxes")
+        same = all(getattr(type(self), way) is getattr(Dataset, way) for way in ways)
+        return "" if same else code_hash(self.card)
 
     def content_hash(self, split: str) -> str:
         """SHA-256 over the hashes of all pairs of a split that are on disk, in order."""
@@ -202,13 +212,13 @@ class Dataset:
             DataError: a partner is missing, a file is unreadable, or the sizes differ.
         """
         ir_path, vis_path = self._both(split, id)
-        ir, vis = grey(read_image(ir_path)), read_image(vis_path)
+        ir, vis = read_pair(ir_path, vis_path)
         if ir.shape[1:] != vis.shape[1:]:
             raise DataError(
                 f"{self.name} {id}: sizes differ: {ir_path} is {_size(ir)}, {vis_path} is {_size(vis)}; "
                 "a pair must be aligned pixel by pixel"
             )
-        return Sample(id, split, ir, vis if vis.shape[0] == 3 else np.repeat(vis, 3, 0))
+        return Sample(id, split, ir, vis)
 
     def read(self, split: str, id: str) -> Sample:
         """The pair and its labels.

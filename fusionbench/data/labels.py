@@ -128,7 +128,8 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
 
 def read_saliency(path: Path) -> np.ndarray:
     """Read a saliency ground truth: uint8 ``[H,W]``, 255 where the file is above 128, else 0."""
-    return np.where(np.array(open_image(path).convert("L")) > 128, np.uint8(255), np.uint8(0))
+    truth: np.ndarray = np.where(np.array(open_image(path).convert("L")) > 128, np.uint8(255), np.uint8(0))
+    return truth
 
 
 # ---------------------------------------------------------------- YOLO text

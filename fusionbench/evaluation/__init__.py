@@ -5,6 +5,7 @@ entries.py      what one row of a table is
 keys.py         what a stored number depends on
 plan.py         entries x datasets x metrics, decided before any work
 runner.py       fuse once, score many, keep what is finished
+parallel.py     several items at once, with results in order
 outcome.py      what a run did
 fusing.py       one pair through a method and its output rule
 scoring.py      metrics on saved pictures
@@ -12,4 +13,6 @@ contract.py     what `validate` checks of a plugin
 pictures.py     fused pictures of a split, for task networks
 task_plan.py    which task networks are to be trained and scored
 task_run.py     training and scoring them
+task_training.py  what is recorded of a network that is trained for a table
+task_scores.py  scores of one network on fused pictures
 """

@@ -8,22 +8,24 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from fusionbench.errors import FusionbenchError, PluginError, find
+from fusionbench.errors import FusionbenchError, PluginError, WeightsError, find
 from fusionbench.evaluation.keys import PIXELS, harness_hash
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import MethodCard, card, cards
-from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.plugins.fingerprint import code_hash, named_code
+from fusionbench.plugins.misfit import misfit
 from fusionbench.plugins.records import OutputFacts, Value
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed, verify
 from fusionbench.results.records import EntryInfo, WeightsInfo
+from fusionbench.runtime.device import device_kind, precision
 from fusionbench.runtime.files import short_name
 
 if TYPE_CHECKING:
@@ -55,12 +57,16 @@ class Entry:
         options: values that differ from the card's defaults.
         weights: the checkpoint, or None.
         rule: ``released`` (the card's own output rule) or the name of a common rule.
+        device: kind of the device that makes the pictures: ``cpu``, ``cuda``, ``mps``.
+        precision: of its arithmetic: ``float32``, ``tf32``.
     """
 
     card: MethodCard
     options: dict[str, Value] = field(default_factory=dict)
     weights: Weights | None = None
     rule: str = RELEASED
+    device: str = "cpu"
+    precision: str = "float32"
 
     @cached_property
     def id(self) -> str:
@@ -101,7 +107,16 @@ class Entry:
             "rule": self.rule,
             "output": self._own_output if self.rule == RELEASED else None,
         }
+        if named := named_code(self.card, self.options):
+            facts["named"] = named
+        if (self.device, self.precision) != ("cpu", "float32"):  # older results, whose keys say nothing of it, are that
+            facts |= {"device": self.device, "precision": self.precision}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def on(self, device: str) -> Entry:
+        """The entry on a device (``cuda:1``); finished pictures are the same everywhere."""
+        kind = device_kind(device)
+        return self if self.precomputed else replace(self, device=kind, precision=precision(kind))
 
     @property
     def _own_output(self) -> dict[str, str]:
@@ -138,6 +153,8 @@ class Entry:
             output_rule=self.rule,
             output=self._own_output if self.card.facts.output else None,
             source_only=self.source_only,
+            device=self.device,
+            precision=self.precision,
         )
 
     def build(self, device: str) -> Method:
@@ -156,6 +173,11 @@ class Entry:
         except (FusionbenchError, OSError):
             raise
         except Exception as error:
+            if self.weights and (differences := misfit(str(error))):
+                raise WeightsError(
+                    f"{self.weights.path}: does not fit {self.card.name}: {differences}; the network was changed "
+                    "since, or it is another's checkpoint: take the code that it was trained with, or train it again"
+                ) from None
             raise PluginError(f"{self.id}: {self.card.source}: {type(error).__name__}: {error}") from error
         return method
 

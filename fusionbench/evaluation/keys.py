@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 from fusionbench.plugins.cards import card
-from fusionbench.plugins.fingerprint import HARNESS, closure, code_hash, combined
+from fusionbench.plugins.fingerprint import HARNESS, Closure, code_hash, combined, home_of
 
-PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.images", "fusionbench.pixels.output_rule")
-SCORES = ("fusionbench.evaluation.scoring", "fusionbench.pixels.images")
-LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels")
-TRAINING = ("fusionbench.training.loop", "fusionbench.tasks.recipe")
+READING = ("fusionbench.pixels.images", "fusionbench.data.pairs")
+PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", "fusionbench.plugins.method", *READING)
+SCORES = ("fusionbench.evaluation.scoring", *READING)
+LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.dataset")
+TESTING = ("fusionbench.evaluation.task_scores", "fusionbench.tasks.testing")
+TRAINING = ("fusionbench.training.run", "fusionbench.training.loop", "fusionbench.tasks.recipe")
 # Plans and stores decide what is computed, not its value.
 _BESIDE = (
     *(package for package in HARNESS if package not in ("fusionbench.evaluation", "fusionbench.data")),
@@ -21,11 +23,18 @@ _BESIDE = (
 @cache
 def harness_hash(modules: tuple[str, ...]) -> str:
     """SHA-256 over parts of the harness and what they import, its plans and stores left out."""
-    return combined(closure(modules, None, _BESIDE))
+    return combined(Closure(leave_out=_BESIDE).follow(modules, lookups=False).digests)
 
 
 def task_code(name: str) -> str:
-    """Hash of everything a task's numbers depend on besides settings and pictures."""
-    return combined(
-        {"task": code_hash(card("task", name)), "training": harness_hash(TRAINING), "labels": harness_hash(LABELS)}
-    )
+    """Hash of the code that the scores of a given network depend on: the task's, of testing, of reading labels."""
+    testing = combined(Closure(leave_out=(*_BESIDE, "fusionbench.data")).follow(TESTING, lookups=False).digests)
+    return combined({"task": code_hash(card("task", name)), "testing": testing, "labels": harness_hash(LABELS)})
+
+
+def training_code(name: str) -> str:
+    """Hash of the code that trains a task's networks: the task's with its recipes, and the engine's."""
+    entry = card("task", name)
+    recipes = [f"{entry.module}.{rule.recipe.partition(':')[0]}" for rule in entry.facts.training]
+    own = Closure([home_of(entry)], HARNESS).follow(recipes).digests
+    return combined({"task": code_hash(entry), "recipes": combined(own), "training": harness_hash(TRAINING)})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
@@ -63,7 +66,9 @@ def fused_pictures(
         if reason or ident not in pairs:
             reason = reason or "its files are not all there"
             raise BrokenPair(f"{source.label} {source.split}: pair {ident} is needed for {task.name}: {reason}")
-    labels = hashlib.sha256()
+    facts = source.dataset.card.facts
+    said = [msgspec.to_builtins(facts.classes), facts.ignore_index, facts.conditions, source.dataset.own_code]
+    labels = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for ident in source.ids:
         path = getattr(source.dataset.files(source.split, ident), task.needs)
         labels.update(read_regular(path, "the labels", MAX_BYTES))
@@ -109,7 +114,7 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     split = settings.split or dataset.task_splits(trained.needs)[0]
     spec = f"{dataset.name}={dataset.root}"
     plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
-    entry = one_entry(request.entry)
+    entry = one_entry(request.entry).on(request.device)
     with Store(folder) as store:
         source = labelled(plan.sources[0], plan.sources[0].split, trained.needs)
         pictures, missing = fused_pictures(plan, [entry], store, source, trained, lambda *_: None)

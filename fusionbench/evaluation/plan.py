@@ -44,6 +44,7 @@ class Request:
     jobs: int = 0
     ids: tuple[str, ...] = ()
     all_: bool = False
+    fresh_versions: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be run, and what is left out with the reason."""
+    """Everything that will be run, and what is left out with the reason.
+
+    Attributes:
+        fresh_versions: whether results of other versions or another processor are computed again.
+    """
 
     entries: tuple[Entry, ...]
     sources: tuple[Source, ...]
     skipped: tuple[Skip, ...]
     device: str
     jobs: int
+    fresh_versions: bool = False
 
     def summary(self) -> PlanInfo:
         """What provenance tells of it."""
@@ -158,7 +164,8 @@ def make_plan(request: Request) -> Plan:
         reasons = "; ".join(str(s) for s in skipped if s.fix)
         raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
     jobs = request.jobs or os.cpu_count() or 1
-    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, 1 if request.device != "cpu" else jobs)
+    jobs = 1 if request.device != "cpu" else jobs
+    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, jobs, request.fresh_versions)
 
 
 def _rule(sources: list[Source]) -> str:
@@ -188,7 +195,7 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         skipped += missing
     every += [from_folder(spec, rule) for spec in request.images]
     different: dict[tuple[str, str], Entry] = {}
-    for entry in every:
+    for entry in (entry.on(request.device) for entry in every):
         first = different.setdefault((entry.key, str(sorted(entry.options.items()))), entry)  # no folder is in the key
         if entry.id != first.id:
             skipped.append(Skip(entry.id, f"the same file as {first.id}, which stands for both"))

@@ -12,7 +12,7 @@ from fusionbench.evaluation.entries import RELEASED
 from fusionbench.evaluation.keys import SCORES, harness_hash
 from fusionbench.naming import matches
 from fusionbench.plugins.cards import DatasetCard, MetricCard, card, cards, profiles
-from fusionbench.plugins.fingerprint import code_hash
+from fusionbench.plugins.fingerprint import code_hash, named_code
 from fusionbench.plugins.records import Value, colour_rule
 
 
@@ -44,6 +44,8 @@ class Metric:
     def code(self) -> str:
         """Hash of everything the score of given pixels depends on: code, options, version, how pixels become grey."""
         facts = [code_hash(self.card), self.options, self.card.version, harness_hash(SCORES)]
+        if named := named_code(self.card, self.options):
+            facts.append(named)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property

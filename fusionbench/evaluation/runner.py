@@ -9,10 +9,8 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
 
@@ -20,9 +18,11 @@ from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
+from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
 from fusionbench.pixels.images import picture_digest, write_image
+from fusionbench.plugins.fingerprint import named_code
 from fusionbench.plugins.method import Context, Method
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
@@ -30,8 +30,6 @@ from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.store import Fused, Score, Store, storage_error
 from fusionbench.runtime.files import is_text, printable, short_name, sweep
 
-T = TypeVar("T")
-R = TypeVar("R")
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 
 
@@ -106,13 +104,17 @@ class _Work:
         outcome: what was done so far.
         hashes: source label to image id to hash of the pair, for pairs that can be read.
         failures: source label to what failed.
+        made: number of what computes here, for the store.
+        only_of: the same where only its results are kept; None for all.
     """
 
     def __init__(self, plan: Plan, store: Store, progress: Progress) -> None:
         self.plan, self.store, self.progress = plan, store, progress
-        self.outcome = Outcome(skipped=list(plan.skipped))
+        self.outcome = Outcome(skipped=list(plan.skipped), replaced=list(store.notes))
         self.hashes: dict[str, dict[str, str]] = {}
         self.failures: dict[str, Failures] = {}
+        self.made = store.put_maker(provenance.made_here(plan.device))
+        self.only_of = self.made if plan.fresh_versions else None
 
     def finished(self) -> Outcome:
         """The outcome, with entries named by their ids."""
@@ -126,7 +128,7 @@ class _Work:
         """Hash every source pair; pairs that cannot be read at all are failures of the source."""
         hashes = self.hashes.setdefault(source.label, {})
         failures = self.failures.setdefault(source.label, {})
-        results = _parallel(self.plan.jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
+        results = parallel(self.plan.jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
         for done, (image, future) in enumerate(results, 1):
             if not is_text(image):  # no store, table or list can hold it
                 failures[Case(SOURCE, printable(image))] = "the name of the file is not UTF-8; rename it"
@@ -139,7 +141,8 @@ class _Work:
     def fuse(self, entry: Entry) -> None:
         """Fuse what is missing of one entry, over all sources, with the method loaded once."""
         self.store.put_entry(entry.key, entry.info())
-        cached = self._cached(entry)
+        made_of = self._made_of(entry)
+        cached = self._cached(entry, made_of)
         todo = [
             (source, image, pair)
             for source in self.plan.sources
@@ -162,10 +165,11 @@ class _Work:
         fuser = _Fuser(entry, method, self.plan.device, self.store)
         earlier = {s.label: self._stored(entry, s) for s in self.plan.sources}
         made: dict[str, set[str]] = {s.label: set() for s in self.plan.sources}
-        for done, ((source, image, pair), future) in enumerate(_parallel(self.plan.jobs, fuser, todo), 1):
+        for done, ((source, image, pair), future) in enumerate(parallel(self.plan.jobs, fuser, todo), 1):
             problem = future.exception()
             if problem is None:
-                self.store.put_fused(entry.key, source.label, source.split, image, Fused(pair, *future.result()))
+                picture = Fused(pair, *future.result(), made_of)
+                self.store.put_fused(entry.key, source.label, source.split, image, picture)
                 made[source.label].add(image)
                 self.outcome.fused += 1
             elif isinstance(problem, _CannotWrite):
@@ -177,20 +181,30 @@ class _Work:
         for source in self.plan.sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])
 
+    def _made_of(self, entry: Entry) -> int:
+        """What makes an entry's pictures here, by its number in the store."""
+        if not named_code(entry.card, entry.options):
+            return self.made
+        return self.store.put_maker(provenance.made_here(self.plan.device, tasks=True))
+
     def _stored(self, entry: Entry, source: Source) -> dict[str, Fused]:
         """What the store has of an entry's pictures of a source, by image id."""
         return self.store.fused(entry.key, source.label, source.split, self.hashes[source.label])
 
-    def _cached(self, entry: Entry) -> set[tuple[str, str]]:
+    def _cached(self, entry: Entry, made: int) -> set[tuple[str, str]]:
         """(source label, image id) of pictures that need not be made; none of another program's, which may change.
 
         What an entry made of the same pair under the same id for another split counts, and is recorded here.
         """
         if entry.precomputed:
             return set()
-        there = [p for p in self.store.pictures(entry.key) if (self.store.folder / p.path).is_file()]
+        there = [
+            p
+            for p in self.store.pictures(entry.key)
+            if (self.only_of is None or p.made == made) and (self.store.folder / p.path).is_file()
+        ]
         own = {(p.dataset, p.split, p.id): p.pair for p in there}
-        same = {(p.pair, p.id): Fused(p.pair, p.image, p.path) for p in there}
+        same = {(p.pair, p.id): Fused(p.pair, p.image, p.path, p.made) for p in there}
         cached = set()
         for source in self.plan.sources:
             for image, pair in self.hashes[source.label].items():
@@ -227,20 +241,20 @@ class _Work:
         """Compute the missing scores of one source, image by image, all entries of an image together."""
         hashes, failures = self.hashes[source.label], self.failures[source.label]
         codes = {m.id: m.code for m in source.metrics}
-        stored = self.store.scores(codes)
+        stored = self.store.scores(codes, self.only_of)
         fused = {entry.key: self._stored(entry, source) for entry in self.plan.entries}
         jobs = []
         for image, pair in hashes.items():
             pictures = []
             for entry in self.plan.entries:
                 if image in fused[entry.key] and not {Case(entry.key, image), Case(SOURCE, image)} & failures.keys():
-                    _, saved, path = fused[entry.key][image]
+                    _, saved, path, _ = fused[entry.key][image]
                     if metrics := [m for m in source.metrics if (saved, pair, m.id) not in stored]:
                         pictures.append(Picture(entry, saved, path, metrics))
             if pictures:
                 jobs.append((image, pictures))
         scorer = Scorer(source, self.store, self.plan.device)
-        for done, ((image, _), future) in enumerate(_parallel(self.plan.jobs, scorer, jobs), 1):
+        for done, ((image, _), future) in enumerate(parallel(self.plan.jobs, scorer, jobs), 1):
             if error := future.exception():
                 failures[Case(SOURCE, image)] = reason_of(error)
             else:
@@ -256,7 +270,8 @@ class _Work:
         for key, reason in result.changed.items():
             self.store.drop_fused(key, source.label, source.split, [image])
             self.failures[source.label][Case(key, image)] = reason
-        self.store.put_scores(Score(saved, pair, m, codes[m], value) for (saved, m), value in result.values.items())
+        scores = [Score(saved, pair, m, codes[m], v, self.made) for (saved, m), v in result.values.items()]
+        self.store.put_scores(scores)
         self.outcome.scored += len(result.values)
         self.outcome.broken.update(result.broken)
         return {(saved, pair, m): value for (saved, m), value in result.values.items()}
@@ -274,27 +289,6 @@ class _Work:
                         if math.isnan(scores.get((fused[entry.key][image].image, pair, m.id), 0.0)):
                             column = Column(entry.id, source.label, m.id)
                             self.outcome.undefined.setdefault(column, []).append(image)
-
-
-def _parallel(jobs: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
-    """Results in the order of `items`, at most a few waiting; on an error or Ctrl-C nothing further is begun."""
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: list[tuple[T, Future[R]]] = []
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) >= 4 * jobs:
-                    yield _ended(waiting.pop(0))
-            while waiting:
-                yield _ended(waiting.pop(0))
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _ended(job: tuple[T, Future[R]]) -> tuple[T, Future[R]]:
-    job[1].exception()  # waits; what was raised is looked at by the caller, also a plugin's SystemExit
-    return job
 
 
 def entry_folder(entry: Entry, source: Source) -> str:

@@ -18,12 +18,14 @@ import msgspec
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
-from fusionbench.evaluation.keys import task_code
+from fusionbench.evaluation.keys import task_code, training_code
 from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
+from fusionbench.evaluation.task_training import Trained, restore, trained_by
 from fusionbench.plugins.weights import sha256
-from fusionbench.results.records import TaskTest
+from fusionbench.results.provenance import made_here
+from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
 from fusionbench.tasks.task import Task, task
@@ -99,6 +101,8 @@ class Job:
         split: the test split.
         device: where it is computed.
         tests: (entry key, test) of everything that is wanted.
+        by: what computes here.
+        again: whether a finished network is trained again.
         locations: folders of the process that planned it.
     """
 
@@ -112,6 +116,8 @@ class Job:
     split: str
     device: str
     tests: tuple[tuple[str, TaskTest], ...] = ()
+    by: Trained = field(default_factory=Trained)
+    again: bool = False
     locations: Locations = field(default_factory=current)
 
 
@@ -171,12 +177,16 @@ class TaskPlanner:
 
     Attributes:
         jobs: weights of the network to what is to be done with it.
+        earlier: finished networks that stay in use, though the code that trains such a one is another now.
     """
 
     def __init__(self, run: TaskRun, source: Source, task: Task, train: SplitPictures, test: SplitPictures) -> None:
         self.run, self.source, self.task, self.train, self.test = run, source, task, train, test
         self.code = task_code(task.name)
+        self.by = Trained(code=training_code(task.name), made=made_here(run.plan.device, tasks=True))
         self.jobs: dict[Path, Job] = {}
+        self.earlier: set[Path] = set()
+        self._hashes: dict[Path, str] = {}
 
     def retrained(self) -> None:
         """A network for each entry and seed."""
@@ -209,7 +219,7 @@ class TaskPlanner:
         request, pictures = self.run.request, self.train.entries[entry.key]
         draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
         settings = json.dumps(portable(asdict(draft.settings)))
-        digest = hashlib.sha256((settings + pictures.digest + self.code).encode()).hexdigest()[:8]
+        digest = hashlib.sha256((settings + pictures.digest).encode()).hexdigest()[:8]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
         folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
         other = protocol == "frozen" and request.frozen_on != TaskRequest.frozen_on
@@ -221,8 +231,13 @@ class TaskPlanner:
             trained_on=f"{entry.id} pictures of {self.source.label} {self.train.split}",
             pictures=pictures.digest,
         )
-        job = replace(self._job(folder), request=replace(draft, folder=folder, entry=entry.id), train=pictures.files)
-        self._add(job, test, keys)
+        restore(folder)  # a run that trained it again was cut off
+        trained, there = trained_by(folder), bool(self._hash(folder))
+        again = there and self.run.plan.fresh_versions and trained != self.by
+        if there and not again and trained.code != self.by.code:
+            self.earlier.add(folder)
+        request_here = replace(draft, folder=folder, entry=entry.id)
+        self._add(replace(self._job(folder), request=request_here, train=pictures.files, again=again), test, keys)
 
     def _test(self, *, protocol: str, seed: int, recipe: str, network: str, trained_on: str, pictures: str) -> TaskTest:
         """A test whose ``pictures`` are, for now, only those that the network was trained on."""
@@ -251,7 +266,24 @@ class TaskPlanner:
             lists=dataset.lists,
             split=self.test.split,
             device=self.run.plan.device,
+            by=self.by,
         )
+
+    def _hash(self, weights: Path) -> str:
+        """SHA-256 of a network that is at hand, or ""."""
+        if weights not in self._hashes:
+            file = weights_file(weights)
+            self._hashes[weights] = sha256(file) if file.is_file() else ""
+        return self._hashes[weights]
+
+    def _kept(self, job: Job, result: TaskResult | None) -> bool:
+        """Whether a stored result is what the job would bring: of this very network, where that is at hand."""
+        if result is None or (self._hash(job.weights) or result.weights) != result.weights:
+            return False
+        if not self.run.plan.fresh_versions:
+            return True
+        trained = Trained(code=result.training_code, made=result.trained_with)
+        return result.made == self.by.made and (job.request is None or trained == self.by)
 
     def _add(self, job: Job, test: TaskTest, keys: list[str]) -> None:
         """Plan what is missing of one network; networks that two protocols share are trained once."""
@@ -259,7 +291,7 @@ class TaskPlanner:
             pictures = self.test.entries[key]
             digest = hashlib.sha256((test.pictures + pictures.digest).encode()).hexdigest()
             wanted = msgspec.structs.replace(test, pictures=digest)
-            if not self.run.store.has_task(key, self.source.label, self.source.split, wanted):
+            if not self._kept(job, self.run.store.task(key, self.source.label, self.source.split, wanted)):
                 job = self.jobs.get(job.weights, job)
                 scored = {**job.scored, key: pictures.files}
                 self.jobs[job.weights] = replace(job, scored=scored, tests=(*job.tests, (key, wanted)))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,15 +17,14 @@ from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
 from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun
+from fusionbench.evaluation.task_scores import score
+from fusionbench.evaluation.task_training import Trained, train, trained_by
+from fusionbench.plugins.weights import sha256
 from fusionbench.results import provenance
 from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
 from fusionbench.runtime import locations
-from fusionbench.tasks.loading import load_network
-from fusionbench.tasks.recipe import evaluate, picture
-from fusionbench.tasks.task import Scores, Task, task
-from fusionbench.training.options import RunOptions
-from fusionbench.training.run import run
+from fusionbench.tasks.task import Task, task
 from fusionbench.training.trained import weights_file
 
 
@@ -37,10 +35,12 @@ class Problems:
     Attributes:
         gaps: (source label, task) to why its column stays empty: the data do not have what it takes.
         failures: what failed that should not have, a line each.
+        kept: networks that other code has trained and that stay in use, a line for each task and dataset.
     """
 
     gaps: dict[tuple[str, str], str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
 
 def run_tasks(
@@ -65,6 +65,11 @@ def run_tasks(
             try:
                 planner = _planned(context, source, asked, problems.failures)
                 scored += _done(planner, problems.failures)
+                if planner.earlier:
+                    problems.kept.append(
+                        f"{name} on {source.label}: {len(planner.earlier)} of its networks were trained by other code "
+                        "than today's and stay in use; fresh_versions=True trains them again"
+                    )
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)
                 if isinstance(error, BrokenPair):
@@ -83,7 +88,9 @@ def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> T
         test_split = source.split
     trains = run.request.trains(task.name)
     retrained = "retrained" in run.request.protocols and trains
-    frozen = one_entry(run.request.frozen_on) if trains and "frozen" in run.request.protocols else None
+    frozen = (
+        one_entry(run.request.frozen_on).on(run.plan.device) if trains and "frozen" in run.request.protocols else None
+    )
     learners = [*(run.plan.entries if retrained else ()), *([frozen] if frozen else ())]
     on_test = labelled(source, test_split, task.needs)
     on_train = labelled(source, train_split, task.needs) if train_split else None
@@ -158,55 +165,27 @@ def work(job: Job) -> Outcome:
     locations.use(job.locations)
     with one_thread():
         try:
-            if job.request is not None and not weights_file(job.weights).is_file():
-                options = RunOptions(command="fusionbench eval --tasks", quiet=True)
-                run(replace(job.request, resume=True), options, job.train)
-            return [result for key in job.scored for result in score(job, key)]
+            if job.request is not None:
+                train(job.request, job.train, job.by, job.again)
+            return scores(job)
         except FusionbenchError as error:
             return str(error)
 
 
-def score(job: Job, key: str) -> list[tuple[str, TaskResult]]:
-    """Scores of one network on one entry's pictures, for every test that wants them.
-
-    Args:
-        job: the network and the pictures.
-        key: of the entry.
-
-    Returns:
-        The key with each result; by condition: ``all``, then ``day`` and ``night`` where the data tell.
-    """
-    network, facts = load_network(job.weights, job.device)
+def scores(job: Job) -> list[tuple[str, TaskResult]]:
+    """Everything that is wanted of a network, with the keys of the entries."""
     name, _, folder = job.dataset.partition("=")
     dataset = open_dataset(name, folder, job.lists, exact=True)
-    scored = task(job.task)
-    classes, narrow = scored.common(tuple(facts["classes"]), dataset)
-    size = facts["config"].get("resize")
-    tallies: dict[str, Scores] = {}
-    pictures: Mapping[str, Path] = job.scored[key]
-    for ident, path in pictures.items():
-        sample = dataset.read(job.split, ident)
-        sample.vis = picture(path, sample.ir.shape[1:])
-        prediction, target = evaluate(network, scored, sample, job.device, tuple(size) if size else None)
-        prediction, target = narrow(prediction, target)
-        for condition in filter(None, ("all", dataset.condition(job.split, ident))):
-            if condition not in tallies:
-                tallies[condition] = scored.scores(classes, dataset.ignore_index)
-            tallies[condition].update(prediction, target)
-    scores = {c: dict[str, float | None](t.compute()) for c, t in tallies.items()}
-    per_class = {c: dict[str, float | None](t.per_class()) for c, t in tallies.items()}
-    return [
-        (
-            key,
-            TaskResult(
-                **msgspec.structs.asdict(test),
-                images=len(pictures),
-                classes=tuple(classes),
-                scores=scores,
-                per_class=per_class,
-                facts={c: dict(t.facts()) for c, t in tallies.items()},
-            ),
+    trained = trained_by(job.weights) if job.request else Trained()
+    results = []
+    for key, pictures in job.scored.items():
+        tests = [test for wanted, test in job.tests if wanted == key]
+        result = msgspec.structs.replace(
+            score(job.weights, dataset, tests[0], pictures, job.device),
+            weights=sha256(weights_file(job.weights)),
+            training_code=trained.code,
+            trained_with=trained.made,
+            made=job.by.made,
         )
-        for wanted, test in job.tests
-        if wanted == key
-    ]
+        results += [(key, msgspec.structs.replace(result, **msgspec.structs.asdict(test))) for test in tests]
+    return results

@@ -132,7 +132,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
         check_regular(path, limit=MAX_BYTES)
         with Image.open(path, formats=FORMATS) as image:
             _check_pixels(path, image)
-            return image.size
+            width, height = image.size
+            return int(width), int(height)
     except _BROKEN as error:
         raise DataError(f"{path}: not a readable image ({_line(error)})") from None
 

@@ -144,9 +144,10 @@ def read(path: Path, package: str | None) -> Card[Facts]:
 
 def _toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"{path}: not a readable TOML card: {error}") from None
+    return data
 
 
 def folders(further: tuple[Path, ...]) -> list[tuple[Path, str | None]]:

@@ -1,128 +1,30 @@
-"""A hash of the code that a number depends on: a plugin's own, and everything of ours that it imports.
+"""A hash of the code that a number depends on: a plugin's own, and everything of ours that it imports or looks up.
 
-Compared is the syntax, without comments, docstrings and formatting, so that it moves only when behaviour can. Nothing
-is imported. Not seen is what a plugin looks up by name through the registry: that name's own hash is for its user to
-record. How a network was trained is in its weights: recipes (``recipe*.py``) do not count.
+Compared is the syntax (:mod:`fusionbench.plugins.syntax`), so that it moves only when behaviour can. A plugin that is
+asked for by name counts with its card; where the name is computed, every plugin of that kind counts, unless an option
+of the card says that its value is that name (``plugin = "task"``): then the plugin named in an entry's options counts
+in the entry's key. How a network was trained is in its weights: recipes do not count, unless other code imports them.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fusionbench.plugins.cards import Card
-from fusionbench.plugins.records import Facts
+import msgspec
+
+from fusionbench.errors import PluginError
+from fusionbench.plugins.cards import IN_FOLDER, KINDS, OUTSIDE, Card, cards
+from fusionbench.plugins.records import Facts, MetricFacts, TaskFacts, Value
+from fusionbench.plugins.syntax import ANY, Lookup, Source, read
 
 ROOT = "fusionbench"
 HARNESS = ("fusionbench.evaluation", "fusionbench.plugins", "fusionbench.results", "fusionbench.data")
-_SILENT = ("type_comment", "kind", "ctx")  # fields of the syntax without effect on behaviour
-
-
-@dataclass(frozen=True)
-class Import:
-    """Names that a module takes from another: ``from ..module import names``, or ``module.name`` in an expression."""
-
-    level: int
-    module: str
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file of code.
-
-    Attributes:
-        digest: hash of its syntax.
-        imports: all of them, also inside functions.
-        defines: names of its functions, classes and variables.
-    """
-
-    digest: str
-    imports: tuple[Import, ...]
-    defines: frozenset[str]
-
-    @property
-    def lazy(self) -> bool:
-        """Whether the module looks names up when they are asked for."""
-        return "__getattr__" in self.defines
-
-
-def of_training(module: str) -> bool:
-    """Whether a module is how something is trained, which is in the weights, and not how it is used."""
-    return module.rpartition(".")[2].startswith("recipe")
-
-
-def read(path: Path) -> Source:
-    """A file of code; parsed once until it changes."""
-    state = path.stat()
-    return _parsed(path, (state.st_mtime_ns, state.st_size))
-
-
-@cache
-def _parsed(path: Path, _changed: tuple[int, int]) -> Source:
-    tree = ast.parse(path.read_bytes())
-    imports = tuple(_imports(tree))
-    defines = frozenset(name for node in tree.body for name in _names(node))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = node.body[0] if node.body else None
-            text = first.value if isinstance(first, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                node.body = node.body[1:]
-    return Source(hashlib.sha256(_written(tree).encode()).hexdigest(), imports, defines)
-
-
-def _written(node: object) -> str:
-    """A syntax tree as text that is the same on every supported Python: empty and absent fields are left out."""
-    if isinstance(node, ast.AST):
-        fields = ((name, getattr(node, name, None)) for name in node._fields if name not in _SILENT)
-        inside = ",".join(f"{name}={_written(value)}" for name, value in fields if value is not None and value != [])
-        return f"{type(node).__name__}({inside})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_written, node))}]"
-    return repr(node)
-
-
-def _names(node: ast.stmt) -> Iterator[str]:
-    """What a statement at the top of a module defines."""
-    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-        yield node.name
-    elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        yield from (t.id for t in targets if isinstance(t, ast.Name))
-
-
-def _imports(tree: ast.Module) -> Iterator[Import]:
-    """The imports of a module, and the attributes of imported modules that it uses."""
-    modules: dict[str, tuple[int, str]] = {}  # local name to level and module
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            yield Import(node.level, node.module or "", tuple(a.name for a in node.names))
-            for a in node.names:
-                modules[a.asname or a.name] = node.level, ".".join(filter(None, [node.module, a.name]))
-        elif isinstance(node, ast.Import):
-            for a in node.names:
-                yield Import(0, a.name)
-                modules[a.asname or a.name.partition(".")[0]] = 0, a.name if a.asname else a.name.partition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            first, *between = _dotted(node.value)
-            if first in modules:
-                level, module = modules[first]
-                yield Import(level, ".".join([module, *between]), (node.attr,))
-
-
-def _dotted(node: ast.expr) -> list[str]:
-    """The names of ``a.b.c``, or one empty name for another expression."""
-    if isinstance(node, ast.Name):
-        return [node.id]
-    return [*_dotted(node.value), node.attr] if isinstance(node, ast.Attribute) else [""]
+FINDERS = ("fusionbench.tasks.task", "fusionbench.tasks.loading")  # their callers say which plugin is meant
 
 
 @dataclass(frozen=True)
@@ -133,18 +35,40 @@ class Home:
     folder: Path
 
 
-def _file(module: str, home: Home | None) -> Path | None:
-    """The source of a module of ours or of a plugin folder; None for others, and for names that are no modules."""
+def home_of(entry: Card[Facts]) -> Home:
+    """The folder that holds a plugin."""
+    return Home(entry.module.rpartition(".")[0], entry.folder)
+
+
+def _file(module: str, homes: Iterable[Home]) -> Path | None:
+    """The source of a module of ours or of a plugin's distribution; None for others, and names that are no modules."""
     parts = module.split(".")
-    if home and (module == home.package or module.startswith(home.package + ".")):
-        return _below(home.folder, parts[home.package.count(".") + 1 :])
-    if parts[0] != ROOT or len(parts) < 2:
+    roots = {ROOT}
+    for home in homes:
+        if module == home.package or module.startswith(home.package + "."):
+            return _below(home.folder, parts[home.package.count(".") + 1 :])
+        if not home.package.startswith(OUTSIDE):
+            roots.add(home.package.partition(".")[0])
+    if parts[0] not in roots or (parts[0] == ROOT and len(parts) < 2):
         return None
-    spec = importlib.util.find_spec(".".join(parts[:2]))  # a package's own folder; nothing below it is imported
+    top = 2 if parts[0] == ROOT else 1  # parts of ours may be installed from folders of their own
+    spec = importlib.util.find_spec(".".join(parts[:top]))  # nothing below it is imported
     if spec is None or not spec.origin:
         return None
     path = Path(spec.origin)
-    return _below(path.parent, parts[2:]) if parts[2:] else path
+    return _below(path.parent, parts[top:]) if parts[top:] else path
+
+
+def source(path: Path) -> Source:
+    """A file of code.
+
+    Raises:
+        PluginError: it is not Python.
+    """
+    try:
+        return read(path)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise PluginError(f"{path}: not Python that can be read here: {' '.join(str(error).split())}") from None
 
 
 def _below(folder: Path, parts: list[str]) -> Path | None:
@@ -153,55 +77,145 @@ def _below(folder: Path, parts: list[str]) -> Path | None:
     return next((p for p in candidates if p.is_file()), None)
 
 
-def _needed(module: str, path: Path, home: Home | None) -> Iterator[str]:
-    """Modules that a module imports, and names that may be modules."""
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for i in read(path).imports:
-        above = package.split(".")[: package.count(".") + 2 - i.level] if i.level else []
-        base = ".".join([*above, *([i.module] if i.module else [])])
-        yield base
-        yield from (f"{base}.{name}" for name in i.names)
-        yield from _behind(base, i.names, home)
+@dataclass
+class Closure:
+    """Modules, and everything of ours and of the plugins that they import.
 
-
-def _behind(package: str, names: tuple[str, ...], home: Home | None) -> Iterator[str]:
-    """Modules that define what a package looks up in them when it is asked for a name."""
-    path = _file(package, home)
-    if path is None or path.name != "__init__.py" or not read(path).lazy:
-        return
-    for file in sorted(path.parent.glob("*.py")):
-        if file != path and read(file).defines.intersection(names):
-            yield f"{package}.{file.stem}"
-
-
-def closure(modules: Iterable[str], home: Home | None = None, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """Module to hash of its syntax, for some modules and everything of ours that they import.
-
-    Args:
-        modules: dotted names.
-        home: a plugin folder whose modules count, too.
+    Attributes:
+        homes: plugin folders whose modules count, too.
         leave_out: packages whose modules are not followed.
+        named: kinds whose computed names are those of options, see the head of this module.
+        digests: module to hash of its syntax, plugin to hash of its card.
     """
-    todo, digests = list(modules), dict[str, str]()
-    while todo:
-        module = todo.pop()
-        if module in digests or any(module == p or module.startswith(p + ".") for p in leave_out):
-            continue
-        path = _file(module, home)
-        if path is not None:
-            digests[module] = read(path).digest
-            todo += [m for m in _needed(module, path, home) if not of_training(m)]
-    return digests
+
+    homes: list[Home] = field(default_factory=list)
+    leave_out: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, modules: Iterable[str], lookups: bool = True) -> Closure:
+        """Add modules and what they need.
+
+        Args:
+            modules: dotted names.
+            lookups: whether plugins that they ask for count.
+        """
+        asked = list(modules)  # these count wherever they lie
+        todo = list(asked)
+        while todo:
+            module = todo.pop()
+            left_out = any(module == p or module.startswith(p + ".") for p in self.leave_out)
+            if module in self.digests or (left_out and module not in asked):
+                continue
+            path = _file(module, self.homes)
+            if path is None:
+                continue
+            self.digests[module] = source(path).digest
+            todo += self._needed(module, path)
+            if lookups and module not in FINDERS:
+                for lookup in source(path).lookups:
+                    for entry in self._asked(lookup):
+                        todo += self.plugin(entry)
+        return self
+
+    def plugin(self, entry: Card[Facts]) -> list[str]:
+        """Note a plugin that is asked for by name; its modules, where it is new."""
+        name = f"{entry.kind} {entry.name}"
+        if name in self.digests:
+            return []
+        self.digests[name] = _card_hash(entry)
+        if home_of(entry) not in self.homes:
+            self.homes.append(home_of(entry))
+        return modules_of(entry)
+
+    def _asked(self, lookup: Lookup) -> list[Card[Facts]]:
+        if lookup.name == ANY and lookup.kind in self.named:
+            return []
+        if lookup.kind == "network":
+            return [
+                c
+                for c in cards("task").values()
+                if lookup.name in (ANY, *c.facts.networks) and "task" not in self.named
+            ]
+        kinds = KINDS if lookup.kind == ANY else (lookup.kind,)
+        return [c for kind in kinds for name, c in cards(kind).items() if lookup.name in (ANY, name)]
+
+    def _needed(self, module: str, path: Path) -> Iterator[str]:
+        """Modules that a module imports, and names that may be modules."""
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        outer = module.rpartition(".")[0]
+        if any(f"{outer}.".startswith(f"{home.package}.") for home in self.homes):
+            yield outer  # a plugin's package is run before its modules
+        for i in source(path).imports:
+            above = package.split(".")[: package.count(".") + 2 - i.level] if i.level else []
+            base = ".".join([*above, *([i.module] if i.module else [])])
+            yield base
+            yield from (f"{base}.{name}" for name in i.names)
+            yield from self._behind(base, i.names)
+
+    def _behind(self, package: str, names: tuple[str, ...]) -> Iterator[str]:
+        """Modules that define what a package looks up in them when it is asked for a name."""
+        path = _file(package, self.homes)
+        if path is None or path.name != "__init__.py" or not source(path).lazy:
+            return
+        for file in sorted(path.parent.glob("*.py")):
+            if file != path and source(file).defines.intersection(names):
+                yield f"{package}.{file.stem}"
+
+
+def modules_of(entry: Card[Facts]) -> list[str]:
+    """A plugin's own modules: its file, or all of its folder but for the recipes."""
+    if entry.path.name != IN_FOLDER:
+        return [entry.module]
+    recipes = {rule.recipe.partition(":")[0] for rule in entry.facts.training}
+    below = sorted(p for p in entry.source.parent.rglob("*.py") if p != entry.source)
+    modules = [p.relative_to(entry.source.parent).with_suffix("").parts for p in below]
+    return [
+        entry.module,
+        *(
+            ".".join([entry.module, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+            for parts in modules
+            if not parts[-1].startswith("recipe") and ".".join(parts) not in recipes
+        ),
+    ]
+
+
+def _card_hash(entry: Card[Facts]) -> str:
+    """Of what a card says that whoever looks it up may depend on."""
+    facts = entry.facts
+    said: dict[str, object] = {"object": facts.object, "version": facts.version, "options": entry.defaults}
+    if isinstance(facts, MetricFacts):
+        said["variants"] = {name: variant.options for name, variant in facts.variants.items()}
+    if isinstance(facts, TaskFacts):
+        said["networks"] = facts.networks
+    return hashlib.sha256(json.dumps(msgspec.to_builtins(said), sort_keys=True).encode()).hexdigest()
+
+
+def code(entry: Card[Facts]) -> dict[str, str]:
+    """What :func:`code_hash` is a hash of: module to hash of its syntax, looked-up plugin to hash of its card."""
+    named = frozenset(option.plugin for option in entry.options.values() if option.plugin)
+    closure = Closure([home_of(entry)], HARNESS, named).follow(modules_of(entry))
+    return closure.digests | {"object": entry.facts.object}
 
 
 def code_hash(entry: Card[Facts]) -> str:
-    """SHA-256 over a plugin's code and everything of ours that it imports, its recipes and the harness left out."""
-    modules = [entry.module]
-    if entry.source.name == "__init__.py":
-        below = sorted(p for p in entry.source.parent.rglob("*.py") if p.name != "__init__.py")
-        named = (".".join([entry.module, *p.relative_to(entry.source.parent).with_suffix("").parts]) for p in below)
-        modules += [m for m in named if not of_training(m)]
-    return combined(closure(modules, Home(entry.module.rpartition(".")[0], entry.folder), HARNESS))
+    """SHA-256 over a plugin's code and everything of ours that it needs, its recipes and the harness left out."""
+    return combined(code(entry))
+
+
+def named_code(entry: Card[Facts], options: Mapping[str, Value]) -> dict[str, str]:
+    """Option to hash of the plugin that its value names, for options whose card says that it names one.
+
+    Args:
+        entry: the card with the options.
+        options: values that differ from the card's defaults.
+    """
+    hashes = {}
+    for name, option in entry.options.items():
+        other = cards(option.plugin).get(str(options.get(name, option.default))) if option.plugin else None
+        if other:
+            hashes[name] = combined({"code": code_hash(other), "card": _card_hash(other)})
+    return hashes
 
 
 def combined(digests: Mapping[str, str]) -> str:

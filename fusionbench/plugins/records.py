@@ -41,10 +41,17 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Option(Record, frozen=True, kw_only=True):
-    """One option of a plugin: its default, whose type is the option's, and a line of help."""
+    """One option of a plugin.
+
+    Attributes:
+        default: its type is the option's.
+        help: a line.
+        plugin: the kind of plugin that a value names, whose code then counts in the entry's key; "" for none.
+    """
 
     default: Value
     help: str
+    plugin: Kind | Literal[""] = ""
 
 
 class Training(Record, frozen=True, kw_only=True):

@@ -10,9 +10,9 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.rows import Row
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Board
-from fusionbench.results.store import Fused, Store
+from fusionbench.results.store import Store
 
-Pictures = dict[str, dict[str, str]]  # entry key -> image id -> hash of the fused picture
+Pictures = dict[str, dict[str, int]]  # entry key -> image id -> row of the scores
 
 
 class BoardScores:
@@ -33,7 +33,9 @@ class BoardScores:
         self.pairs = {i: h for i, h in pairs.items() if wanted is None or i in wanted}
         self.entries = store.entries(board.output)
         self.failures = store.failures(board.dataset, board.split)
-        self.scores = store.scores({m.id: m.code for m in columns})
+        self.scores = store.score_table({m.id: m.code for m in columns})
+        whole = set(np.flatnonzero(self.scores.present.all(axis=1)).tolist())  # rows that lack no column
+        self.scored = {picture: row for picture, row in self.scores.rows.items() if row in whole}
 
     def chosen(self, keys: Iterable[str] | None, names: set[str]) -> list[str]:
         """Keys of the entries that are meant: of these keys, those with one of these ids or method names."""
@@ -46,13 +48,9 @@ class BoardScores:
         notes = []
         for key in keys:
             fused, ident = self._fused(key), self.entries[key].id
-            own = {
-                i: picture.image
-                for i, picture in fused.items()
-                if (key, i) not in self.failures
-                and (SOURCE, i) not in self.failures
-                and all((picture.image, picture.pair, m.id) in self.scores for m in self.columns)
-            }
+            failed = {i for k, i in self.failures if k in (key, SOURCE)}
+            rows = {i: self.scored.get((image, self.pairs[i])) for i, image in fused.items() if i not in failed}
+            own = {i: row for i, row in rows.items() if row is not None}
             reasons = [why for (k, i), why in self.failures.items() if k == key and i in self.pairs]
             if own:
                 pictures[key] = own
@@ -80,10 +78,15 @@ class BoardScores:
             )
         return tuple(common)
 
-    def row(self, key: str, pictures: dict[str, str], ids: tuple[str, ...]) -> Row:
+    def shown(self, pictures: Pictures, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Entry key to image id to hash of the picture, of some images."""
+        names = {row: picture for (picture, _), row in self.scores.rows.items()}
+        return {key: {i: names[own[i]] for i in ids} for key, own in pictures.items()}
+
+    def row(self, key: str, pictures: dict[str, int], ids: tuple[str, ...]) -> Row:
         """The scores of an entry on some images."""
-        values = {m.id: np.array([self.scores[pictures[i], self.pairs[i], m.id] for i in ids]) for m in self.columns}
-        return Row(self.entries[key], values)
+        values = self.scores.values[[pictures[i] for i in ids]]
+        return Row(self.entries[key], {m.id: values[:, number].copy() for number, m in enumerate(self.columns)})
 
     def excluded(self, pictures: Pictures) -> list[str]:
         """Images that are not in the table, and why."""
@@ -103,8 +106,8 @@ class BoardScores:
         """Whether further entries have pictures of these pairs."""
         return any(self._fused(key) for key in set(self.entries) - set(keys))
 
-    def _fused(self, key: str) -> dict[str, Fused]:
-        return self.store.fused(key, self.board.dataset, self.board.split, self.pairs)
+    def _fused(self, key: str) -> dict[str, str]:
+        return self.store.images(key, self.board.dataset, self.board.split, self.pairs)
 
 
 def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
@@ -133,3 +136,19 @@ def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
             f"{undefined} there for some ({named}): {why}."
         )
     return notes
+
+
+def out_of_range(m: Metric, rows: list[Row]) -> list[str]:
+    """What to note of values that the metric's card rules out; more than rounding, and they stay in the means."""
+    low, high = m.card.facts.range_of(m.variant)
+    room = 1e-9 * max(1.0, *(abs(bound) for bound in (low, high) if np.isfinite(bound)))
+    found: dict[str, np.ndarray] = {}
+    for r in rows:
+        values = r.values[m.id][~r.undefined(m.id)]
+        outside = values[(values < low - room) | (values > high + room)]
+        if outside.size:
+            found[r.id] = outside
+    if not found:
+        return []
+    named = ", ".join(f"{name} {v.size} (e.g. {v[np.abs(v).argmax()]:.6g})" for name, v in sorted(found.items()))
+    return [f"{m.title}: values outside the range on its card, {low:g} to {high:g}: {named}; card or code is wrong."]

@@ -49,8 +49,8 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
     ir, vis = grey(read_image(ir_path)), read_image(vis_path)
     if ir.shape[1:] != vis.shape[1:]:
         raise DataError(
-            f"{ir_path} is {ir.shape[2]}x{ir.shape[1]}, {vis_path} is {vis.shape[2]}x{vis.shape[1]}: "
-            "a pair must be aligned pixel by pixel"
+            f"{ir_path} is {ir.shape[1]}x{ir.shape[2]}, {vis_path} is {vis.shape[1]}x{vis.shape[2]} "
+            "(height x width): a pair must be aligned pixel by pixel"
         )
     vis = vis if len(vis) == 3 else np.repeat(vis, 3, 0)
     rows, without = [], []

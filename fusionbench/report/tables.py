@@ -16,10 +16,11 @@ from scipy.stats import rankdata
 
 from fusionbench.evaluation.protocol import Metric, metric, metric_change
 from fusionbench.plugins.records import COLOURS
-from fusionbench.report.board_scores import BoardScores, leave_out_undefined
+from fusionbench.report.board_scores import BoardScores, leave_out_undefined, out_of_range
+from fusionbench.report.made import kept_notes, kept_task_notes
 from fusionbench.report.published import Cell, MetricHead, PublishedRow, PublishedTable, TaskHead
 from fusionbench.report.rows import Row
-from fusionbench.report.task_tables import TaskColumn, task_columns
+from fusionbench.report.task_tables import TaskColumn, current, task_columns
 from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 
@@ -176,9 +177,13 @@ def build(
     rows = [scores.row(key, own, common) for key, own in pictures.items()]
     notes += scores.excluded(pictures)
     for m in columns:
-        notes += leave_out_undefined(m, rows)
-    tasks = task_columns(store, board, {k: scores.entries[k].id for k in pictures})
+        notes += leave_out_undefined(m, rows) + out_of_range(m, rows)
+    shown = {k: scores.entries[k] for k in pictures}
+    notes += kept_notes(store, board, columns, shown, lambda: scores.shown(pictures, common))
+    names = {k: scores.entries[k].id for k in pictures}
+    tasks = task_columns(store, board, names)
     notes += dict.fromkeys(column.note for column in tasks)
+    notes += kept_task_notes(store, [row for row in current(store, board) if row[0] in names], names)
     selected = {m.id for m in columns} < set(board.own_metrics) or scores.others(keys)
     table = Table(board, common, columns, tuple(rows), tuple(notes), selected, tasks)
     average = table.average_ranks()

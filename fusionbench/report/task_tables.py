@@ -106,10 +106,17 @@ def task_columns(store: Store, board: Board, ids: Mapping[str, str]) -> tuple[Ta
 
 
 def current(store: Store, board: Board) -> list[tuple[str, TaskResult]]:
-    """(entry key, result) that may stand side by side: of each network those of the newest code and images."""
+    """(entry key, result) that may stand side by side: of each network those of the newest code and images; of a frozen
+    one, those of the very network."""
     rows = store.tasks(board.dataset, board.split)
     newest = {_group(result): _tested(result) for _, result in rows}
-    comparable = [(key, result) for key, result in rows if _tested(result) == newest[_group(result)]]
+    frozen = {(_group(result), result.seed): result.weights for _, result in rows if result.protocol == "frozen"}
+    comparable = [
+        (key, result)
+        for key, result in rows
+        if _tested(result) == newest[_group(result)]
+        and frozen.get((_group(result), result.seed), result.weights) == result.weights
+    ]
     return sorted(comparable, key=lambda row: (*_group(row[1]), row[1].seed))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.results import packed
 from fusionbench.results.merged_pictures import copy_picture
 from fusionbench.results.records import Board, EntryInfo, Run, TaskResult
 from fusionbench.results.schema import (
@@ -19,6 +20,7 @@ from fusionbench.results.schema import (
     FailureRow,
     FusedRow,
     GapRow,
+    MakerRow,
     PairRow,
     RunRow,
     ScoreRow,
@@ -34,6 +36,7 @@ R = TypeVar("R", bound=tuple[object, ...])
 class Content:
     """Everything that a store holds, checked."""
 
+    makers: list[MakerRow]
     entries: list[EntryRow]
     infos: dict[str, EntryInfo]
     boards: list[BoardRow]
@@ -54,7 +57,7 @@ def content(store: Store) -> Content:
         FusionbenchError: a row or record is not of its type, or they contradict each other.
     """
     entries, boards, tasks = store.rows(EntryRow), store.rows(BoardRow), store.rows(TaskRow)
-    runs = store.rows(RunRow)
+    runs, makers = store.rows(RunRow), store.makers()
     infos = {row.key: store.decoded(EntryInfo, row.info) for row in entries}
     agree = [(infos[row.key].id, infos[row.key].output_rule) == (row.id, row.output) for row in entries]
     for board in boards:
@@ -66,15 +69,17 @@ def content(store: Store) -> Content:
         agree.append(all(getattr(result, name) == getattr(task, name) for name in names))
     for run in runs:
         store.decoded(Run, run.info)
+    agree += [number == made.id for number, made in makers.items()]
     if not all(agree):
         raise FusionbenchError(f"{store.path}: its records contradict each other; it was edited or is damaged")
     return Content(
+        makers=store.rows(MakerRow),
         entries=entries,
         infos=infos,
         boards=boards,
         pairs=store.rows(PairRow),
         fused=store.rows(FusedRow),
-        scores=store.rows(ScoreRow),
+        scores=store.score_rows(),
         failures=store.rows(FailureRow),
         tasks=tasks,
         results=results,
@@ -109,13 +114,14 @@ def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]
         FusionbenchError: when a folder holds no store, or one that contradicts itself.
     """
     check_sources(folders)
-    added = dict.fromkeys((name for name in TABLES if name != "runs"), 0)
-    conflicts: list[str] = []
+    added = dict.fromkeys((name for name in TABLES if name not in ("makers", "runs", "variants")), 0)
+    conflicts = list(store.notes)
     for folder in folders:
         if folder.resolve() == store.folder.resolve():
             raise FusionbenchError(f"{folder}: a store cannot be merged into itself; choose another out=")
         with Store(folder, create=False) as source:  # read whole before the target is touched
             other = content(source)
+            conflicts += source.notes
         own = content(store)
         merger = Merger(store, folder, own, other, added, conflicts)
         merger.copy_pictures()
@@ -173,7 +179,9 @@ class Merger:
         scores = [row for row in self.other.scores if (row.image, row.pair) in seen]
         self._insert(db, "pairs", pairs)
         self._insert(db, "fused", fused)
-        self._insert(db, "scores", self._new("score", self.own.scores, scores, 4))
+        scores = self._new("score", self.own.scores, scores, 4)
+        packed.write(db, scores)
+        self.added["scores"] += len(scores)
         self._entries(db)
         self._insert(db, "boards", self._boards())
         self._insert(db, "failures", self._failures((*self.own.pairs, *pairs), (*self.own.fused, *fused)))
@@ -181,6 +189,7 @@ class Merger:
         self._insert(db, "tasks", self._tasks())
         gaps = {row[:3] for row in self.own.gaps}
         self._insert(db, "task_gaps", [row for row in self.other.gaps if row[:3] not in gaps])
+        db.executemany("INSERT OR IGNORE INTO makers VALUES(?,?)", self.other.makers)
         own = set(self.own.runs)
         db.executemany("INSERT INTO runs VALUES(?,?)", [row for row in self.other.runs if row not in own])
 
@@ -242,6 +251,7 @@ class Merger:
             "options": present.options != facts.options,
             "weights": (present.weights and present.weights.sha256) != (facts.weights and facts.weights.sha256),
             "output rule": present.output != facts.output,
+            "device": (present.device, present.precision) != (facts.device, facts.precision),
         }
         differ = " and ".join(part for part, differs in parts.items() if differs)
         if own.key != other.key:

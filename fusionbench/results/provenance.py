@@ -7,12 +7,15 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
-from fusionbench.results.records import Hardware, PlanInfo, Record, Run
+from fusionbench.results.records import Hardware, Made, PlanInfo, Record, Run
+from fusionbench.runtime.device import device_kind
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "safetensors", "msgspec")
 OPTIONAL = ("mmengine", "mmsegmentation", "mmdet", "mmcv-lite", "pycocotools", "scikit-image", "tensorboard")
+TASK_LIBRARIES = ("mmdet", "mmsegmentation")
 
 
 class Session(Record, frozen=True, kw_only=True):
@@ -81,20 +84,49 @@ def libraries() -> dict[str, str]:
 
 def hardware() -> Hardware:
     """This machine."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        model = lines[0].partition(":")[2].strip() if lines else model
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return Hardware(
-        cpu=model,
+        cpu=cpu(),
         cores=os.cpu_count(),
         memory_gib=round(memory / 2**30, 1),
         gpus=_gpus(),
         machine=platform.machine(),
         system=platform.system(),
     )
+
+
+@cache
+def cpu() -> str:
+    """Name of the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.is_file() else []
+    return lines[0].partition(":")[2].strip() if lines else platform.processor() or platform.machine()
+
+
+def made_here(device: str, tasks: bool = False) -> Made:
+    """What computes in this process on a device.
+
+    Args:
+        device: ``cpu``, ``cuda:1``...
+        tasks: whether task networks take part.
+    """
+    processor = cpu()
+    if device_kind(device) == "cuda":
+        import torch
+
+        processor = torch.cuda.get_device_name(device)
+    return _made(libraries(), processor, tasks)
+
+
+def made_by(run: Run, tasks: bool = False) -> Made:
+    """What computed a run."""
+    on_gpu = device_kind(run.plan.device) == "cuda" and run.hardware.gpus
+    return _made(run.libraries, run.hardware.gpus[0] if on_gpu else run.hardware.cpu, tasks)
+
+
+def _made(versions: dict[str, str], processor: str, tasks: bool) -> Made:
+    names = ("torch", *(TASK_LIBRARIES if tasks else ()))
+    return Made(libraries={name: versions[name] for name in names if name in versions}, processor=processor)
 
 
 def _gpus() -> tuple[str, ...]:

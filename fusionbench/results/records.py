@@ -5,6 +5,10 @@ Unknown keys are passed over when a record is read, so that a newer version's st
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -58,6 +62,8 @@ class EntryInfo(Record, frozen=True, kw_only=True):
         output_rule: ``released`` or the name of a common rule.
         output: the method's own output rule.
         source_only: whether the row is a source image itself, which is never ranked.
+        device: kind of the device that made the pictures.
+        precision: of its arithmetic.
     """
 
     id: str
@@ -70,6 +76,8 @@ class EntryInfo(Record, frozen=True, kw_only=True):
     output_rule: str
     output: dict[str, str] | None
     source_only: bool
+    device: str = "cpu"
+    precision: str = "float32"
 
 
 class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -203,6 +211,30 @@ class Run(Record, frozen=True, kw_only=True):
     scored: int
 
 
+class Made(Record, frozen=True, kw_only=True):
+    """What computed a result, beside its key: kept results of another one stand in tables with a mark.
+
+    Attributes:
+        libraries: version by name, of those that the result depends on; none where older results do not tell.
+        processor: name of the processor or graphics card.
+    """
+
+    libraries: dict[str, str] = {}
+    processor: str = ""
+
+    @property
+    def id(self) -> int:
+        """A number for it, the same on every machine; 0 where nothing is known."""
+        if self == Made():
+            return 0
+        text = json.dumps(self.plain(), sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+    def __str__(self) -> str:
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(self.libraries.items()))
+        return f"{versions} on {self.processor}" if versions else "versions that are not recorded"
+
+
 class TaskTest(Record, frozen=True, kw_only=True):
     """A task network and the pictures it is tested on.
 
@@ -240,6 +272,10 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
         scores: condition (``all``, ``day``, ``night``) to score to value; None or NaN where it is undefined.
         per_class: condition to class to value.
         facts: condition to what the task counts besides, such as a confusion matrix.
+        weights: SHA-256 of the network.
+        training_code: hash of the code that trained it, where it was trained here.
+        trained_with: what trained it.
+        made: what computed the scores.
     """
 
     images: int
@@ -247,7 +283,33 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
     scores: dict[str, dict[str, float | None]]
     per_class: dict[str, dict[str, float | None]] = {}
     facts: dict[str, dict[str, object]] = {}
+    weights: str = ""
+    training_code: str = ""
+    trained_with: Made = Made()
+    made: Made = Made()
 
     def __post_init__(self) -> None:
         if "all" not in self.scores:
             raise ValueError("scores lack the condition all")
+
+
+def as_stored(record: Record) -> str:
+    """A record as JSON, with null for NaN and infinity, which JSON does not have."""
+    return json.dumps(_without_nan(msgspec.to_builtins(record)), sort_keys=True)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def labelled(name: str | None, boards: Iterable[Board]) -> str | None:
+    """The label of the boards that a name means: itself, or that of the one generated tree in the layout it names."""
+    every = list(boards)
+    if name is None or name in {board.dataset for board in every}:
+        return name
+    generated = {b.dataset for b in every if b.origin.generator and b.dataset == f"{b.origin.generator}-{name}"}
+    return generated.pop() if len(generated) == 1 else name

@@ -7,54 +7,45 @@ variant and code. Means are never stored; tables derive them.
 
 from __future__ import annotations
 
-import json
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import msgspec
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.naming import meant
+from fusionbench.results import packed
 from fusionbench.results.opening import in_memory, open_to_read
-from fusionbench.results.records import Board, Case, EntryInfo, Failures, Run, TaskResult, TaskTest
-from fusionbench.results.schema import TABLES, FailureRow, FusedRow, prepare, version_of
+from fusionbench.results.reading import Fused as Fused
+from fusionbench.results.reading import Reader, task_key
+from fusionbench.results.records import Board, Case, EntryInfo, Made, Run, TaskResult, as_stored
 from fusionbench.results.schema import VERSION as VERSION
-from fusionbench.results.storage_errors import FOREIGN
+from fusionbench.results.schema import prepare, version_of
 from fusionbench.results.storage_errors import storage_error as storage_error
-
-TASK_KEY = ("task", "network", "protocol", "recipe", "seed", "code", "pictures")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number: ``metric`` is ``name@variant`` with the colour rule behind it, ``value`` NaN where undefined."""
+    """One number.
+
+    Attributes:
+        image: hash of the picture.
+        pair: hash of the source pair.
+        metric: ``name@variant`` with the colour rule behind it.
+        code: see :attr:`fusionbench.evaluation.protocol.Metric.code`.
+        value: NaN where it is undefined.
+        made: from :meth:`Store.put_maker`; 0 where that is not recorded.
+    """
 
     image: str
     pair: str
     metric: str
     code: str
     value: float
+    made: int = 0
 
 
-class Fused(NamedTuple):
-    """A fused picture."""
-
-    pair: str
-    """Hash of the source pair that it was made of."""
-    image: str
-    """SHA-256 of its pixels."""
-    path: str
-    """Where it lies, below the output directory."""
-
-
-class Store:
+class Store(Reader):
     """Per-image results of one output directory.
 
     Args:
@@ -67,12 +58,12 @@ class Store:
     """
 
     def __init__(self, folder: Path, create: bool = True) -> None:
-        self.folder = folder
-        self.path = folder / "results.db"
+        self.folder, self.path = folder, folder / "results.db"
+        self.notes: list[str] = []  # what an older file's user has to know
         if not create and not self.path.is_file():
             raise FusionbenchError(f"{self.path}: no results here; run `fusionbench eval --out {folder}` first")
         try:
-            self._db = self._writer() if create else self._reader()
+            super().__init__(self.path, self._writer() if create else self._reader())
         except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             raise storage_error(self.path, error, reading=not create) from None
 
@@ -84,7 +75,7 @@ class Store:
             version_of(db, self.path)  # before anything is written: it may be another program's
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            prepare(db, self.path)
+            self.notes += prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -101,7 +92,7 @@ class Store:
             if version != VERSION:
                 older, db = db, in_memory(db)
                 older.close()
-                prepare(db, self.path)
+                self.notes += prepare(db, self.path)
         except BaseException:
             db.close()
             raise
@@ -137,11 +128,17 @@ class Store:
 
     # --- writing -----------------------------------------------------------------------------------------------
 
+    def put_maker(self, made: Made) -> int:
+        """Register what computes, and return its number for rows."""
+        with self.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO makers VALUES(?,?)", (made.id, as_stored(made)))
+        return made.id
+
     def put_entry(self, key: str, entry: EntryInfo) -> None:
         """Register an entry; of an id and output rule, the latest registered key is the one that tables show."""
         with self.transaction() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM entries").fetchone()[0]
-            row = (key, entry.id, entry.output_rule, seq, _json(entry))
+            row = (key, entry.id, entry.output_rule, seq, as_stored(entry))
             db.execute("INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", row)
 
     def put_board(self, board: Board, pairs: Iterable[tuple[str, str]], every: Iterable[str]) -> None:
@@ -154,7 +151,7 @@ class Store:
         """
         key, ids = (board.dataset, board.split, board.output), set(every)
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, _json(board)))
+            db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, as_stored(board)))
             known = db.execute("SELECT id FROM pairs WHERE dataset=? AND split=?", key[:2]).fetchall()
             gone = [(*key[:2], i) for (i,) in known if i not in ids]
             db.executemany("DELETE FROM pairs WHERE dataset=? AND split=? AND id=?", gone)
@@ -171,7 +168,7 @@ class Store:
             fused: the picture.
         """
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?,?,?,?)", (entry, dataset, split, image, *fused))
+            db.execute("INSERT OR REPLACE INTO fused VALUES(?,?,?,?,?,?,?,?)", (entry, dataset, split, image, *fused))
 
     def drop_fused(self, entry: str, dataset: str, split: str, images: Iterable[str]) -> None:
         """Forget fused pictures that are not what they were; the next run makes them anew."""
@@ -180,10 +177,9 @@ class Store:
             db.executemany("DELETE FROM fused WHERE entry=? AND dataset=? AND split=? AND id=?", rows)
 
     def put_scores(self, scores: Iterable[Score]) -> None:
-        """Record all scores of one image in one transaction; NaN is stored as NULL."""
-        rows = [(s.image, s.pair, s.metric, s.code, None if math.isnan(s.value) else s.value) for s in scores]
+        """Record all scores of one image in one transaction."""
         with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO scores VALUES(?,?,?,?,?)", rows)
+            packed.write(db, ((s.image, s.pair, s.metric, s.code, s.value, s.made) for s in scores))
 
     def set_failures(self, dataset: str, split: str, failures: Mapping[Case, str], entries: set[str]) -> None:
         """Replace the failures of some entries, and of the source pairs, on a split."""
@@ -203,7 +199,7 @@ class Store:
             result: the scores and what they depend on.
         """
         with self.transaction() as db:
-            row = (entry, dataset, split, *_task_key(result), _json(_without_nan(msgspec.to_builtins(result))))
+            row = (entry, dataset, split, *task_key(result), as_stored(result))
             db.execute("INSERT OR REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
 
     def put_task_state(self, dataset: str, split: str, task: str, reason: str) -> None:
@@ -216,135 +212,4 @@ class Store:
     def put_run(self, run: Run) -> None:
         """Record one run's provenance."""
         with self.transaction() as db:
-            db.execute("INSERT INTO runs VALUES(?,?)", (run.started, _json(run)))
-
-    # --- reading -----------------------------------------------------------------------------------------------
-
-    def rows(self, kind: type[T]) -> list[T]:
-        """Every row of a table, oldest first; `kind` is its row in :mod:`fusionbench.results.schema`."""
-        name = next(name for name, table in TABLES.items() if table.row is kind)
-        return self._rows(kind, f"SELECT {', '.join(TABLES[name].columns)} FROM {name} ORDER BY rowid")
-
-    def entries(self, output: str) -> dict[str, EntryInfo]:
-        """Key to facts of the latest entry of every id under an output rule."""
-        rows = self._rows(
-            tuple[str, str],
-            "SELECT key, info FROM entries e WHERE output = ?"
-            " AND seq = (SELECT max(seq) FROM entries WHERE id = e.id AND output = e.output) ORDER BY id",
-            (output,),
-        )
-        return {key: self.decoded(EntryInfo, info) for key, info in rows}
-
-    def boards(self, dataset: str | None = None, split: str | None = None, output: str | None = None) -> list[Board]:
-        """What was scored, one item per dataset, split and output rule.
-
-        Raises:
-            FusionbenchError: when nothing fits, naming what there is.
-        """
-        rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
-        every = [self.decoded(Board, info) for (info,) in rows]
-        titles = {b.dataset: (b.title, b.protocol) for b in every}
-        asked = {"dataset": dataset, "split": split, "output": output}
-        wanted = {k: v and meant(v, [getattr(b, k) for b in every], titles) for k, v in asked.items()}
-        chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
-        if not chosen:
-            what = " ".join(v for v in asked.values() if v) or "anything"
-            have = ", ".join(f"{b.dataset} ({b.split}, output {b.output})" for b in every) or "nothing"
-            raise FusionbenchError(f"{self.path}: no results for {what}; there are: {have}")
-        return chosen
-
-    def pairs(self, dataset: str, split: str) -> dict[str, str]:
-        """Image id to pair hash, ordered by id."""
-        where = "SELECT id, hash FROM pairs WHERE dataset=? AND split=? ORDER BY id"
-        return dict(self._rows(tuple[str, str], where, (dataset, split)))
-
-    def fused(self, entry: str, dataset: str, split: str, pairs: Mapping[str, str]) -> dict[str, Fused]:
-        """Image id to the picture that an entry made of these very pairs (image id to hash)."""
-        where = "SELECT id, pair, image, path FROM fused WHERE entry=? AND dataset=? AND split=? ORDER BY id"
-        rows = self._rows(tuple[str, str, str, str], where, (entry, dataset, split))
-        return {ident: Fused(*facts) for ident, *facts in rows if pairs.get(ident) == facts[0]}
-
-    def pictures(self, entry: str) -> list[FusedRow]:
-        """Everything that an entry has fused, on all datasets and splits."""
-        return self._rows(FusedRow, f"SELECT {', '.join(FusedRow._fields)} FROM fused WHERE entry=?", (entry,))
-
-    def scores(self, metrics: dict[str, str]) -> dict[tuple[str, str, str], float]:
-        """(image hash, pair hash, metric) to value, for metrics given as name to code hash."""
-        values: dict[tuple[str, str, str], float] = {}
-        for metric, code in metrics.items():
-            where = "SELECT image, pair, value FROM scores WHERE metric=? AND code=?"
-            rows = self._rows(tuple[str, str, float | None], where, (metric, code))
-            values.update(((image, pair, metric), math.nan if v is None else v) for image, pair, v in rows)
-        return values
-
-    def metrics(self) -> list[str]:
-        """Ids of all metrics that have a score."""
-        return [name for (name,) in self._rows(tuple[str], "SELECT DISTINCT metric FROM scores ORDER BY metric")]
-
-    def failures(self, dataset: str, split: str) -> Failures:
-        """What failed on a split and why: of the source pairs first, then by entry key and image."""
-        where = f"SELECT {', '.join(FailureRow._fields)} FROM failures WHERE dataset=? AND split=? ORDER BY entry, id"
-        return {Case(row.entry, row.id): row.reason for row in self._rows(FailureRow, where, (dataset, split))}
-
-    def has_task(self, entry: str, dataset: str, split: str, test: TaskTest) -> bool:
-        """Whether the result of this test, with this code and these pictures, is there."""
-        where = "SELECT seed FROM tasks WHERE entry=? AND dataset=? AND split=? AND "
-        where += " AND ".join(f"{name}=?" for name in TASK_KEY)
-        return bool(self._rows(tuple[int], where, (entry, dataset, split, *_task_key(test))))
-
-    def tasks(self, dataset: str, split: str) -> list[tuple[str, TaskResult]]:
-        """(entry key, result) of every task result of a board, old to new."""
-        where = "SELECT entry, info FROM tasks WHERE dataset=? AND split=? ORDER BY rowid"
-        rows = self._rows(tuple[str, str], where, (dataset, split))
-        return [(entry, self.decoded(TaskResult, info)) for entry, info in rows]
-
-    def task_gaps(self, dataset: str, split: str) -> dict[str, str]:
-        """Task to why it could not be scored."""
-        where = "SELECT task, reason FROM task_gaps WHERE dataset=? AND split=?"
-        return dict(self._rows(tuple[str, str], where, (dataset, split)))
-
-    def runs(self) -> list[Run]:
-        """Provenance of every run, oldest first."""
-        rows = self._rows(tuple[str], "SELECT info FROM runs ORDER BY rowid")
-        return [self.decoded(Run, info) for (info,) in rows]
-
-    def _rows(self, kind: type[T], query: str, values: Iterable[str | int] = ()) -> list[T]:
-        """Rows with the types that they should have.
-
-        Raises:
-            FusionbenchError: the file is damaged.
-        """
-        try:
-            return [msgspec.convert(row, kind) for row in self._db.execute(query, tuple(values))]
-        except (UnicodeDecodeError, sqlite3.Error) as error:
-            raise storage_error(self.path, error, reading=True) from None
-        except msgspec.ValidationError as error:
-            raise FusionbenchError(f"{self.path}: {FOREIGN} ({error})") from None
-
-    def decoded(self, kind: type[T], text: str) -> T:
-        """A record that is stored as JSON.
-
-        Raises:
-            FusionbenchError: when it is not one, naming the store.
-        """
-        try:
-            return msgspec.json.decode(text, type=kind)
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise FusionbenchError(f"{self.path}: {FOREIGN} ({' '.join(str(error).split())})") from None
-
-
-def _task_key(test: TaskTest) -> tuple[str | int, ...]:
-    return tuple(getattr(test, name) for name in TASK_KEY)
-
-
-def _without_nan(value: object) -> object:
-    """Plain data with None for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _json(record: object) -> str:
-    return json.dumps(msgspec.to_builtins(record), sort_keys=True)
+            db.execute("INSERT INTO runs VALUES(?,?)", (run.started, as_stored(run)))

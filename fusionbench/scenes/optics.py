@@ -180,7 +180,8 @@ def _glare(canvas: Canvas, f: Field) -> np.ndarray | None:
         veil += disc * np.exp(-r2 / F(0.0028)) + 0.9 / (1 + r2 / F(0.010)) + 0.16 / (1 + r2 / F(0.12))
         veil += 0.5 * np.exp(-np.abs(dv) / F(0.008 * height)) / (1 + np.abs(du) / F(0.10 * height))
     scale = w.glare.strength / len(spots) * (1.0 if w.glare.kind == "sun" else 0.05)
-    return veil[..., None] * (np.array(tint, F) * F(scale))
+    coloured: np.ndarray = veil[..., None] * (np.array(tint, F) * F(scale))
+    return coloured
 
 
 def visible_light(canvas: Canvas, a: np.ndarray, f: Field, rng: np.random.Generator) -> np.ndarray:

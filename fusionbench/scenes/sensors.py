@@ -27,7 +27,8 @@ def _vignette(shape: tuple[int, int], strength: float) -> np.ndarray:
     height, width = shape
     v = (np.arange(height, dtype=F)[:, None] - F(height / 2)) / F(width / 2)
     u = (np.arange(width, dtype=F)[None] - F(width / 2)) / F(width / 2)
-    return 1 - F(strength) * (u * u + v * v)
+    falloff: np.ndarray = 1 - F(strength) * (u * u + v * v)
+    return falloff
 
 
 def visible_picture(light: np.ndarray, w: Weather, rng: np.random.Generator) -> np.ndarray:

@@ -35,7 +35,8 @@ def drawn(picture: Picture, labels: Target | Prediction) -> Picture:
         for n, (box, label) in enumerate(zip(labels.boxes.tolist(), labels.labels.tolist(), strict=True)):
             if scores is None or scores[n] > SURE:
                 _frame(out, box, colour(label + 1))
-    return out.round().clip(0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = out.round().clip(0, 255).astype(np.uint8)
+    return drawn
 
 
 def colour(number: int) -> tuple[float, float, float]:

@@ -118,7 +118,9 @@ def fitting_crop(image: Size, wanted: Size, multiple: int = 32) -> Size:
     """
     size = tuple(w if w <= have else have // multiple * multiple for have, w in zip(image, wanted, strict=True))
     if min(size) == 0:
-        raise FusionbenchError(f"images of {image[1]}x{image[0]} are too small: at least {multiple}x{multiple}")
+        raise FusionbenchError(
+            f"images of {image[0]}x{image[1]} (height x width) are too small: at least {multiple}x{multiple}"
+        )
     return (size[0], size[1])
 
 
@@ -169,8 +171,8 @@ class Augment:
         height, width = self.resize or image
         if self.crop and (height < self.crop[0] or width < self.crop[1]):
             raise DataError(
-                f"{name}: the image is {width}x{height}, smaller than the crop of {self.crop[1]}x{self.crop[0]}; "
-                "use a smaller crop, or resize"
+                f"{name}: the image is {height}x{width}, smaller than the crop of {self.crop[0]}x{self.crop[1]} "
+                "(height x width); use a smaller crop, or resize"
             )
 
 
@@ -230,8 +232,8 @@ def collate(samples: Sequence[Sample], target: Callable[[Sample], Any] = label_t
         if sample.ir.shape != samples[0].ir.shape:
             (h, w), (height, width) = samples[0].ir.shape[1:], sample.ir.shape[1:]
             raise DataError(
-                f"{samples[0].id} is {w}x{h} and {sample.id} is {width}x{height}: a batch needs one size; "
-                "set a crop or a resize"
+                f"{samples[0].id} is {h}x{w} and {sample.id} is {height}x{width} (height x width): "
+                "a batch needs one size; set a crop or a resize"
             )
     ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() / 255 for role in ("ir", "vis"))
     return Batch([s.id for s in samples], ir, vis, [target(s) for s in samples])

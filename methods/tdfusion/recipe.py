@@ -112,14 +112,14 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
         self.crop = fitting_crop(smallest, wanted)
         if self.crop != wanted:
             self.note(
-                f"{self.dataset.name}: images of {smallest[1]}x{smallest[0]} are smaller than the crop of "
-                f"{wanted[1]}x{wanted[0]}; the fusion loss is taken on {self.crop[1]}x{self.crop[0]}"
+                f"{self.dataset.name}: images of {smallest[0]}x{smallest[1]} are smaller than the crop of "
+                f"{wanted[0]}x{wanted[1]} (height x width); the fusion loss is taken on {self.crop[0]}x{self.crop[1]}"
             )
         self.size = self.settings.task_size
         for height, width in sizes if self.task.needs == "mask" else ():
             if height % self.size[0] or (height // self.size[0]) * self.size[1] != width:
                 raise FusionbenchError(
-                    f"{self.dataset.name}: masks of {width}x{height} are no whole multiple of the setting "
+                    f"{self.dataset.name}: masks of {height}x{width} are no whole multiple of the setting "
                     f"'task_size=({self.size[0]},{self.size[1]})', height and width; choose one that divides them"
                 )
 

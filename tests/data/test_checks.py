@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from _data_samples import opened
 from PIL import Image
 
 from fusionbench.data.acquire import instructions
-from fusionbench.data.checks import check, near_duplicates, signature
+from fusionbench.data.checks import check
+from fusionbench.data.leaks import near_duplicates, signature
 from fusionbench.pixels.images import write_image
 from fusionbench.plugins.cards import card, cards
 
@@ -73,8 +76,8 @@ def test_every_kind_of_damage(make):
         assert "\n" not in text
     assert any("1 of 8 images have no mask in" in t for t in texts(report, "missing"))
     assert texts(report, "note") == [
-        f"msrs {ids[5]}: 1 of 1 boxes leave the 40x24 image",
         f"msrs {ids[6]}: the infrared image is the visible image; one folder copied to both?",
+        f"test: 1 boxes of 1 images leave their image, by up to 10 pixels (in {ids[5]})",
     ]
     assert report.exit_code() == 1
     assert seen[-1] == ("checking msrs", 8, 8)
@@ -127,7 +130,61 @@ def test_lists_that_overlap(make, tmp_path):
         (tmp_path / name).write_text(text)
     lists = {name: tmp_path / name for name in ("my-train", "my-test")}
     report = check(opened("m3fd", dataset.root, lists=lists), list(lists))
-    assert "1 images are in my-train and in my-test (first: 00000)" in texts(report, "note")
+    text = (
+        "leakage: 1 of 2 images of my-test are in my-train too (first: 00000): what is trained on my-train has seen "
+        "them, and its scores on my-test mean nothing; take them out of one of the lists"
+    )
+    assert texts(report, "damage") == [text]
+    assert report.exit_code() == 1
+    assert not any("look like" in note for note in texts(report, "note")), "the same image is no near-duplicate"
+
+
+def test_lists_of_other_names_that_overlap(make, tmp_path):
+    dataset = make("m3fd", count=3)
+    for name, text in (("a", "00000\n00004\n"), ("b", "00004\n"), ("c", "00006\n")):
+        (tmp_path / name).write_text(text)
+    lists = {name: tmp_path / name for name in "abc"}
+    report = check(opened("m3fd", dataset.root, lists=lists), list(lists))
+    assert [t for t in texts(report, "note") if " too " in t] == [
+        "1 of 1 images of b are in a too (first: 00004); a method trained on one and scored on the other has seen them"
+    ]
+    assert report.exit_code() == 0
+
+
+def test_list_files_in_a_folder_called_after_training(make, tmp_path):
+    dataset, folder = make("m3fd", count=2), tmp_path / "training"
+    folder.mkdir()
+    for name in ("train.txt", "test.txt"):
+        (folder / name).write_text("00000\n")
+    report = check(opened("m3fd", dataset.root), [str(folder / "train.txt"), str(folder / "test.txt")])
+    assert any(text.startswith("leakage: 1 of 1 images") for text in texts(report, "damage"))
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "other", "formats"),
+    [("msrs", "test", ".xml", ("YOLO", "voc")), ("m3fd", "all", ".txt", ("Pascal VOC", "yolo"))],
+)
+def test_boxes_of_the_other_format(make, name, split, other, formats):
+    dataset = make(name, count=3)
+    for ident in dataset.ids(split):
+        boxes = dataset.files(split, ident).boxes
+        boxes.rename(boxes.with_suffix(other))
+    report = check(opened(name, dataset.root), [split])
+    (text,) = [t for t in texts(report, "missing") if "no box file" in t]
+    assert f"looked for {formats[0]} files" in text
+    assert "3 " in text
+    assert f'box_format = "{formats[1]}"' in text
+
+
+def test_boxes_that_leave_their_image_are_told_once(make):
+    dataset = make("m3fd", count=4)
+    split = "test"
+    for ident in dataset.ids(split)[:3]:
+        path = dataset.files(split, ident).boxes
+        path.write_text(re.sub(r"<xmax>[^<]*</xmax>", "<xmax>41</xmax>", path.read_text()))
+    report = check(opened("m3fd", dataset.root), [split])
+    (text,) = [t for t in texts(report, "note") if "leave" in t]
+    assert re.fullmatch(rf"{split}: \d+ boxes of 3 images leave their image, by up to 1 pixels \(in \d+\)", text)
 
 
 def test_near_duplicates_chunks_and_empty():

@@ -74,7 +74,11 @@ def refused(root: Path, tmp_path: Path) -> str:
         assert "unfinished generated tree" in done.stderr, words
         assert len(done.stderr.strip().splitlines()) == 1
     shown = fusionbench("data", "list", FUSIONBENCH_DATA=str(root)).stdout
-    assert re.search(r"^msrs +not here", shown, re.MULTILINE)
+    assert re.search(
+        r"^msrs +not usable +.*MSRS\n +.*an unfinished generated tree; the same command", shown, re.MULTILINE
+    )
+    done = fusionbench("doctor", "--data-root", root, "--out", tmp_path)
+    assert re.search(r"bad   data msrs: .*unfinished generated tree\n +fix: the same command finishes it", done.stdout)
     return str(caught.value).partition("finishes it: ")[2]
 
 

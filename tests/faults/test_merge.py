@@ -18,7 +18,7 @@ from fusionbench.results.merge import merge
 from fusionbench.results.records import Case, EntryInfo
 from fusionbench.results.schema import TABLES
 from fusionbench.results.store import Fused, Score, Store
-from tests.faults.stores import old_store
+from tests.faults.stores import change_scores, old_store
 from tests.harness.test_store import board, entry, task_result
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -138,16 +138,21 @@ def test_other_pictures_under_the_same_name(tmp_path: Path) -> None:
 
 
 COLUMNS = [
-    'ALTER TABLE scores ADD COLUMN "value) SELECT image,pair,metric,code,0.5 FROM scores; --" REAL',
+    'ALTER TABLE scores ADD COLUMN "packed) SELECT image,pair,0.5 FROM scores; --" BLOB',
     'ALTER TABLE pairs ADD COLUMN "x" TEXT',
-    'ALTER TABLE scores RENAME COLUMN value TO "value=0.5 OR value"',
+    'ALTER TABLE scores RENAME COLUMN packed TO "packed=0.5 OR packed"',
     "ALTER TABLE scores ADD COLUMN extra REAL GENERATED ALWAYS AS (0.5) VIRTUAL",
-    "CREATE TRIGGER t AFTER INSERT ON scores BEGIN UPDATE scores SET value = 0.5; END",
+    "CREATE TRIGGER t AFTER INSERT ON scores BEGIN UPDATE scores SET packed = x''; END",
     "DROP TABLE tasks",
     "UPDATE entries SET info = '{}'",
     "UPDATE entries SET id = 'gff[r1=1]'",
     "UPDATE boards SET dataset = 'other'",
-    "UPDATE scores SET value = 'many'",
+    "UPDATE scores SET packed = 'many'",
+    "UPDATE scores SET packed = 'QUJDREVGR0hJSktMTU5PUFFSU1Q='",  # base64 of twenty bytes
+    "UPDATE scores SET packed = x'0000'",
+    "UPDATE scores SET packed = x'ffffffff00000000000000000000000000000000'",  # of a variant that is not there
+    "UPDATE variants SET number = -1",
+    "UPDATE variants SET code = 7.5",
     "UPDATE scores SET pair = x'00'",
     "UPDATE fused SET path = 7",
     "INSERT INTO runs VALUES('now', '[1]')",
@@ -272,7 +277,8 @@ def test_scores_of_pictures_that_nobody_has_stay_out(tmp_path: Path) -> None:
     """They would be taken for ours when we make such a picture."""
     make(tmp_path / "a")
     make(tmp_path / "b")
-    change(tmp_path / "b", "INSERT INTO scores VALUES('planted','pair-a','en@bits','c',99)")
+    with Store(tmp_path / "b") as store:
+        store.put_scores([Score("planted", "pair-a", "en@bits", "c", 99.0)])
     assert merged(tmp_path / "a", tmp_path / "b")[0]["scores"] == 0
 
 
@@ -291,7 +297,8 @@ def test_nothing_of_ours_is_lost(tmp_path: Path) -> None:
         store.put_task("k", "d", "test", task_result())
     with Store(make(tmp_path / "b", seed=3)) as store:
         store.set_failures("d", "test", {Case("k", "z"): "another reason", Case("k", "a"): "late"}, {"k"})
-    change(tmp_path / "b", "UPDATE pairs SET hash='other' WHERE id='b'", "UPDATE scores SET value=0.5")
+    change(tmp_path / "b", "UPDATE pairs SET hash='other' WHERE id='b'")
+    change_scores(tmp_path / "b", lambda _: 0.5)
     before = everything(tmp_path / "a")
     _, conflicts = merged(tmp_path / "a", tmp_path / "b")
     assert {name: rows for name, rows in everything(tmp_path / "a").items() if rows != before[name]} == {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.cards import card
 from fusionbench.report.formats import escape_markdown
 from fusionbench.report.markup import csv_cell
 from fusionbench.report.writing import write_text
@@ -102,6 +105,51 @@ def test_a_typed_word_is_not_obeyed_by_the_terminal() -> None:
         done = fusionbench(*words)
         assert done.returncode == 2
         assert "\x1b" not in done.stderr
+
+
+EVIL = "\x1b[2J\x1b]2;gone\x07\x9b31m\u202e\u2066\r"
+LOOKS = {
+    "method": [("list",), ("list", "methods"), ("show", "evil"), ("doctor",)],
+    "metric": [("list",), ("list", "metrics"), ("show", "evil"), ("explain", "evil", "1")],
+    "dataset": [("list",), ("list", "protocols"), ("show", "evil"), ("data", "list"), ("data", "download", "evil")],
+    "task": [("list",), ("list", "tasks"), ("show", "evil")],
+}
+CARDS = {"method": "laplacian", "metric": "en", "dataset": "vifb", "task": "saliency"}
+
+
+@pytest.fixture
+def evil(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A plugin folder whose card holds what a terminal obeys in every text that may be free."""
+    kind = request.param
+    source = card(kind, CARDS[kind]).path
+    folder = tmp_path / "plugins" / "evil"
+    shutil.copytree(source.parent, folder) if source.name == "card.toml" else folder.mkdir(parents=True)
+    target = folder / "card.toml" if source.name == "card.toml" else folder / "evil.toml"
+    if source.with_suffix(".py").exists() and source.name != "card.toml":
+        shutil.copy(source.with_suffix(".py"), folder / "evil.py")
+    text = source.read_text().replace(f'name = "{CARDS[kind]}"', 'name = "evil"', 1)
+    text = text.replace("vifb-fusion", "evil-fusion")
+    hidden = EVIL.encode("unicode_escape").decode().replace("\\x", "\\u00")
+    free = r"title|summary|paper|venue|licence|help|note|formula|source|get|what|implementation"
+    text = re.sub(rf'(?m)^((?:{free}) *= *"+)', lambda m: m[1] + hidden, text)
+    text = re.sub(r'(\b(?:help|source|note|title|what) = ")', lambda m: m[1] + hidden, text)
+    target.write_text(text)
+    return folder if source.name != "card.toml" else folder.parent
+
+
+@pytest.mark.parametrize(
+    ("evil", "words"),
+    [(kind, words) for kind, every in LOOKS.items() for words in every],
+    indirect=["evil"],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_a_card_says_is_not_obeyed_by_the_terminal(evil: Path, words: tuple[str, ...]) -> None:
+    done = fusionbench("--plugins", evil, *words)
+    assert done.returncode in (0, 1, 2)
+    for text in (done.stdout, done.stderr):
+        assert "internal error" not in text
+        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"} & set(text)
+    assert "\\x1b[2J" in done.stdout + done.stderr or words in (("doctor",), ("data", "list"))  # which name names alone
 
 
 def test_a_name_that_is_no_text_on_a_real_terminal(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import schema
-from fusionbench.results.schema import APPLICATION, FusedRow
+from fusionbench.results.schema import APPLICATION, VERSION, EntryRow, FusedRow
 from fusionbench.results.store import Fused, Score, Store
 from tests.conftest import fusionbench
-from tests.faults.stores import old_store
+from tests.faults.stores import add_folders, old_store, version_4
 from tests.harness.test_store import board, entry
 
 
@@ -43,7 +43,7 @@ MIGRATED = {
 
 
 @pytest.mark.parametrize("tasks", [True, False])
-def test_a_store_of_version_2_becomes_one_of_version_3(tmp_path: Path, tasks: bool) -> None:
+def test_a_store_of_version_2_becomes_one_of_this_version(tmp_path: Path, tasks: bool) -> None:
     old_store(tmp_path, tasks)
     with Store(tmp_path) as store:
         assert pictures(store) == MIGRATED
@@ -60,10 +60,101 @@ def test_a_store_of_version_2_becomes_one_of_version_3(tmp_path: Path, tasks: bo
         assert set(store.entries("released")) == {"g", "x"}
     with closing(sqlite3.connect(tmp_path / "results.db")) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
-        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name='fused_2'").fetchall()
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('fused_2', 'scores_4')").fetchall()
     with Store(tmp_path) as store:
         assert pictures(store) == MIGRATED
+
+
+def test_rows_of_version_4_are_packed_with_their_bits(tmp_path: Path) -> None:
+    path = version_4(tmp_path)
+    values = [0.1 + 0.2, -1e-300, 1e300, 5e-324, math.nan]
+    rows = [(f"j{n % 3}", "p", f"m{n}@v", f"c{n % 2}", v, n) for n, v in enumerate(values)]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT INTO scores VALUES(?,?,?,?,?,?)", rows)
+        before = {tuple(row) for row in db.execute("SELECT image, pair, metric, code, value, made FROM scores")}
+    with Store(tmp_path, create=False) as store:  # in memory
+        assert set(store.score_rows()) == before
+    with Store(tmp_path) as store:
+        assert set(store.score_rows()) == before
+        assert pictures(store) == MIGRATED
+        assert store.metrics() == ["en@bits", *(f"m{n}@v" for n in range(5))]
+        assert store.scores({"m1@v": "c1", "m2@v": "another"}) == {("j1", "p", "m1@v"): -1e-300}
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name IN ('scores_4', 'scores_of_metric')").fetchall()
+
+
+@pytest.mark.parametrize("value", ["'not a number'", "x'00'"])
+def test_a_number_of_version_4_that_is_none(tmp_path: Path, value: str) -> None:
+    path = version_4(tmp_path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"INSERT INTO scores VALUES('i','p','m','c',{value},0)")
+    for create in (False, True):
+        with pytest.raises(FusionbenchError, match="is damaged"):
+            Store(tmp_path, create=create)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+
+
+FOLDERS = {
+    "another dataset in each": (
+        [{"vifb": [("1", "a"), ("2", "b")]}, {"tno": [("1", "c")]}, {"road": [("1", "d")]}],
+        {("vifb", "1"): "a", ("vifb", "2"): "b", ("tno", "1"): "c", ("road", "1"): "d"},
+        0,
+    ),
+    "other pictures of one dataset": (
+        [{"vifb": [("1", "a"), ("2", "b")], "tno": [("1", "c")]}, {"vifb": [("1", "x")]}],
+        {("vifb", "1"): "x", ("tno", "1"): "c"},
+        1,
+    ),
+    "the same pictures elsewhere": (
+        [{"vifb": [("1", "a"), ("2", "b")]}, {"vifb": [("1", "a")]}],
+        {("vifb", "1"): "a", ("vifb", "2"): "b"},
+        0,
+    ),
+    "three folders of one dataset": (
+        [{"vifb": [("1", "a")]}, {"vifb": [("1", "b")]}, {"vifb": [("1", "c")]}],
+        {("vifb", "1"): "c"},
+        2,
+    ),
+    "one folder": ([{"vifb": [("1", "a")]}], {("vifb", "1"): "a"}, 0),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+@pytest.mark.parametrize("create", [True, False])
+def test_folders_of_one_name_become_one_entry(tmp_path: Path, case: str, create: bool) -> None:
+    folders, shown, said = FOLDERS[case]
+    path = old_store(tmp_path)
+    add_folders(path, folders)
+    newest = f"z{len(folders) - 1}"
+    with closing(sqlite3.connect(path)) as db, db:
+        for ident in ("1", "9"):  # the one was fused since, the other never
+            db.execute("INSERT INTO failures VALUES('z0','vifb','test',?,'no picture')", (ident,))
+    with Store(tmp_path, create=create) as store:
+        found = {k[1::2]: image for k, image in pictures(store).items() if k[0] == newest}
+        assert found == shown
+        assert newest in store.entries("released")
+        left = {k: image for k, image in pictures(store).items() if k[0].startswith("z") and k[0] != newest}
+        assert len(found) + len(left) == len(set(found.items()) | {(k[1::2], v) for k, v in left.items()})
+        every = {image for datasets in folders for rows in datasets.values() for _, image in rows}
+        assert every == {*found.values(), *left.values()}, "a picture was forgotten"
+        assert len(store.notes) == said
+        assert all("images[Z] on vifb test: " in note and "e.g. 1; " in note for note in store.notes)
+        if not said and len(folders) > 1:
+            assert store.failures("vifb", "test").keys() >= {(newest, "9")}
+            assert [row.key for row in store.rows(EntryRow) if row.id == "images[Z]"] == [newest]
+        assert {k: v for k, v in pictures(store).items() if not k[0].startswith("z")} == MIGRATED
+    if create:
+        with Store(tmp_path) as store:
+            assert store.notes == []
+
+
+def test_a_folded_entry_is_announced(tmp_path: Path) -> None:
+    add_folders(old_store(tmp_path / "old"), FOLDERS["other pictures of one dataset"][0])
+    done = fusionbench("merge", tmp_path / "old", "--out", tmp_path / "new")
+    assert "images[Z] on vifb test: 1 pictures of an earlier folder are others, e.g. 1" in done.stdout
 
 
 def test_a_reader_leaves_an_older_store_as_it_is(tmp_path: Path) -> None:
@@ -87,8 +178,8 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
 def test_queries_use_indices(tmp_path: Path) -> None:
     Store(tmp_path).close()
     queries = (
-        "SELECT image, pair, value FROM scores WHERE metric='m' AND code='c'",
-        "SELECT value FROM scores WHERE image='i' AND pair='p' AND metric='m' AND code='c'",
+        "SELECT number FROM variants WHERE metric='m' AND code='c'",
+        "SELECT packed FROM scores WHERE image='i' AND pair='p'",
         "SELECT id FROM fused WHERE entry='e'",
         "SELECT id FROM fused WHERE entry='e' AND dataset='d' AND split='s'",
         "SELECT info FROM tasks WHERE dataset='d' AND split='s'",
@@ -103,7 +194,7 @@ def test_queries_use_indices(tmp_path: Path) -> None:
 def newer(path: Path) -> None:
     Store(path.parent).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version=4")
+        db.execute(f"PRAGMA user_version={VERSION + 1}")
 
 
 def newer_of_version_2_s_kind(path: Path) -> None:
@@ -167,7 +258,7 @@ def truncated(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (newer, "written by another version of fusionbench (store 4"),
+        (newer, f"written by another version of fusionbench (store {VERSION + 1}"),
         (newer_of_version_2_s_kind, "written by another version of fusionbench (store 99"),
         (notes, "another program's database; nothing was written to it"),
         (notes_of_version_2, "another program's database"),
@@ -209,11 +300,15 @@ def test_an_empty_file_is_the_beginning_of_a_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "INSERT INTO scores VALUES('i','p','m','c','not a number')",
-        "INSERT INTO scores VALUES(x'00ff','p','m','c',1)",
-        "INSERT INTO scores VALUES(CAST(x'ff' AS TEXT),'p','m','c',1)",
-        "INSERT INTO scores VALUES(NULL,'p','m','c',1)",
-        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p')",
+        "INSERT INTO scores VALUES('i','p','not a number')",
+        "INSERT INTO scores VALUES('i','p',1)",
+        "INSERT INTO scores VALUES('i','p',x'00')",
+        "INSERT INTO scores VALUES('i','p',x'0100000000000000000000000000000000000000')",
+        "INSERT INTO scores VALUES(x'00ff','p',x'')",
+        "INSERT INTO scores VALUES(CAST(x'ff' AS TEXT),'p',x'')",
+        "INSERT INTO scores VALUES(NULL,'p',x'')",
+        "INSERT INTO variants VALUES(1,'m',x'00')",
+        "INSERT INTO fused VALUES('k','d','test','a',x'01','i','p',0)",
         "UPDATE entries SET info='[' || info",
         "UPDATE entries SET key=x'01'",
     ],

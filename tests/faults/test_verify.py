@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import fusionbench
+from tests.faults.stores import change_scores
 
 
 @pytest.fixture
@@ -33,10 +34,9 @@ def test_true_scores(other: Path, tree: Path) -> None:
     assert "0 of them are wrong" in text
 
 
-@pytest.mark.parametrize("change", ["value=0.5", "value=value+1e-9", "value=NULL"])
-def test_false_scores(other: Path, tree: Path, change: str) -> None:
-    with closing(sqlite3.connect(other / "results.db")) as db, db:
-        db.execute(f"UPDATE scores SET {change} WHERE metric='en@bits'")
+@pytest.mark.parametrize("change", [lambda _: 0.5, lambda v: v + 1e-9, lambda _: math.nan])
+def test_false_scores(other: Path, tree: Path, change: Callable[[float], float]) -> None:
+    change_scores(other, change, "en@bits")
     code, text = merged(other, tree, "--verify=1")
     assert code == 1
     assert text.count("wrong: ") == 2

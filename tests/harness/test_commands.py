@@ -13,6 +13,7 @@ from PIL import Image
 
 import fusionbench as package
 from fusionbench.plugins import cards
+from fusionbench.results.store import Score, Store
 from tests.conftest import fusionbench, process
 from tests.harness.test_eval import run
 
@@ -144,12 +145,11 @@ def test_merge_two_machines(tree: Path, tmp_path: Path) -> None:
 
 
 def test_merge_names_conflicts(tree: Path, tmp_path: Path) -> None:
-    import sqlite3
-
     run(tree, tmp_path / "a")
     run(tree, tmp_path / "b")
-    with sqlite3.connect(tmp_path / "b/results.db") as db:
-        db.execute("UPDATE scores SET value = value + 1 WHERE rowid = 1")
+    with Store(tmp_path / "b") as store:
+        first = store.score_rows()[0]
+        store.put_scores([Score(*first[:4], first.value + 1)])
     done = fusionbench("merge", tmp_path / "b", "--out", tmp_path / "a")
     assert done.returncode == 1
     assert done.stdout.count("conflict:") == 1

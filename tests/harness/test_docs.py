@@ -7,16 +7,20 @@ import importlib
 import re
 import shlex
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
+import click
 import msgspec
 import pytest
 from PIL import Image
 
 from fusionbench import environment
+from fusionbench.cli import VERBS, cli
 from fusionbench.plugins.records import FACTS
+from fusionbench.plugins.registry import resolve
 from fusionbench.scenes import CLASSES, PRESETS, THINGS
 from fusionbench.tasks.recipe import TaskSettings
 from fusionbench.training.settings import Settings
@@ -132,3 +136,38 @@ def test_local_links_lead_somewhere() -> None:
 def test_the_readme_shows_the_committed_table() -> None:
     for stem in re.findall(r"<!-- (\S+): begins -->", (REPO / "README.md").read_text()):
         assert (REPO / f"leaderboards/{stem}.md").read_text().strip() in (REPO / "README.md").read_text()
+
+
+def options(command: click.Command, name: str) -> Iterator[tuple[str, click.Option]]:
+    """Every option of a command and of those below it."""
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        for verb in command.list_commands(context):
+            if below := command.get_command(context, verb):
+                yield from options(below, f"{name} {verb}")
+    yield from ((name, option) for option in command.params if isinstance(option, click.Option))
+
+
+def test_every_option_stands_on_a_page() -> None:
+    pages = [*(REPO / "docs").glob("*.md"), REPO / "README.md", REPO / "CONTRIBUTING.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    known = {word.rstrip("=`,.;:)") for word in re.findall(r"(?<![\w-])--?[a-z][\w-]*", text)} | {"--help", "--version"}
+    missing = [
+        f"{verb} {option.opts[-1]}" for verb, option in options(cli, "fusionbench") if not known & set(option.opts)
+    ]
+    assert missing == []
+
+
+def test_every_verb_stands_on_a_page() -> None:
+    text = "\n".join(page.read_text() for page in [*(REPO / "docs").glob("*.md"), REPO / "README.md"])
+    assert [verb for verb in VERBS if f"fusionbench {verb}" not in text] == []
+
+
+def test_where_a_config_is_a_program_it_is_said() -> None:
+    """Help and pages: what names a Python file that will be run."""
+    assert "is Python that is run" in " ".join(fusionbench("train", "--help").stdout.split())
+    tasks = " ".join((REPO / "docs/tasks.md").read_text().split())
+    assert "that file is Python that is run: never give one that you have not read" in tasks
+    assert "A `.py` file is Python that is run: never give one that you have not read" in tasks
+    for name in ("segmentation", "detection"):
+        assert "is Python that is run" in " ".join((resolve("task", name).make.__doc__ or "").split())

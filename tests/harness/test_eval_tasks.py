@@ -8,14 +8,18 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fusionbench.data.synth import synth
+from fusionbench.plugins.weights import sha256
+from fusionbench.results.provenance import made_here
 from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
 from tests.conftest import fusionbench
@@ -69,6 +73,16 @@ def rows(out: Path) -> list[tuple[str, TaskResult]]:
     with Store(out, create=False) as store:
         board = store.boards()[0]
         return store.tasks(board.dataset, board.split)
+
+
+def order(found: list[tuple[str, TaskResult]]) -> list[tuple[str, TaskResult]]:
+    return sorted(found, key=lambda row: (row[0], row[1].protocol, row[1].seed))
+
+
+def copied(calm: Path, target: Path) -> Path:
+    """The results of a whole run, to be changed."""
+    shutil.copytree(calm, target / "r")
+    return target / "r"
 
 
 def runs(out: Path) -> dict[str, int]:
@@ -139,6 +153,70 @@ def test_a_second_run_trains_nothing(calm: Path, m3fd: Path) -> None:
     assert runs(calm) == made
     assert tables(calm) == before
     assert next((calm / "tables").glob("*.provenance.json")).read_bytes() == provenance
+
+
+def test_networks_of_earlier_code_stay_in_use(calm: Path, m3fd: Path, tmp_path: Path) -> None:
+    """The code that trained a network is recorded; it is said where it is another now, and nothing is trained."""
+    out = copied(calm, tmp_path)
+    before, shown = runs(out), tables(out)
+    record = sorted((out / "tasks").glob("*/trained.json"))[0]
+    record.write_text(json.dumps({**json.loads(record.read_text()), "code": "earlier"}))
+    code, err = ask(*command("m3fd", m3fd, out))
+    assert code == 0, err
+    assert "detection on scenes-m3fd: 1 of its networks were trained by other code than today's and stay in use" in err
+    assert "--fresh-versions trains them again" in err
+    assert runs(out) == before
+    assert tables(out) == shown
+
+
+@pytest.mark.slow
+def test_scores_hang_on_the_network_and_on_the_code_that_scores(calm: Path, m3fd: Path, tmp_path: Path) -> None:
+    """Other scoring code scores anew and trains nothing; so does another network in the place of one."""
+    out = copied(calm, tmp_path)
+    before, shown, scored = runs(out), tables(out), rows(out)
+    with closing(sqlite3.connect(out / "results.db")) as db, db:
+        for number, info in db.execute("SELECT rowid, info FROM tasks").fetchall():
+            facts = {**json.loads(info), "code": "earlier", "scores": {"all": {"ap50@coco": 0.987}}}
+            db.execute("UPDATE tasks SET code='earlier', info=? WHERE rowid=?", (json.dumps(facts), number))
+    code, err = ask(*command("m3fd", m3fd, out))
+    assert code == 0, err
+    assert runs(out) == before
+    assert tables(out) == shown
+    first, second = sorted((out / "tasks").glob("*/weights.safetensors"))[:2]
+    first.write_bytes(second.read_bytes())
+    code, err = ask(*command("m3fd", m3fd, out))
+    assert code == 0, err
+    changed = [
+        b.weights for (_, a), (_, b) in zip(order(scored), order(rows(out)), strict=True) if a.weights != b.weights
+    ]
+    assert changed
+    assert set(changed) == {sha256(first)}
+
+
+@pytest.mark.slow
+def test_fresh_versions_trains_what_others_have_trained(calm: Path, m3fd: Path, tmp_path: Path) -> None:
+    out = copied(calm, tmp_path)
+    before, shown = runs(out), tables(out)
+    record = sorted((out / "tasks").glob("*/trained.json"))[0]
+    facts = json.loads(record.read_text())
+    assert facts["made"] == made_here("cpu", tasks=True).plain()
+    facts["made"]["libraries"]["torch"] = "1.0"
+    record.write_text(json.dumps(facts))
+    with closing(sqlite3.connect(out / "results.db")) as db, db:
+        for number, info in db.execute("SELECT rowid, info FROM tasks").fetchall():
+            stored = json.loads(info)
+            if stored["weights"] == sha256(record.with_name("weights.safetensors")):
+                stored["trained_with"] = facts["made"]
+                db.execute("UPDATE tasks SET info=? WHERE rowid=?", (json.dumps(stored), number))
+    code, err = ask(*command("m3fd", m3fd, out))
+    assert code == 0, err
+    assert runs(out) == before
+    assert "trained with" in text(out, "md")
+    code, err = ask(*command("m3fd", m3fd, out, "--fresh-versions"))
+    assert code == 0, err
+    after = runs(out)
+    assert {name for name in before if after[name] != before[name]} == {record.parent.name}
+    assert tables(out) == shown
 
 
 @pytest.mark.slow

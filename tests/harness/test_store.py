@@ -117,8 +117,8 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         assert store.boards() == [board()]
         assert store.tasks("d", "test") == [("k", task_result())]
         assert store.runs() == [run]
-        assert store.has_task("k", "d", "test", task_result())
-        assert not store.has_task("k", "d", "test", task_result(code="other"))
+        assert store.task("k", "d", "test", task_result()) == task_result()
+        assert store.task("k", "d", "test", task_result(code="other")) is None
 
 
 def test_undefined_task_scores_are_null(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import metric
 from fusionbench.report.formats import as_csv, as_json, latex, markdown
 from fusionbench.report.rows import Row
-from fusionbench.report.tables import Table
+from fusionbench.report.tables import Table, build
+from fusionbench.results.records import Origin
+from fusionbench.results.store import Fused, Score, Store
 from tests.harness.test_store import board, entry
 
 BOARD = board(dataset="msrs", title="MSRS", expected=4, protocol="msrs-fusion@v1")
@@ -122,3 +125,47 @@ def test_committed_tables_name_their_origin() -> None:
         assert all(len(e["code"]) == 64 for e in facts["entries"])
         assert {r["id"] for r in shown["rows"]} == {e["id"] for e in facts["entries"]}
         assert str(REPO.parent) not in json.dumps(facts)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, 2.0], ""),
+        ([8.0 + 1e-12, 0.0 - 1e-12], ""),  # rounding
+        (
+            [8.5, 9.0, 1.0],
+            "x 2 (e.g. 9)",
+        ),
+        (
+            [-1.0, np.nan],
+            "x 1 (e.g. -1)",
+        ),
+    ],
+)
+def test_values_outside_the_range_are_noted_below_the_table(tmp_path: Path, values: list[float], said: str) -> None:
+    m = metric("en@bits")
+    ids = [str(n) for n in range(len(values))]
+    with Store(tmp_path) as store:
+        store.put_entry("k", entry(id="x"))
+        own = board(metrics=(m.id,), own_metrics=(m.id,))
+        store.put_board(own, [(i, f"p{i}") for i in ids], ids)
+        for i, value in zip(ids, values, strict=True):
+            store.put_fused("k", "d", "test", i, Fused(f"p{i}", f"i{i}", "fused/x/a.png"))
+            store.put_scores([Score(f"i{i}", f"p{i}", m.id, m.code, value)])
+        notes = [note for note in build(store, own).notes if "range" in note]
+    text = f"EN@bits: values outside the range on its card, 0 to 8: {said}; card or code is wrong."
+    assert notes == ([text] if said else [])
+
+
+def test_a_generated_tree_is_found_under_the_name_of_its_layout(tmp_path: Path) -> None:
+    origin = Origin(generator="scenes", seed=0, like="pier")
+    with Store(tmp_path) as store:
+        for label, made in (("scenes-pier", origin), ("scenes-harbour", origin), ("tno", Origin())):
+            store.put_board(board(dataset=label, origin=made), [], [])
+        assert [b.dataset for b in store.boards("pier")] == ["scenes-pier"]
+        assert [b.dataset for b in store.boards("scenes-pier")] == ["scenes-pier"]
+        assert [b.dataset for b in store.boards("tno")] == ["tno"]
+        with pytest.raises(FusionbenchError, match="no results for ier; there are: "):
+            store.boards("ier")
+        store.put_board(board(dataset="pier"), [], [])  # now the real one
+        assert [b.dataset for b in store.boards("pier")] == ["pier"]

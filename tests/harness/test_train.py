@@ -234,7 +234,8 @@ def test_label_out_of_range(here: Any, copy: Any) -> None:
 def test_images_below_the_crop(here: Any, trees: Any) -> None:
     done = here("train", "ctdnet-tiny", "--dataset", f"vt5000={trees('vt5000')}", *SMALL, "resize=none", "crop=[80,64]")
     assert re.search(
-        r"vt5000 \w+: the image is 96x64, smaller than the crop of 64x80; use a smaller crop, or", line(done)
+        r"vt5000 \w+: the image is 64x96, smaller than the crop of 80x64 \(height x width\); use a smaller crop, or",
+        line(done),
     )
 
 

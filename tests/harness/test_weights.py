@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fusionbench import environment
-from tests.conftest import fusionbench
+from fusionbench.plugins.misfit import misfit
+from tests.conftest import fusionbench, process
 
 
 class Evil:
@@ -133,3 +134,93 @@ def test_one_file_under_two_names_is_one_row_and_said(shared: Path, tree: Path, 
     text = fusionbench(*both, "--out", tmp_path / "r").stdout
     assert "refusion[ivif]" in text
     assert "skipped refusion[again]: the same file as refusion[ivif], which stands for both" in text
+
+
+NET = """
+import torch
+from safetensors.torch import load_file
+from fusionbench.colour import luma
+from fusionbench.method import Method
+
+class Net(Method):
+    def load(self, weights):
+        network = torch.nn.Module()
+        network.layers = torch.nn.ModuleList(torch.nn.Conv2d(2, {channels}, {kernel}) for _ in range({layers}))
+        network.load_state_dict(load_file(weights))
+
+    def convert(self, state):
+        return state
+
+    def fuse(self, ir, vis, context=None):
+        return luma(vis)
+"""
+CARD = """
+kind = "method"
+name = "net"
+title = "Net"
+summary = "A network"
+object = "Net"
+version = "1"
+requires_weights = true
+"""
+
+
+def test_a_network_that_was_changed_is_one_line_for_all_images(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path / "cache"))
+    environment.apply()
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "net.toml").write_text(CARD)
+    (plugins / "net.py").write_text(NET.format(channels=4, kernel=3, layers=8))
+    layers = torch.nn.ModuleList(torch.nn.Conv2d(2, 4, 3) for _ in range(8))
+    torch.save({f"layers.{name}": value for name, value in layers.state_dict().items()}, tmp_path / "net.pth")
+    done = fusionbench("--plugins", plugins, "weights", "add", "net", tmp_path / "net.pth", "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    command = ("--plugins", plugins, "eval", "--methods=net,average", "--metrics=en", "--data-root", tree)
+    assert fusionbench(*command, "--out", tmp_path / "before").returncode == 0
+    (plugins / "net.py").write_text(NET.format(channels=5, kernel=3, layers=9))
+    done = process(
+        "--plugins", plugins, *command[2:], "--out", tmp_path / "r", FUSIONBENCH_CACHE=str(tmp_path / "cache")
+    )
+    assert done.returncode == 1
+    assert "| average |" in done.stdout
+    (failed,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "and 3 more images (net[mine])" in failed
+    assert "16 tensors are of another shape (layers.0.weight [4, 2, 3, 3] for [5, 2, 3, 3], " in failed
+    assert "2 tensors are missing (layers.8.weight, layers.8.bias)" in failed
+    assert "train it again" in failed
+    assert len(failed) < 1000
+
+
+def test_what_torch_says_of_a_misfit_in_a_few_words() -> None:
+    import torch
+
+    ours, theirs = (torch.nn.Sequential(*(torch.nn.Linear(2, n) for n in sizes)) for sizes in ((3, 2, 2), (2, 2, 2, 2)))
+    with pytest.raises(RuntimeError) as error:
+        ours.load_state_dict(theirs.state_dict())
+    assert misfit(str(error.value)) == (
+        "2 tensors are of another shape (0.weight [2, 2] for [3, 2], 0.bias [2] for [3]), "
+        "2 tensors are unknown to the network (3.weight, 3.bias)"
+    )
+    assert misfit("CUDA out of memory") == ""
+
+
+@pytest.mark.parametrize("listed", ['name = "mine"\nfile = "net.pth"\ntrained_on = "x"', 'name = "mine"'])
+def test_a_card_that_names_weights_without_their_hash_is_one_line(tmp_path: Path, listed: str) -> None:
+    import torch
+
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "net.toml").write_text(f"{CARD}\n[[weights]]\n{listed}\n")
+    (plugins / "net.py").write_text(NET.format(channels=4, kernel=3, layers=1))
+    torch.save({"a": torch.ones(1)}, tmp_path / "net.pth")
+    for words in (("weights", "add", "net", tmp_path / "net.pth"), ("weights", "list"), ("list", "methods")):
+        done = fusionbench("--plugins", plugins, *words, FUSIONBENCH_CACHE=str(tmp_path / "cache"))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "net.toml" in done.stderr
+        assert "sha256" in done.stderr or "trained_on" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def test_only_the_way_in_reads_environment_and_command_line(checkout: structure.
         for name, module in checkout.modules.items()
         if not name.startswith("fusionbench.cli") and name != "fusionbench.environment"
         for line in structure.surroundings(module)
+    )
+
+
+def test_every_text_is_printed_through_one_place() -> None:
+    """Where what a terminal obeys is written out; JSON escapes it itself."""
+    direct = re.compile(r"click\.s?echo\((?!json\.dumps\([^\n]*\)\)$)|(?<![\w.])print\(", re.MULTILINE)
+    none(
+        f"{path.relative_to(REPO)}: {text[found.start() :].splitlines()[0]}"
+        for path in sorted((REPO / "fusionbench" / "cli").glob("*.py"))
+        if path.name not in ("spelling.py", "__init__.py")
+        for text in [path.read_text()]
+        for found in direct.finditer(text)
+        if not text[: found.start()].endswith("def ")
     )
 
 

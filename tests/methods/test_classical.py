@@ -212,7 +212,7 @@ def test_a_missing_or_unfit_picture_is_one_clear_line(folder):
     with pytest.raises(ValueError, match=r"no picture z\.png .*put it there") as missing:
         method.fuse(ir, vis, Context(["z"]))
     assert isinstance(missing.value, FusionbenchError)
-    with pytest.raises(ValueError, match=r"a\.png: 17x12, but its pair is 20x12"):
+    with pytest.raises(ValueError, match=r"a\.png: 12x17, but its pair is 12x20"):
         method.fuse(*images(12, 20), Context(["a"]))
     with pytest.raises(ValueError, match="1 pairs but 0 names"):
         method.fuse(ir, vis)

@@ -143,7 +143,7 @@ def test_vfn_refuses(scenes, tmp_path):
     data = opened(scenes, "msrs")
     with pytest.raises(FusionbenchError, match="variant=mine: choose one of released, paper"):
         settings("vfn", "variant=mine")
-    with pytest.raises(FusionbenchError, match=r"80x64, smaller than the crop of 256x256"):
+    with pytest.raises(FusionbenchError, match=r"64x80, smaller than the crop of 256x256"):
         run(VFNRecipe(), tmp_path / "b", settings("vfn", "crop=256"), data)
 
 

@@ -308,7 +308,7 @@ def test_what_is_wrong_is_said_before_the_first_step(scenes: Path, tmp_path: Pat
         run(made(scenes), tmp_path / "a", settings("batch=5"))
     with pytest.raises(FusionbenchError, match="batch=0: must be a number above 0"):
         settings("batch=0")
-    with pytest.raises(DataError, match="80x64, smaller than the crop of 128x128"):
+    with pytest.raises(DataError, match="64x80, smaller than the crop of 128x128"):
         run(made(scenes), tmp_path / "b", settings("patch=128"))
     assert not (tmp_path / "a/log.jsonl").exists()
 

@@ -346,7 +346,7 @@ def test_a_trained_task_network_to_begin_from(fmb: Path, tmp_path: Path) -> None
         ({"variant": "mine"}, "variant=mine: choose one of released, paper"),
         ({"ablation": "all"}, "ablation=all: choose one of None, fixed, no-gradient"),
         ({"batch": 3}, "batch=3: every pair is also swapped, so it is a multiple of 2"),
-        ({"task_size": (30, 40)}, r"masks of 80x64 are no whole multiple of the setting 'task_size=\(30,40\)'"),
+        ({"task_size": (30, 40)}, r"masks of 64x80 are no whole multiple of the setting 'task_size=\(30,40\)'"),
         ({"precision": "fp16"}, "underflow in fp16"),
         ({"batch": 8}, "5 training pairs are too few: a meta step needs 8"),
     ],
@@ -366,7 +366,9 @@ def test_a_smaller_crop_is_noted(stub: Any, fmb: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     made = run(fmb, tmp_path, crop=(256, 256), max_steps=1, note=notes.append)
     assert made.crop == (64, 64)
-    assert notes == ["fmb: images of 80x64 are smaller than the crop of 256x256; the fusion loss is taken on 64x64"]
+    assert notes == [
+        "fmb: images of 64x80 are smaller than the crop of 256x256 (height x width); the fusion loss is taken on 64x64"
+    ]
 
 
 @pytest.mark.parametrize("name", ["fmb", "msrs", "m3fd", "llvip"])

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import cards
 from fusionbench.tasks import saliency
 from fusionbench.tasks.loading import load_network
+from tests.conftest import fusionbench
 
 
 def facts(task: str, name: str) -> dict[str, object]:
@@ -73,3 +75,19 @@ def test_a_file_of_a_method(tmp_path: Path) -> None:
         load_network(write(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), header))
     with pytest.raises(FusionbenchError, match="no task 'colouring'"):
         load_network(write(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), facts("colouring", "x")))
+
+
+@pytest.mark.parametrize(("task", "like"), [("segmentation", "fmb"), ("detection", "m3fd"), ("saliency", "vt5000")])
+def test_the_option_frozen_runs_nothing_of_a_file(task: str, like: str, tmp_path: Path) -> None:
+    """As a user is told to give it, wherever `eval` looks at it first."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\nmodel = dict(type='X')\n")
+    path = write(tmp_path / "w.safetensors", torch.nn.Linear(1, 1), facts(task, str(tmp_path / "evil.py")))
+    synth(like, tmp_path / "tree", 0, 1, (64, 96), seed=0)
+    done = fusionbench(
+        *("eval", "--methods=average", "--metrics=en", f"--datasets={like}={tmp_path / 'tree'}", "--tasks", task),
+        *("--task-protocols=frozen", "--frozen", path, "--out", tmp_path / "out"),
+    )
+    assert done.returncode in (1, 2)
+    assert "internal error" not in done.stderr
+    assert not (tmp_path / "executed").exists()
+    assert "evil.py" in done.stderr

@@ -266,7 +266,9 @@ def test_fused_pictures_take_the_place_of_the_visible(tmp_path: Path) -> None:
         assert torch.equal(row.round(), torch.tensor(colours).float()[:, None, None].expand(3, 32, 64))
     assert batch.ir.max() == 0
     assert batch.targets[0].saliency.sum() == 20 * 32
-    with pytest.raises(DataError, match=r"small.png: the fused picture is 64x31, its pair 64x32; delete it"):
+    with pytest.raises(
+        DataError, match=r"small.png: the fused picture is 31x64, its pair 32x64 \(height x width\); delete it"
+    ):
         split({"b": tmp_path / "small.png"}).read(0)
     with pytest.raises(DataError, match=r"gone.png"):
         split({"b": tmp_path / "gone.png"}).read(0)

@@ -115,12 +115,14 @@ def test_augment_keeps_labels_together(index: int) -> None:
 
 
 def test_too_small() -> None:
-    with pytest.raises(DataError, match=r"a: the image is 64x40, smaller than the crop of 64x48; use a smaller crop"):
+    with pytest.raises(
+        DataError, match=r"40x64, smaller than the crop of 48x64 \(height x width\); use a smaller crop"
+    ):
         Augment(crop=(48, 64))(painted(), randomness(0))
     assert Augment(resize=(80, 80), crop=(48, 64))(painted(), randomness(0)).ir.shape == (1, 48, 64)
     assert fitting_crop((480, 640), (256, 256)) == (256, 256)
     assert fitting_crop((200, 300), (256, 256)) == (192, 256)
-    with pytest.raises(FusionbenchError, match="images of 64x20 are too small: at least 32x32"):
+    with pytest.raises(FusionbenchError, match=r"images of 20x64 \(height x width\) are too small: at least 32x32"):
         fitting_crop((20, 64), (256, 256))
 
 
@@ -139,7 +141,9 @@ def test_collate() -> None:
     bare = painted()
     bare.mask = bare.boxes = bare.saliency = None
     assert label_tensors(bare) == {}
-    with pytest.raises(DataError, match=r"a is 64x40 and b is 32x32: a batch needs one size; set a crop or a resize"):
+    with pytest.raises(
+        DataError, match=r"a is 40x64 and b is 32x32 \(height x width\): a batch needs one size; set a crop or a resize"
+    ):
         collate([painted("a"), resize(painted("b"), (32, 32))])
 
 
@@ -189,7 +193,7 @@ def test_split(split: TrainingSplit) -> None:
 
 def test_checks_of_a_split(split: TrainingSplit) -> None:
     data = split.dataset
-    with pytest.raises(DataError, match=r"fmb 00001: the image is 64x40, smaller than the crop of 64x64"):
+    with pytest.raises(DataError, match=r"fmb 00001: the image is 40x64, smaller than the crop of 64x64"):
         TrainingSplit(data, "train", Augment(crop=(64, 64))).check()
     with pytest.raises(DataError, match=r"fmb train: no pairs under .*; there is nothing to train on"):
         TrainingSplit(data, "train", limit=0).check()

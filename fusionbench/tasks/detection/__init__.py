@@ -49,7 +49,10 @@ class Detection(Task):
         layout: str = "openmmlab",
         ignore_index: int | None = None,
     ) -> DetectionNetwork:
-        """See :func:`build`; every box counts, so there is nothing to ignore."""
+        """See :func:`build`; every box counts, so there is nothing to ignore.
+
+        A config that `network` names by its path is Python that is run.
+        """
         return build(network, len(classes), channels, backbone, layout)
 
     def target(self, sample: Sample) -> Target:

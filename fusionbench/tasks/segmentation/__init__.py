@@ -40,7 +40,7 @@ class Segmentation(Task):
         layout: str = "openmmlab",
         ignore_index: int | None = None,
     ) -> SegmentationNetwork:
-        """See :func:`build`."""
+        """See :func:`build`; a config that `network` names by its path is Python that is run."""
         ignore = IGNORE if ignore_index is None else ignore_index
         return build(network, len(classes), channels, backbone, layout, ignore)
 

@@ -1,0 +1,54 @@
+"""Scores of one trained network on fused pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from fusionbench.data import Dataset
+from fusionbench.results.records import TaskResult, TaskTest
+from fusionbench.tasks.loading import load_network
+from fusionbench.tasks.task import Scores, task
+from fusionbench.tasks.testing import evaluate, picture
+
+
+def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str, Path], device: str) -> TaskResult:
+    """Score the pictures of one entry.
+
+    Args:
+        weights: of the network; a file, or a run's folder.
+        dataset: whose labels.
+        test: what is wanted.
+        pictures: image id to file, of the test's split.
+        device: where it is computed.
+
+    Returns:
+        Scores by condition: ``all``, then ``day`` and ``night`` where the data tell.
+
+    Raises:
+        FusionbenchError: the network or a picture cannot be read, or they do not go together.
+    """
+    network, facts = load_network(weights, device)
+    scored = task(test.task)
+    classes, narrow = scored.common(tuple(facts["classes"]), dataset)
+    size = facts["config"].get("resize")
+    tallies: dict[str, Scores] = {}
+    for ident, path in pictures.items():
+        sample = dataset.read(test.test_split, ident)
+        sample.vis = picture(path, sample.ir.shape[1:])
+        prediction, target = evaluate(network, scored, sample, device, tuple(size) if size else None)
+        prediction, target = narrow(prediction, target)
+        for condition in filter(None, ("all", dataset.condition(test.test_split, ident))):
+            if condition not in tallies:
+                tallies[condition] = scored.scores(classes, dataset.ignore_index)
+            tallies[condition].update(prediction, target)
+    return TaskResult(
+        **msgspec.structs.asdict(test),
+        images=len(pictures),
+        classes=tuple(classes),
+        scores={c: dict[str, float | None](t.compute()) for c, t in tallies.items()},
+        per_class={c: dict[str, float | None](t.per_class()) for c, t in tallies.items()},
+        facts={c: dict(t.facts()) for c, t in tallies.items()},
+    )

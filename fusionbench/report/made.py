@@ -1,0 +1,69 @@
+"""What a table says of results that were kept: those of other versions or another processor, and other devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from fusionbench.evaluation.protocol import Metric
+from fusionbench.results.provenance import made_by
+from fusionbench.results.reading import Reader
+from fusionbench.results.records import Board, EntryInfo, Made, TaskResult
+
+Pictures = Mapping[str, Mapping[str, str]]  # entry key to image id to hash of the fused picture
+FRESH = "`fusionbench eval --fresh-versions` computes them again"
+
+
+def kept_notes(
+    store: Reader,
+    board: Board,
+    columns: Iterable[Metric],
+    entries: Mapping[str, EntryInfo],
+    pictures: Callable[[], Pictures],
+) -> list[str]:
+    """A line for each other maker of pictures or scores, and for each device other than the processor.
+
+    Args:
+        store: the results; its latest run is what others are compared with.
+        board: which dataset and split.
+        columns: the metrics.
+        entries: key to facts, of the table's rows.
+        pictures: gives those of the table, which are many, where they are looked at.
+    """
+    marks: dict[str, set[str]] = {}
+    for info in entries.values():
+        if (info.device, info.precision) != ("cpu", "float32"):
+            marks.setdefault(f"pictures made on {info.device} in {info.precision}.", set()).add(info.id)
+    latest, makers = store.latest_run(), store.makers()
+    present = {made_by(latest, tasks).id for tasks in (False, True)} if latest else set()
+    if latest and makers.keys() - present:
+        now = f"the latest run: {made_by(latest)}"
+        pairs = store.pairs(board.dataset, board.split)
+        scored = store.made_by_others({m.id: m.code for m in columns}, made_by(latest).id)
+        for key, own in pictures().items():
+            others = {f.made for i, f in store.fused(key, board.dataset, board.split, pairs).items() if i in own}
+            others = (others - present).union(*(scored.get((image, pairs[i]), ()) for i, image in own.items()))
+            for number in others:
+                text = f"made with {makers.get(number, Made())} ({now}); {FRESH}."
+                marks.setdefault(text, set()).add(entries[key].id)
+    return [f"{', '.join(sorted(names))}: {text}" for text, names in sorted(marks.items())]
+
+
+def kept_task_notes(store: Reader, results: Iterable[tuple[str, TaskResult]], names: Mapping[str, str]) -> list[str]:
+    """The same of task results, given with entry keys.
+
+    Args:
+        store: the results.
+        results: of the table.
+        names: entry key to entry id.
+    """
+    latest = store.latest_run()
+    marks: dict[str, set[str]] = {}
+    for key, result in results if latest else ():
+        present = made_by(latest, tasks=True) if latest else Made()
+        what = f"{result.task} {result.network} {result.protocol}"
+        if result.made != present:
+            marks.setdefault(f"{what} made with {result.made} (the latest run: {present}); {FRESH}.", set()).add(key)
+        if result.training_code and result.trained_with != present:
+            text = f"network of {what} trained with {result.trained_with} (the latest run: {present}); {FRESH}."
+            marks.setdefault(text, set()).add(key)
+    return [f"{', '.join(sorted(names[k] for k in keys))}: {text}" for text, keys in sorted(marks.items())]
