@@ -20,7 +20,7 @@ from fusionbench.plugins.cards import KINDS, card, cards, profiles
 from fusionbench.plugins.trainable import trainings
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.settings import kinds
-from tests.conftest import fusionbench
+from tests.conftest import Done, fusionbench
 
 PLUGINS = [(kind, name) for kind in KINDS for name in cards(kind)]
 VARIANTS = [f"{name}@{v}" for name, c in cards("metric").items() for v in c.facts.variants]
@@ -194,8 +194,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def rows(done: object) -> set[str]:
-    return {row["id"] for row in json.loads(done.stdout)["rows"]}  # type: ignore[attr-defined]
+def rows(done: Done) -> set[str]:
+    return {row["id"] for row in json.loads(done.stdout)["rows"]}
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,8 @@ def test_show_config_leaves_no_setting_out(name: str) -> None:
 def shown(*words: object) -> list[dict[str, object]]:
     done = fusionbench("show", *words, "--json")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
