@@ -141,7 +141,7 @@ def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
 def out_of_range(m: Metric, rows: list[Row]) -> list[str]:
     """What to note of values that the metric's card rules out; more than rounding, and they stay in the means."""
     low, high = m.card.facts.range_of(m.variant)
-    room = 1e-9 * max(1.0, *(abs(bound) for bound in (low, high) if np.isfinite(bound)))
+    room = 1e-9 * max([1.0, *(abs(bound) for bound in (low, high) if np.isfinite(bound))])
     found: dict[str, np.ndarray] = {}
     for r in rows:
         values = r.values[m.id][~r.undefined(m.id)]

@@ -11,6 +11,8 @@ import pytest
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import metric
+from fusionbench.plugins.cards import cards
+from fusionbench.report.board_scores import out_of_range
 from fusionbench.report.formats import as_csv, as_json, latex, markdown
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table, build
@@ -155,6 +157,18 @@ def test_values_outside_the_range_are_noted_below_the_table(tmp_path: Path, valu
         notes = [note for note in build(store, own).notes if "range" in note]
     text = f"EN@bits: values outside the range on its card, 0 to 8: {said}; card or code is wrong."
     assert notes == ([text] if said else [])
+
+
+@pytest.mark.parametrize("name", cards("metric"))
+def test_every_range_can_be_looked_at(name: str) -> None:
+    """Bounds may be infinite, one or both."""
+    m = metric(name)
+    low, high = m.card.facts.range_of(m.variant)
+    inside = np.clip(0.5, low, high)
+    assert out_of_range(m, [Row(entry(), {m.id: np.array([inside, np.nan])})]) == []
+    for outside in (low - 1, high + 1):
+        if np.isfinite(outside):
+            assert len(out_of_range(m, [Row(entry(), {m.id: np.array([outside])})])) == 1
 
 
 def test_a_generated_tree_is_found_under_the_name_of_its_layout(tmp_path: Path) -> None:
