@@ -5,11 +5,15 @@ Zhao et al., CDDFuse (CVPR 2023, section 3.2) and EMMA (CVPR 2024, supplement).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.methods.refusion.network import HEADS, LayerNorm, channel_attention
+
+Padding = Literal["zeros", "reflect"]
 
 
 class Attention(nn.Module):
@@ -31,7 +35,7 @@ class Attention(nn.Module):
 class Gated(nn.Module):
     """Feed-forward of the same width, gated by its other half."""
 
-    def __init__(self, channels: int, padding: str) -> None:
+    def __init__(self, channels: int, padding: Padding) -> None:
         super().__init__()
         wide = 2 * channels
         self.project_in = nn.Conv2d(channels, wide, 1, bias=False)
@@ -52,7 +56,7 @@ class GlobalFeature(nn.Module):
         padding: of the feed-forward's convolution, ``zeros`` or ``reflect``.
     """
 
-    def __init__(self, channels: int, padding: str = "zeros") -> None:
+    def __init__(self, channels: int, padding: Padding = "zeros") -> None:
         super().__init__()
         self.norm1 = LayerNorm(channels)
         self.attn = Attention(channels)

@@ -38,6 +38,15 @@ def strict(state: Mapping[str, object], network: nn.Module) -> dict[str, Tensor]
     return tensors
 
 
+def joined(state: Mapping[str, object]) -> dict[str, object]:
+    """One state dict of several: ``net`` and ``name`` in it as ``net.name``; a ``module.`` before names falls away."""
+    return {
+        f"{net}.{str(name).removeprefix('module.')}": value
+        for net, held in state.items()
+        for name, value in (held.items() if isinstance(held, Mapping) else [("", held)])
+    }
+
+
 class NetworkMethod(Method):
     """Base of methods with one network, in evaluation mode and without gradients.
 

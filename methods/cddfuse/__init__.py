@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, joined, strict
 
 from .network import CDDFuseNet
 
@@ -21,13 +21,8 @@ class CDDFuse(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released file: a state dict for each of the four, its names with ``module.`` before them."""
-        tensors = {
-            f"{net}.{name.removeprefix('module.')}": value
-            for net, held in state.items()
-            if net in dict(self.network.named_children()) and isinstance(held, dict)
-            for name, value in held.items()
-        }
-        return strict(tensors, self.network)
+        nets = dict(self.network.named_children())
+        return strict(joined({net: held for net, held in state.items() if net in nets}), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, joined, strict
 
 from .network import RFNNestNet
 
@@ -26,12 +26,7 @@ class RFNNest(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the two released files, a state dict each."""
-        tensors = {
-            f"{net}.{name}": value
-            for net, held in state.items()
-            for name, value in (held.items() if isinstance(held, dict) else [("", held)])
-        }
-        return strict(tensors, self.network)
+        return strict(joined(state), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; parts of large pictures overlap by five pixels."""

@@ -31,11 +31,10 @@ class CrossBlock(Windowed):
 
     def __init__(self, shift: int) -> None:
         super().__init__(WINDOW, shift)
-        for source in "AB":
-            self.add_module(f"norm1_{source}", nn.LayerNorm(DIM))
-            self.add_module(f"attn_{source}", WindowAttention(DIM, HEADS, WINDOW, cross=True))
-            self.add_module(f"norm2_{source}", nn.LayerNorm(DIM))
-            self.add_module(f"mlp_{source}", MLP(DIM, 2 * DIM))
+        self.norm1_A, self.norm1_B = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
+        self.attn_A, self.attn_B = (WindowAttention(DIM, HEADS, WINDOW, cross=True) for _ in range(2))
+        self.norm2_A, self.norm2_B = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
+        self.mlp_A, self.mlp_B = MLP(DIM, 2 * DIM), MLP(DIM, 2 * DIM)
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         seen_a, seen_b = self.norm1_A(a), self.norm1_B(b)
@@ -102,9 +101,8 @@ class SwinFusionNet(nn.Module):
         self.conv_first1_A, self.conv_first2_A = conv(1, DIM // 2), conv(DIM // 2, DIM)
         self.conv_first1_B, self.conv_first2_B = conv(1, DIM // 2), conv(DIM // 2, DIM // 2)  # in the file, not used
         self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(DIM)})
-        for name in ("Ex_A", "Ex_B", "Re"):
-            self.add_module(f"layers_{name}", nn.Sequential(Group()))
-            self.add_module(f"norm_{name}", nn.LayerNorm(DIM))
+        self.layers_Ex_A, self.layers_Ex_B, self.layers_Re = (nn.Sequential(Group()) for _ in range(3))
+        self.norm_Ex_A, self.norm_Ex_B, self.norm_Re = (nn.LayerNorm(DIM) for _ in range(3))
         self.layers_Fusion = nn.ModuleList([FusionGroup(), FusionGroup()])
         self.norm_Fusion_A, self.norm_Fusion_B = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
         self.conv_after_body_Fusion = conv(2 * DIM, DIM)
