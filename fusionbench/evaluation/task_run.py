@@ -18,6 +18,7 @@ from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
 from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun
+from fusionbench.plugins.weights import sha256
 from fusionbench.results import provenance
 from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
@@ -27,7 +28,7 @@ from fusionbench.tasks.recipe import evaluate, picture
 from fusionbench.tasks.task import Scores, Task, task
 from fusionbench.training.options import RunOptions
 from fusionbench.training.run import run
-from fusionbench.training.trained import weights_file
+from fusionbench.training.trained import settings_hash, weights_file
 
 
 @dataclass
@@ -202,6 +203,8 @@ def score(job: Job, key: str) -> list[tuple[str, TaskResult]]:
                 **msgspec.structs.asdict(test),
                 images=len(pictures),
                 classes=tuple(classes),
+                weights=sha256(weights_file(job.weights)),
+                settings=settings_hash(facts["config"]),
                 scores=scores,
                 per_class=per_class,
                 facts={c: dict(t.facts()) for c, t in tallies.items()},

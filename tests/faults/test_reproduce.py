@@ -17,7 +17,9 @@ from PIL import Image
 from fusionbench.errors import FusionbenchError
 from fusionbench.report import published
 from fusionbench.report.claims import MOST
-from fusionbench.report.reproduce import Reproduction, Rerun, gap, reproduce
+from fusionbench.report.gaps import gap
+from fusionbench.report.places import Places
+from fusionbench.report.reproduce import Reproduction, Rerun, reproduce
 from tests.conftest import fusionbench, make_tree
 
 Files = dict[str, Any]
@@ -55,7 +57,7 @@ def write(folder: Path, content: Files) -> Path:
 
 def rerun(root: Path, result: Path, out: Path, images: bool = True) -> Reproduction:
     given = (f"Ours={root / 'mine'}",) if images else ()
-    return reproduce(result, out, Rerun(data_root=root / "data", images=given, jobs=1))
+    return reproduce(result, out, Rerun(places=Places(data_root=root / "data", images=given), jobs=1))
 
 
 def test_all_that_is_claimed_is_checked(made: Path, tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_pictures_that_are_not_named_are_not_verified(made: Path, tmp_path: Path
     assert "images[Ours]: the row was not checked" in again.differences
     assert again.cells == 6
     with pytest.raises(FusionbenchError, match="the table has no such pictures"):
-        reproduce(tmp_path / "t.json", tmp_path / "r", Rerun(images=(f"Theirs={tmp_path}",)))
+        reproduce(tmp_path / "t.json", tmp_path / "r", Rerun(places=Places(images=(f"Theirs={tmp_path}",))))
 
 
 def test_code_that_moved_without_a_digit_is_a_note(made: Path, tmp_path: Path) -> None:

@@ -1,0 +1,13 @@
+"""How far two numbers lie apart, where either may be missing."""
+
+from __future__ import annotations
+
+import math
+
+
+def gap(a: float | None, b: float | None) -> float:
+    """Difference of two means; infinite where only one of them is a number."""
+    if a is None or b is None:
+        return 0.0 if a is b else math.inf
+    difference = abs(a - b)
+    return 0.0 if a == b else difference if math.isfinite(difference) else math.inf
