@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, as_json, data_root, records
+from fusionbench.cli.options import Bar, Comma, as_json, data_root, records
 from fusionbench.cli.spelling import note, spelt
 from fusionbench.runtime.files import printable
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fusionbench.report.reproduce import Reproduction, Rerun
 
 FOLDER = click.Path(path_type=Path)
+THERE = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class HereOptions:
         Path | None,
         click.option(
             "--images-root",
-            type=FOLDER,
+            type=THERE,
             metavar="DIR",
             help="Pictures of other programs: DIR/NAME/DATASET, or DIR/NAME.",
         ),
@@ -41,13 +42,22 @@ class HereOptions:
         click.option(
             "--networks",
             multiple=True,
-            type=FOLDER,
+            type=THERE,
             metavar="DIR",
             help="Trained task networks, found below it by their hash.",
         ),
     ]
     retrain: Annotated[
         bool, click.option("--retrain", is_flag=True, help="Train task networks again that are not at hand.")
+    ]
+    task_options: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--task-options",
+            type=Comma(),
+            default=(),
+            help="Changed settings of the task networks' recipes, as in eval.",
+        ),
     ]
     device: Annotated[str, click.option("--device", default="cpu", show_default=True)]
     jobs: Annotated[
@@ -67,7 +77,7 @@ class HereOptions:
         from fusionbench.report.task_rerun import Networks
 
         places = Places(data_root=root, dataset=dataset, images=images, images_root=self.images_root)
-        networks = Networks(folders=self.networks, retrain=self.retrain)
+        networks = Networks(folders=self.networks, retrain=self.retrain, options=self.task_options)
         return Rerun(places=places, split=split, networks=networks, jobs=self.jobs, device=self.device)
 
 

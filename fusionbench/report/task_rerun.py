@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import task_code
 from fusionbench.evaluation.pictures import Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan
@@ -39,10 +40,12 @@ class Networks:
     Attributes:
         folders: where trained networks lie, found by their hash.
         retrain: whether those that are not at hand are trained again.
+        options: changed settings of their recipes, which a file may not choose.
     """
 
     folders: tuple[Path, ...] = ()
     retrain: bool = False
+    options: tuple[str, ...] = ()
 
     def at_hand(self) -> dict[str, Path]:
         """SHA-256 to file of every trained network below the folders.
@@ -140,13 +143,16 @@ class _Check:
         self.check, self.progress = check, progress
         (self.source,) = plan.sources
         self.entries = {entry.id: entry for entry in plan.entries}
+        self.learners = {entry.id: entry for entry in (one_entry(TaskRequest.frozen_on), *plan.entries)}
         self.train_split, self.test_split = _splits(asked, plan)
 
     def run(self, results: Results, files: Mapping[str, Path]) -> None:
         """Verify the hashes, then score with what is at hand; train if that was asked; the rest is recorded only."""
         learners = {self.learner(entry, result) for entry, result in results if not is_given(result)}
-        test = self.pictures(self.test_split, self.entries)
-        train = self.pictures(self.train_split, learners & self.entries.keys()) if learners else {}
+        test = self.pictures(self.test_split, self.entries.values())
+        train = (
+            self.pictures(self.train_split, [e for i, e in self.learners.items() if i in learners]) if learners else {}
+        )
         left: list[tuple[str, TaskResult]] = []
         for entry, result in results:
             what = f"{entry}, {'/'.join(group_of(result))}, seed {result.seed}"
@@ -173,16 +179,15 @@ class _Check:
             return entry
         return result.recipe.partition("+on=")[2] or TaskRequest.frozen_on
 
-    def pictures(self, split: str, entries: Iterable[str]) -> dict[str, Pictures]:
+    def pictures(self, split: str, entries: Collection[Entry]) -> dict[str, Pictures]:
         """Pictures of entries by their id; fused as far as they are not there.
 
         Raises:
             BrokenPair: a pair cannot be read.
         """
         source = labelled(self.source, split, self.task.needs)
-        chosen = [self.entries[name] for name in entries]
-        made, _ = fused_pictures(self.plan, chosen, self.store, source, self.task, self.progress)
-        return {entry.id: made[entry.key] for entry in chosen if entry.key in made}
+        made, _ = fused_pictures(self.plan, entries, self.store, source, self.task, self.progress)
+        return {entry.id: made[entry.key] for entry in entries if entry.key in made}
 
     def changed(self, learner: str, result: TaskResult, train: Pictures | None, test: Pictures) -> list[str]:
         """What a result says of its test that is not so."""
@@ -215,19 +220,22 @@ class _Check:
             FusionbenchError: their recipe has settings that a file may not choose, or seeds without bound.
         """
         first, seeds = results[0], sorted({r.seed for r in results})
-        size, _, on = first.recipe.partition("+on=")
-        if "+" in size or "=" in size:
-            raise FusionbenchError(f"recipe {size}: a file may not choose settings")
+        recipe, _, on = first.recipe.partition("+on=")
+        size = recipe.partition("+")[0]
         if len(seeds) > MOST_SEEDS or not all(0 <= seed < LARGEST_SEED for seed in seeds):
             raise FusionbenchError(f"{len(seeds)} seeds from {seeds[0]}; not more than {MOST_SEEDS} are trained again")
-        return TaskRequest(
+        request = TaskRequest(
             tasks=(self.task.name,),
             networks={self.task.name: first.network},
             protocols=tuple(sorted({r.protocol for r in results})),
             seeds=tuple(seeds),
             size=None if size == "full" else size,
             frozen_on=on or TaskRequest.frozen_on,
+            options=self.networks.options,
         )
+        if request.recipe != recipe:
+            raise FusionbenchError(f"recipe {recipe}: a file may not choose its settings; name them with task_options=")
+        return request
 
     def scored(self, path: Path, entry: str, result: TaskResult, test: Pictures) -> TaskResult | str:
         """What a network at hand scores, or why it does not."""

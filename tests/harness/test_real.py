@@ -69,3 +69,41 @@ def test_a_committed_row_is_reproduced(shared: Path, tmp_path: Path) -> None:
     assert found["cells"] >= len(classical) * len(facts["metrics"])
     # Another processor may order sums differently; a real change of a metric is far larger.
     assert max(found["worst"].values()) < 1e-6, found
+
+
+@pytest.fixture(scope="module")
+def checkpoints(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache with the weights that the committed tables name."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    path = shared / "weights/ReFusion/ReFusion_IVIF.pth"
+    assert fusionbench("weights", "add", "refusion", path, FUSIONBENCH_CACHE=cache).returncode == 0
+    return cache
+
+
+SLOW = [
+    *(
+        "llvip-fusion@v1.partial-3-of-3463",
+        "fmb-fusion@v1.partial-5-of-280",
+        "tno-fusion@v1",
+        "scenes-vt5000-fusion@v1",
+    ),
+    *("tno-fusion@v1+profile=ivif_zoo", "tno-fusion@v1+profile=tang"),
+    *("tasks/llvip-fusion@v1.partial-3-of-3463", "tasks/scenes-vt5000-fusion@v1"),
+]
+QUICK = ["tno-fusion@v1+profile=tang-uint8", "tno-fusion@v1+profile=cddfuse"]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_a_committed_table_is_reproduced(shared: Path, tmp_path: Path, checkpoints: str, name: str) -> None:
+    """Every row, column, rank and count; `leaderboard --check` does all tables."""
+    from tests.conftest import REPO
+
+    done = fusionbench(
+        *("reproduce", REPO / f"leaderboards/{name}.json", "--data-root", shared / "datasets", "--out", tmp_path),
+        *("--images-root", shared / "reference/fused", "--json"),
+        FUSIONBENCH_CACHE=checkpoints,
+    )
+    found = json.loads(done.stdout)
+    assert found["differences"] == []
+    assert (done.returncode, found["state"]) == (0, "same")
+    assert bool(found["recorded"]) == name.startswith("tasks/")
