@@ -132,6 +132,7 @@ def plain(again: Reproduction) -> dict[str, object]:
     """What was verified, as plain data."""
     return {
         "same": again.same,
+        "agrees": again.agrees,
         "state": again.state,
         "cells": again.cells,
         "task_results": again.task_results,
@@ -148,9 +149,11 @@ def report(again: Reproduction) -> None:
         for line in lines:
             click.echo(printable(f"{what}: {spelt(line)}"))
     for name, gap in again.worst.items():
-        click.echo(f"{printable(name)}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
-    state = "not all the same" if not again.same else "all the same"
-    state += f", but {len(again.differences)} other things differ" if again.same and again.differences else ""
+        text = "same" if gap == 0 else f"largest difference of a mean {gap:.3g}"
+        text += ", no printed digit is another" if gap and name not in again.misprinted else ""
+        click.echo(printable(f"{name}: {text}"))
+    state = "all the same" if again.same else "the same in print" if again.agrees else "not all the same"
+    state += f", but {len(again.differences)} other things differ" if again.agrees and again.differences else ""
     click.echo(f"{again.cells} means compared: {state}" if again.cells else "nothing could be compared")
     if again.task_results:
         click.echo(f"{again.task_results} results of task networks scored again")

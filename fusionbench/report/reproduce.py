@@ -14,7 +14,7 @@ from fusionbench.evaluation.runner import Progress, run
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.report.claims import Claims, contradictions, read_claims, runnable_specs
-from fusionbench.report.gaps import gap
+from fusionbench.report.gaps import alike, gap
 from fusionbench.report.places import Places
 from fusionbench.report.published import Cell, Provenance, PublishedTable
 from fusionbench.report.tables import build
@@ -54,6 +54,7 @@ class Reproduction:
         recorded: task columns whose scores nothing verified but hashes, a line each.
         notes: what has changed without a consequence for any number.
         worst: metric id, or a task's column, to the largest absolute difference of a value, over entries.
+        misprinted: metric ids and columns where a printed digit is another.
         cells: number of means compared.
         task_results: number of task networks' results compared.
     """
@@ -63,6 +64,7 @@ class Reproduction:
     recorded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
+    misprinted: set[str] = field(default_factory=set)
     cells: int = 0
     task_results: int = 0
 
@@ -72,12 +74,17 @@ class Reproduction:
         return self.cells > 0 and not any(self.worst.values())
 
     @property
+    def agrees(self) -> bool:
+        """Whether every printed digit is the same; another processor or library may sum in another order."""
+        return self.cells > 0 and not self.misprinted
+
+    @property
     def state(self) -> str:
-        """``same``; ``not here``, where nothing differs but something is not at hand; or ``differs``."""
-        if self.same and not self.differences:
+        """``same`` in every printed digit; ``not here``, where only something is not at hand; or ``differs``."""
+        if self.agrees and not self.differences:
             return "same"
         only_absent = self.absent and set(self.differences) <= set(self.absent)
-        return "not here" if only_absent and not any(self.worst.values()) else "differs"
+        return "not here" if only_absent and not self.misprinted else "differs"
 
     def compare(self, recorded: PublishedTable, again: PublishedTable, absent: set[str]) -> None:
         """Compare everything that a table says with the rerun's; a row that was not rerun is no agreement."""
@@ -115,10 +122,15 @@ class Reproduction:
             return
         self.cells += 1
         self.worst[name] = max(self.worst.get(name, 0.0), gap(cell.mean, again.mean))
+        digits = metric(name).digits
+        if not alike(cell.mean, again.mean, digits):
+            self.misprinted.add(name)
         facts: dict[str, tuple[object, object]] = {"images": (cell.n, again.n)}
         if ranks:
             facts["rank"] = (cell.rank, again.rank)  # over all rows
-        if cell.ci95:
+        if cell.ci95 and not (
+            again.ci95 and all(alike(*pair, digits) for pair in zip(cell.ci95, again.ci95, strict=True))
+        ):
             facts["interval"] = (cell.ci95, again.ci95)
         for what, (then, now) in facts.items():
             if then != now:
@@ -162,7 +174,7 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
     again.compare(claims.table, rerun.published(intervals), absent)
     moved = _changed_code(facts, {entry.id for entry in plan.entries})
     # Code that moved and gives every digit again is worth a note, not a doubt.
-    (again.notes if again.same else again.differences).extend(moved)
+    (again.notes if again.agrees else again.differences).extend(moved)
     return again
 
 
@@ -173,6 +185,7 @@ def _tasks(claims: Claims, plan: Plan, store: Store, asked: Rerun, again: Reprod
     again.differences += check.differences
     again.recorded += check.recorded
     again.worst |= check.worst
+    again.misprinted |= check.misprinted
     again.task_results = check.compared
 
 

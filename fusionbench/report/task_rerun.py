@@ -22,7 +22,7 @@ from fusionbench.evaluation.runner import Progress
 from fusionbench.evaluation.task_plan import Job, TaskRequest
 from fusionbench.evaluation.task_run import run_tasks, work
 from fusionbench.plugins.weights import sha256
-from fusionbench.report.gaps import gap
+from fusionbench.report.gaps import alike, gap
 from fusionbench.report.task_claims import Results
 from fusionbench.report.task_tables import group_of, is_given
 from fusionbench.results.records import TaskResult, TaskTest
@@ -31,6 +31,7 @@ from fusionbench.tasks.task import Task, task
 from fusionbench.training.trained import WEIGHTS, settings_hash
 
 MOST_SEEDS, LARGEST_SEED, MOST_FILES = 20, 1 << 31, 100_000
+DIGITS = 4  # of a task's score in tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class TaskCheck:
         recorded: columns whose scores nothing verified, a line each.
         notes: what has changed without a consequence.
         worst: column without its score to the largest difference of any score.
+        misprinted: columns without their score where a printed digit is another.
         compared: number of results that were scored again.
     """
 
@@ -83,6 +85,7 @@ class TaskCheck:
     recorded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
+    misprinted: set[str] = field(default_factory=set)
     compared: int = 0
 
 
@@ -290,7 +293,10 @@ class _Check:
         for condition in result.scores.keys() & again.scores.keys():
             then, now = result.scores[condition], again.scores[condition]
             for name in then.keys() | now.keys():
-                largest = max(largest, gap(_number(then.get(name)), _number(now.get(name))))
+                pair = _number(then.get(name)), _number(now.get(name))
+                largest = max(largest, gap(*pair))
+                if not alike(*pair, DIGITS):
+                    self.check.misprinted.add(column)
         self.check.worst[column] = max(self.check.worst.get(column, 0.0), largest)
 
     def only_recorded(self, results: list[tuple[str, TaskResult]]) -> None:

@@ -127,8 +127,7 @@ def invented_interval(content: Files) -> None:
 
 
 def other_digit(content: Files) -> None:
-    cell = row(content, "laplacian[levels=3]")["scores"]["sf@mean"]
-    cell["mean"] = math.nextafter(cell["mean"], 0)
+    row(content, "laplacian[levels=3]")["scores"]["sf@mean"]["mean"] += 0.1
 
 
 def other_direction(content: Files) -> None:
@@ -223,10 +222,25 @@ def test_a_false_claim_is_a_difference(made: Path, tmp_path: Path, lie: Callable
     content = files(made)
     lie(content)
     again = rerun(made, write(tmp_path, content), tmp_path / "r")
-    assert again.differences or not again.same
+    assert again.differences or not again.agrees
     assert any(words in line for line in again.differences) or not words, again.differences
+    assert again.state == "differs"
     if not words:
-        assert not again.same
+        assert not again.agrees
+
+
+def test_a_last_bit_is_listed(made: Path, tmp_path: Path) -> None:
+    """Another processor may sum in another order: what is printed is what counts."""
+    content = files(made)
+    cell = row(content, "laplacian[levels=3]")["scores"]["sf@mean"]
+    cell["mean"] = math.nextafter(cell["mean"], 0)
+    write(tmp_path, content)
+    images = f"--images=Ours={made / 'mine'}"
+    done = fusionbench("reproduce", tmp_path / "t.json", images, "--data-root", made / "data")
+    assert done.returncode == 0, done.stdout
+    assert "sf@mean: largest difference of a mean " in done.stdout
+    assert "8 means compared: the same in print" in done.stdout
+    assert rerun(made, tmp_path / "t.json", tmp_path / "r").worst["sf@mean"] > 0
 
 
 def no_pairs(content: Files) -> None:

@@ -57,20 +57,6 @@ def test_every_dataset_at_hand_is_scored(shared: Path, tmp_path: Path, name: str
     assert rows["average"]["ssim@tdfusion"]["mean"] > 0.3
 
 
-def test_a_committed_row_is_reproduced(shared: Path, tmp_path: Path) -> None:
-    """Three images of a committed leaderboard, computed anew: the same bits as when it was made."""
-    from tests.conftest import REPO
-
-    result = REPO / "leaderboards/tno-fusion@v1.json"
-    facts = json.loads(result.read_text())
-    done = fusionbench("reproduce", result, "--data-root", shared / "datasets", "--json")
-    found = json.loads(done.stdout)
-    classical = [r for r in facts["rows"] if not r["id"].startswith(("refusion", "images"))]
-    assert found["cells"] >= len(classical) * len(facts["metrics"])
-    # Another processor may order sums differently; a real change of a metric is far larger.
-    assert max(found["worst"].values()) < 1e-6, found
-
-
 @pytest.fixture(scope="module")
 def checkpoints(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache with the weights that the committed tables name."""
@@ -90,7 +76,7 @@ SLOW = [
     *("tno-fusion@v1+profile=ivif_zoo", "tno-fusion@v1+profile=tang"),
     *("tasks/llvip-fusion@v1.partial-3-of-3463", "tasks/scenes-vt5000-fusion@v1"),
 ]
-QUICK = ["tno-fusion@v1+profile=tang-uint8", "tno-fusion@v1+profile=cddfuse"]
+QUICK = ["tno-fusion@v1+profile=tang-uint8"]
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
