@@ -1,7 +1,7 @@
 """Makes every committed table again, from nothing, in one go; a killed run goes on where it was.
 
 python benchmarks/tables.py --data DIR --images DIR --refusion ReFusion_IVIF.pth --work build/tables
-python benchmarks/tables.py ... --publish           # then copies them into leaderboards/ and brings the READMEs up to date
+python benchmarks/tables.py ... --publish           # copies them into leaderboards/, updates the READMEs, checks them
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
 DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO for the four programs below.
