@@ -96,8 +96,10 @@ class Places:
         self, name: str, origin: Origin, differences: list[str], out: Path | None, progress: Progress
     ) -> str | None:
         """A generated tree: the one below the data root if it is the recorded one, else made again below `out`."""
+        if out is None:
+            return name
         try:
-            if out is None or open_spec(name, self.data_root).origin == origin:
+            if open_spec(name, self.data_root).origin == origin:
                 return name
         except DataError:
             pass  # none is there
