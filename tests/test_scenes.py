@@ -86,8 +86,7 @@ def test_same_bytes_in_another_process():
 
 
 def test_no_sum_depends_on_the_processor():
-    """BLAS adds in the order, and with the rounding, of the processor at hand: one grey level of a committed tree's pair
-    te00014 came out otherwise on processors with AVX-512. The digest is that of the pair in every recorded tree."""
+    """BLAS rounds as the processor at hand does: with AVX-512 one grey level of scenes-vt5000-fusion@v1 was another."""
     for path in Path(scenes.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not isinstance(node, ast.MatMult), path
