@@ -16,10 +16,12 @@ from fusionbench.data.opening import data_root, open_spec
 from fusionbench.data.origin import recorded
 from fusionbench.data.synth import synth
 from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation.keys import harness_hash
 from fusionbench.evaluation.runner import Progress
 from fusionbench.plugins.cards import cards
 from fusionbench.results.records import Board, EntryInfo, Origin
 
+DRAWING = ("fusionbench.data.synth",)
 MOST_PAIRS, MOST_PIXELS = 2000, 1 << 28  # of a generated tree, over all its pairs
 
 
@@ -107,7 +109,7 @@ class Places:
         if isinstance(call, str):
             differences.append(f"{origin.generator}-{name}: not made again: {call}")
             return None
-        text = json.dumps(origin.plain(), sort_keys=True)
+        text = json.dumps(origin.plain(), sort_keys=True) + harness_hash(DRAWING)  # not one that older code drew
         folder = out / "trees" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         there = recorded(folder)
         if there is None or there.unfinished:
