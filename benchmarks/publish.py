@@ -1,6 +1,6 @@
 """Copies tables of a run into leaderboards/ and brings the two READMEs up to date with them.
 
-python benchmarks/publish.py results/tables [...]
+python benchmarks/publish.py results/tables [...]     # benchmarks/tables.py makes all of them and calls this
 """
 
 from __future__ import annotations
@@ -39,15 +39,49 @@ def rows() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    for folder in map(Path, sys.argv[1:]):
-        for path in folder.iterdir():
-            if re.search(r"\.(md|tex|csv|json)$", path.name):
-                shutil.copyfile(path, BOARDS / path.name)
+def copy(tables: Path, boards: Path, pattern: str = "*") -> None:
+    """Copy the tables of a run, with their provenance and the pages of tasks."""
+    for path in sorted(tables.glob(pattern)):
+        if re.search(r"\.(md|tex|csv|json)$", path.name):
+            shutil.copyfile(path, boards / path.name)
+
+
+def copy_logs(runs: Path, logs: Path) -> None:
+    """Every twentieth line of the training logs of task networks, named without the hash of the run."""
+    for path in sorted(runs.glob("*/log.jsonl")):
+        lines = path.read_text().splitlines(keepends=True)
+        (logs / f"{path.parent.name.rpartition('-')[0]}.jsonl").write_text("".join(lines[::20]))
+
+
+def publish(work: Path) -> None:
+    """Bring leaderboards/ up to date with what benchmarks/tables.py made in a folder."""
+    for name in ("main", "variants", "scenes"):
+        copy(work / name / "tables", BOARDS)
+    copy(work / "tno/tables", BOARDS, "*+profile=*")
+    for folder in sorted(work.glob("tasks-*")):
+        copy(folder / "tables", BOARDS / "tasks")
+        copy_logs(folder / "tasks", BOARDS / "tasks/logs")
+    write_pages()
+
+
+def write_check(listed: str) -> None:
+    """What `fusionbench leaderboard --check` printed, into the page of the tables."""
+    page = BOARDS / "README.md"
+    page.write_text(between(page.read_text(), "check", listed))
+
+
+def write_pages() -> None:
+    """The list of tables, and the table in the README."""
     page = BOARDS / "README.md"
     page.write_text(between(page.read_text(), "tables", rows()))
     readme = REPO / "README.md"
     readme.write_text(between(readme.read_text(), SHOWN, (BOARDS / f"{SHOWN}.md").read_text()))
+
+
+def main() -> None:
+    for folder in map(Path, sys.argv[1:]):
+        copy(folder, BOARDS)
+    write_pages()
 
 
 if __name__ == "__main__":

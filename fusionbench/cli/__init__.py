@@ -35,7 +35,7 @@ VERBS = {
     "figure": ("Understand", "figure", "Draw a view that a method publishes, such as its learned weights."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),
-    "reproduce": ("Share", "share", "Verify a result's hashes, rerun it, compare."),
+    "reproduce": ("Share", "rerun", "Verify a result's hashes, rerun it, compare."),
     "export": ("Share", "share", "Per-image scores with their hashes, as Parquet or CSV."),
     "merge": ("Share", "share", "Several results stores into one, conflicts named."),
     "list": ("Look", "listing", "List methods, metrics, datasets, tasks, profiles, protocols."),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
+from click.core import ParameterSource
 
-from fusionbench.cli.options import Comma, boards_of, datasets, names, out, profile_names, records
+from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out, profile_names, records
+from fusionbench.cli.rerun import HereOptions, check_tables
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
@@ -121,11 +124,57 @@ class Form:
         return self.form or named or "md"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checking:
+    """Whether published tables are run again, instead."""
+
+    check: Annotated[
+        str | None,
+        click.option(
+            "--check",
+            is_flag=False,
+            flag_value="",
+            metavar="[DIR]",
+            help="Run every published table of a folder again [those that came with the package], see `reproduce`.",
+        ),
+    ]
+    available: Annotated[
+        bool, click.option("--available", is_flag=True, help="Pass over tables whose data are not here.")
+    ]
+
+
 @click.command("leaderboard")
-@records(selection=Selection, form=Form)
+@records(selection=Selection, form=Form, checking=Checking, here=HereOptions)
+@data_root
 @out
-def leaderboard_command(selection: Selection, form: Form, out: Path) -> None:
-    """Print a table of results: rows entries, columns metrics, best bold, second underlined."""
+@click.pass_context
+def leaderboard_command(
+    ctx: click.Context,
+    selection: Selection,
+    form: Form,
+    checking: Checking,
+    here: HereOptions,
+    data_root: Path | None,
+    out: Path,
+) -> None:
+    """Print a table of results: rows entries, columns metrics, best bold, second underlined.
+
+    With --check: run published tables again and list what agrees. Exit code 1 if one differs, or is not here.
+    """
+    if checking.check is not None:
+        typed = ctx.get_parameter_source("out") is ParameterSource.COMMANDLINE
+        folder = Path(checking.check) if checking.check else None
+        rerun = here.rerun(data_root)
+        sys.exit(check_tables(folder, out if typed else None, rerun, checking.available, form.chosen() == "json"))
+    print_tables(selection, form, out)
+
+
+def print_tables(selection: Selection, form: Form, out: Path) -> None:
+    """Print the tables that are meant, or write one.
+
+    Raises:
+        FusionbenchError: no results, or several tables where one is asked.
+    """
     from fusionbench.report.formats import as_text, plain
     from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store

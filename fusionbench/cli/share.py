@@ -1,78 +1,15 @@
-"""``fusionbench reproduce``, ``export`` and ``merge``."""
+"""``fusionbench export`` and ``merge``."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, boards_of, data_root, datasets, names, out, records
-from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out
+from fusionbench.cli.spelling import note, say
 from fusionbench.errors import FusionbenchError
-
-
-@dataclass(frozen=True, kw_only=True)
-class RerunOptions:
-    """How a table is run again."""
-
-    images: Annotated[
-        tuple[str, ...],
-        click.option("--images", multiple=True, metavar="NAME=DIR", help="Where the pictures of another program lie."),
-    ]
-    dataset: Annotated[
-        str | None,
-        click.option("--datasets", "dataset", metavar="NAME=DIR", help="Where it lies, if not below --data-root."),
-    ]
-    split: Annotated[
-        str | None, click.option("--split", metavar="FILE.txt", help="The list, of a table over a list of one's own.")
-    ]
-    device: Annotated[str, click.option("--device", default="cpu", show_default=True)]
-    jobs: Annotated[
-        int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
-    ]
-
-
-@click.command("reproduce")
-@click.argument("result", type=click.Path(path_type=Path))
-@records(asked=RerunOptions)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep the rerun here [a temporary folder].")
-@data_root
-@as_json
-def reproduce_command(result: Path, asked: RerunOptions, out: Path | None, data_root: Path | None, json_: bool) -> None:
-    """Verify a table: its hashes (weights, data, split, code), and every number, count and rank, by running it again.
-
-    RESULT is a table's .json or .provenance.json. Exit code 0: everything it claims is so; 1: something differs, or
-    could not be checked. Code that has changed without moving a digit is a note.
-    """
-    from fusionbench.report.reproduce import Rerun, reproduce
-    from fusionbench.runtime.allocator import keep_memory
-
-    keep_memory()
-    rerun = Rerun(data_root=data_root, **vars(asked))
-    with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
-        again = reproduce(result, out or Path(scratch), rerun, bar)
-    differences, notes = ([spelt(line) for line in lines] for lines in (again.differences, again.notes))
-    if json_:
-        worst = {name: gap if math.isfinite(gap) else None for name, gap in again.worst.items()}
-        facts = {"same": again.same, "cells": again.cells, "worst": worst, "differences": differences, "notes": notes}
-        click.echo(json.dumps(facts, indent=1))
-    else:
-        for line in differences:
-            say(f"differs: {line}")
-        for line in notes:
-            say(f"note: {line}")
-        for name, gap in again.worst.items():
-            say(f"{name}: {'same' if gap == 0 else f'largest difference of a mean {gap:.3g}'}")
-        state = "not all the same" if not again.same else "all the same"
-        state += f", but {len(differences)} other things differ" if again.same and differences else ""
-        say(f"{again.cells} means compared: {state}" if again.cells else "nothing could be compared")
-    sys.exit(0 if again.same and not differences else 1)
 
 
 @click.command("export")

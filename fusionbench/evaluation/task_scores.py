@@ -12,6 +12,7 @@ from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.task import Scores, task
 from fusionbench.tasks.testing import evaluate, picture
+from fusionbench.training.trained import settings_hash
 
 
 def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str, Path], device: str) -> TaskResult:
@@ -48,6 +49,7 @@ def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str
         **msgspec.structs.asdict(test),
         images=len(pictures),
         classes=tuple(classes),
+        settings=settings_hash(facts["config"]),
         scores={c: dict[str, float | None](t.compute()) for c, t in tallies.items()},
         per_class={c: dict[str, float | None](t.per_class()) for c, t in tallies.items()},
         facts={c: dict(t.facts()) for c, t in tallies.items()},

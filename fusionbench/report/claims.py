@@ -13,11 +13,13 @@ from pathlib import Path
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries
 from fusionbench.plugins.cards import MethodCard, cards
+from fusionbench.plugins.weights import installed
 from fusionbench.report.published import Provenance, PublishedRow, PublishedTable, read
+from fusionbench.report.task_claims import task_contradictions
 from fusionbench.results.records import EntryInfo
 
 SUFFIXES = (".provenance.json", ".json", ".md", ".csv", ".tex")
-MOST = {"rows": 1000, "columns": 500, "pairs": 100_000}
+MOST = {"rows": 1000, "columns": 500, "pairs": 100_000, "task results": 10_000}
 LARGEST_OPTION = 1e6
 
 
@@ -49,6 +51,7 @@ def read_claims(result: Path) -> Claims:
         "rows": max(len(table.rows), len(facts.entries)),
         "columns": max(len(table.metrics), len(facts.metrics), len(facts.board.metrics), len(table.tasks)),
         "pairs": len(facts.pairs),
+        "task results": sum(len(own) for own in facts.tasks.values()),
     }
     for what, size in sizes.items():
         if size > MOST[what]:
@@ -75,11 +78,7 @@ def contradictions(claims: Claims) -> list[str]:
     lines += _unequal("columns", heads, list(facts.metrics))
     for row in table.rows:
         lines += _row(row, claims, heads)
-    names = [head.id for head in table.tasks]
-    lines += [f"task column {name}: not checked, its networks are not trained again" for name in names]
-    if facts.tasks and not names:
-        lines.append("task results in the provenance: not checked, the table has no column of theirs")
-    return lines
+    return lines + task_contradictions(facts, table)
 
 
 def _unequal(what: str, table: Iterable[str], provenance: Iterable[str]) -> list[str]:
@@ -96,8 +95,6 @@ def _row(row: PublishedRow, claims: Claims, heads: list[str]) -> list[str]:
     for name, cell in row.scores.items():
         if cell.mean is not None and not math.isfinite(cell.mean):
             lines.append(f"{row.id}, {name}: {cell.mean} is no mean")
-    tasks = {head.id for head in claims.table.tasks}
-    lines += [f"{row.id}, {name}: a task's value without a column" for name in row.tasks if name not in tasks]
     if entry := claims.methods.get(row.id):
         if row.source_only != entry.source_only:
             lines.append(f"{row.id}: ranked or not is another in the provenance")
@@ -106,15 +103,18 @@ def _row(row: PublishedRow, claims: Claims, heads: list[str]) -> list[str]:
     return lines
 
 
-def runnable_specs(claims: Claims, given: set[str], differences: list[str]) -> list[str]:
+def runnable_specs(claims: Claims, given: set[str], differences: list[str]) -> tuple[list[str], set[str]]:
     """The table's entries as users type them; those that cannot be run here are noted, as nothing verifies them.
 
     Args:
         claims: of the file.
         given: names of pictures whose folder the user named.
         differences: takes the notes.
+
+    Returns:
+        What can be run; and the ids of those whose pictures or weights are not at hand.
     """
-    specs = []
+    specs, absent = [], set()
     known = cards("method")
     rows = {row.id for row in claims.table.rows}
     for entry in claims.methods.values():
@@ -128,13 +128,20 @@ def runnable_specs(claims: Claims, given: set[str], differences: list[str]) -> l
             name = entry.options.get(card.facts.label_option)
             if name not in given:
                 why = f"pictures of another program; name them with images={name}=DIR"
-        else:
-            why = _unusable(card, entry) or _missing(card, entry)
-            if not why:
+                absent.add(entry.id)
+        elif not (why := _unusable(card, entry)):
+            if why := _missing(card, entry):
+                absent |= {entry.id} if entry.weights and entry.weights.name not in at_hand(card.name) else set()
+            else:
                 specs.append(_spec(card, entry))
         if why:
             differences.append(f"{entry.id}: not checked: {why}")
-    return specs
+    return specs, absent
+
+
+def at_hand(method: str) -> set[str]:
+    """Names of the checkpoints of a method that are here."""
+    return {weights.name for weights in installed(method)}
 
 
 def _unusable(card: MethodCard, entry: EntryInfo) -> str:

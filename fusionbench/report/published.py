@@ -98,7 +98,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         metrics: metric id to its version and code.
         pairs: image id to hash of the source pair.
         images: number of images in the table.
-        tasks: entry id to the results of its task networks, which are not verified.
+        tasks: entry id to the results of its task networks, see :mod:`fusionbench.report.task_claims`.
     """
 
     board: Board
@@ -106,7 +106,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, PublishedMetric]
     pairs: dict[str, str]
     images: int | None = None
-    tasks: dict[str, object] = {}
+    tasks: dict[str, tuple[object, ...]] = {}
 
 
 def read(path: Path, kind: type[T]) -> T:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fusionbench.data.opening import data_root
-from fusionbench.errors import find
+from fusionbench.data.opening import open_spec
+from fusionbench.errors import DataError
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
 from fusionbench.evaluation.protocol import metric
 from fusionbench.evaluation.runner import Progress, run
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.report.claims import Claims, contradictions, read_claims, runnable_specs
+from fusionbench.report.gaps import alike, gap
+from fusionbench.report.places import Places
 from fusionbench.report.published import Cell, Provenance, PublishedTable
 from fusionbench.report.tables import build
+from fusionbench.report.task_claims import recorded_results
+from fusionbench.report.task_rerun import Networks, check_tasks
+from fusionbench.report.task_tables import NO_RESULT
 from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 
@@ -27,18 +30,16 @@ class Rerun:
     """What the user says of the rerun; nothing of it comes from the file.
 
     Attributes:
-        data_root: folder of the datasets.
-        dataset: ``NAME=DIR``, where the dataset does not lie below it.
+        places: where data lie.
         split: a list file, for a table over a split of the user's own.
-        images: ``NAME=DIR`` of pictures that other programs made.
+        networks: trained task networks, and whether to train those that are not there.
         jobs: images worked on at once.
         device: that computes.
     """
 
-    data_root: Path | None = None
-    dataset: str | None = None
+    places: Places = field(default_factory=Places)
     split: str | None = None
-    images: tuple[str, ...] = ()
+    networks: Networks = field(default_factory=Networks)
     jobs: int = 0
     device: str = "cpu"
 
@@ -49,22 +50,43 @@ class Reproduction:
 
     Attributes:
         differences: claims that are not so or could not be checked (code, weights, data, split, counts), a line each.
+        absent: those of the differences that are only a want of data, weights or pictures here.
+        recorded: task columns whose scores nothing verified but hashes, a line each.
         notes: what has changed without a consequence for any number.
-        worst: metric id to the largest absolute difference of a mean, over entries.
+        worst: metric id, or a task's column, to the largest absolute difference of a value, over entries.
+        misprinted: metric ids and columns where a printed digit is another.
         cells: number of means compared.
+        task_results: number of task networks' results compared.
     """
 
     differences: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     worst: dict[str, float] = field(default_factory=dict)
+    misprinted: set[str] = field(default_factory=set)
     cells: int = 0
+    task_results: int = 0
 
     @property
     def same(self) -> bool:
         """Whether every compared mean has the same bits."""
         return self.cells > 0 and not any(self.worst.values())
 
-    def compare(self, recorded: PublishedTable, again: PublishedTable) -> None:
+    @property
+    def agrees(self) -> bool:
+        """Whether every printed digit is the same; another processor or library may sum in another order."""
+        return self.cells > 0 and not self.misprinted
+
+    @property
+    def state(self) -> str:
+        """``same`` in every printed digit; ``not here``, where only something is not at hand; or ``differs``."""
+        if self.agrees and not self.differences:
+            return "same"
+        only_absent = self.absent and set(self.differences) <= set(self.absent)
+        return "not here" if only_absent and not self.misprinted else "differs"
+
+    def compare(self, recorded: PublishedTable, again: PublishedTable, absent: set[str]) -> None:
         """Compare everything that a table says with the rerun's; a row that was not rerun is no agreement."""
         for name in ("protocol", "dataset", "split", "images", "expected", "metrics"):
             if getattr(recorded, name) != getattr(again, name):
@@ -72,13 +94,14 @@ class Reproduction:
                 self.differences.append(f"the table's {name}{now}" + (" are others now" if not now else ""))
         if recorded.caption.replace("(gray)", "(grey)") != again.caption:
             self.differences.append(f"the caption reads otherwise: {again.caption}")
-        if recorded.notes != again.notes:
+        task_notes = {head.note for head in (*recorded.tasks, *again.tasks)}
+        if [n for n in recorded.notes if n not in task_notes] != [n for n in again.notes if n not in task_notes]:
             self.notes.append("the notes below the table read otherwise")
         rows = {row.id: row for row in again.rows}
         complete = rows.keys() == {row.id for row in recorded.rows}
         for row in recorded.rows:
             if row.id not in rows:
-                self.differences.append(f"{row.id}: the row was not checked")
+                self.unchecked(row.id, absent)
                 continue
             for name, cell in row.scores.items():
                 self._compare_cell(row.id, name, cell, rows[row.id].scores.get(name), ranks=complete)
@@ -87,28 +110,31 @@ class Reproduction:
                     f"{row.id}: average rank {row.average_rank}, computed {rows[row.id].average_rank}"
                 )
 
+    def unchecked(self, row: str, absent: set[str]) -> None:
+        """A row that was not rerun, because it is not at hand or for another reason."""
+        self.differences.append(f"{row}: the row was not checked")
+        if row in absent:
+            self.absent.append(self.differences[-1])
+
     def _compare_cell(self, row: str, name: str, cell: Cell, again: Cell | None, ranks: bool) -> None:
         if again is None:
             self.differences.append(f"{row}, {name}: the value was not checked")
             return
         self.cells += 1
         self.worst[name] = max(self.worst.get(name, 0.0), gap(cell.mean, again.mean))
+        digits = metric(name).digits
+        if not alike(cell.mean, again.mean, digits):
+            self.misprinted.add(name)
         facts: dict[str, tuple[object, object]] = {"images": (cell.n, again.n)}
         if ranks:
             facts["rank"] = (cell.rank, again.rank)  # over all rows
-        if cell.ci95:
+        if cell.ci95 and not (
+            again.ci95 and all(alike(*pair, digits) for pair in zip(cell.ci95, again.ci95, strict=True))
+        ):
             facts["interval"] = (cell.ci95, again.ci95)
         for what, (then, now) in facts.items():
             if then != now:
                 self.differences.append(f"{row}, {name}: {what} {then}, computed {now}")
-
-
-def gap(a: float | None, b: float | None) -> float:
-    """Difference of two means; infinite where only one of them is a number."""
-    if a is None or b is None:
-        return 0.0 if a is b else math.inf
-    difference = abs(a - b)
-    return 0.0 if a == b else difference if math.isfinite(difference) else math.inf
 
 
 def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda *_: None) -> Reproduction:
@@ -126,9 +152,11 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
     claims = read_claims(result)
     facts = claims.facts
     again = Reproduction(differences=contradictions(claims))
-    plan = _plan(claims, asked, again.differences)
+    sound = not again.differences
+    plan, absent = _plan(claims, asked, again, out, progress)
     if plan is None:
-        again.differences += [f"{row.id}: the row was not checked" for row in claims.table.rows]
+        for row in claims.table.rows:
+            again.unchecked(row.id, absent)
         return again
     source = plan.sources[0]
     again.differences += [*_changed_board(facts.board, source.board()), *_changed_entries(facts, plan)]
@@ -139,31 +167,57 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
         again.differences += [f"{name}: {reason}" for name, reason in outcome.broken.items()]
         rerun = build(store, source.board(), [c for c in columns if c not in outcome.broken], keys, ids=source.ids)
         pairs = store.pairs(source.label, source.split)
+        if claims.table.tasks and sound:  # nothing of a file that contradicts itself is trained
+            _tasks(claims, plan, store, asked, again, progress)
     again.differences += _changed_pairs(facts.pairs, {i: h for i, h in pairs.items() if i in facts.pairs})
     intervals = any(cell.ci95 for row in claims.table.rows for cell in row.scores.values())
-    again.compare(claims.table, rerun.published(intervals))
+    again.compare(claims.table, rerun.published(intervals), absent)
     moved = _changed_code(facts, {entry.id for entry in plan.entries})
     # Code that moved and gives every digit again is worth a note, not a doubt.
-    (again.notes if again.same else again.differences).extend(moved)
+    (again.notes if again.agrees else again.differences).extend(moved)
     return again
 
 
-def _plan(claims: Claims, asked: Rerun, differences: list[str]) -> Plan | None:
-    """What the table says was run, of what can be run here; None where nothing can be verified."""
-    facts, board = claims.facts, claims.facts.board
-    asked = replace(asked, images=tuple(_as_in_table(spec, claims) for spec in asked.images))
-    given = {spec.partition("=")[0] for spec in asked.images}
-    specs = runnable_specs(claims, given, differences)
-    dataset = dataset_of(board, asked, differences)
-    if not (dataset and facts.pairs and (specs or given)):
-        return None
+def _tasks(claims: Claims, plan: Plan, store: Store, asked: Rerun, again: Reproduction, progress: Progress) -> None:
+    """What the table says of task networks."""
+    empty = [head.id.removesuffix(NO_RESULT) for head in claims.table.tasks if head.id.endswith(NO_RESULT)]
+    check = check_tasks(recorded_results(claims.facts), empty, plan, store, asked.networks, progress)
+    again.differences += check.differences
+    again.recorded += check.recorded
+    again.worst |= check.worst
+    again.misprinted |= check.misprinted
+    again.task_results = check.compared
+
+
+def _plan(
+    claims: Claims, asked: Rerun, again: Reproduction, out: Path, progress: Progress
+) -> tuple[Plan | None, set[str]]:
+    """What the table says was run, of what can be run here, None where nothing can be verified; rows not at hand."""
+    facts, board, differences = claims.facts, claims.facts.board, again.differences
+    images = asked.places.pictures(board, facts.entries)
+    first = len(differences)
+    specs, absent = runnable_specs(claims, {spec.partition("=")[0] for spec in images}, differences)
+    again.absent += [line for line in differences[first:] if line.partition(": not checked")[0] in absent]
+    dataset = None
+    if facts.pairs and (specs or images):
+        dataset = asked.places.dataset_of(board, differences, out, progress)
+    if not dataset:
+        return None, absent
+    try:
+        open_spec(dataset, asked.places.data_root)
+    except DataError as error:
+        if asked.places.dataset:
+            raise
+        differences.append(str(error))
+        again.absent.append(str(error))
+        return None, set(claims.methods)
     plan = make_plan(
         Request(
             methods=tuple(specs),
             datasets=(dataset,),
             metrics=board.metrics,
-            images=asked.images,
-            data_root=asked.data_root,
+            images=images,
+            data_root=asked.places.data_root,
             split=asked.split or (None if board.split.endswith(".txt") or "/" in board.split else board.split),
             output_rule=None if board.output == "released" else board.output,
             device=asked.device,
@@ -176,15 +230,8 @@ def _plan(claims: Claims, asked: Rerun, differences: list[str]) -> Plan | None:
     if (source.label, source.split) != (board.dataset, board.split):
         here = f"{source.label} {source.split}"
         differences.append(f"{here}: the table is of {board.dataset} {board.split}; name them with dataset=, split=")
-        return None
-    return replace(plan, entries=entries, sources=(source,)) if entries else None
-
-
-def _as_in_table(spec: str, claims: Claims) -> str:
-    """``NAME=DIR`` with the name that the table gives to these pictures."""
-    name, equals, folder = spec.partition("=")
-    titles = {str(e.options["name"]): (e.id,) for e in claims.facts.entries if "name" in e.options}
-    return find(name, titles, f"images={name}: the table has no such pictures:", titles) + equals + folder
+        return None, absent
+    return (replace(plan, entries=entries, sources=(source,)) if entries else None), absent
 
 
 def _as_recorded(source: Source, board: Board) -> Source:
@@ -192,25 +239,6 @@ def _as_recorded(source: Source, board: Board) -> Source:
     if source.expected is None and board.expected == len(source.dataset.ids(source.split)):
         return replace(source, expected=board.expected)
     return source
-
-
-def dataset_of(board: Board, asked: Rerun, differences: list[str]) -> str | None:
-    """The dataset as users type it: by its label, or where the user says that it lies."""
-    if asked.dataset:
-        return asked.dataset
-    for name, card in cards("dataset").items():
-        if board.dataset == name or (board.origin.generator and board.dataset == f"{board.origin.generator}-{name}"):
-            return name
-        if card.facts.generic and board.dataset.startswith(f"{name}-"):
-            root = data_root(asked.data_root)
-            folders = [root, *sorted(p for p in root.iterdir() if p.is_dir())] if root.is_dir() else []
-            for folder in folders:
-                if f"{name}-" + re.sub(r"[^A-Za-z0-9._-]+", "_", folder.resolve().name) == board.dataset:
-                    return f"{name}={folder}"
-            differences.append(f"{board.dataset}: not below {root}; name its folder with dataset={name}=DIR")
-            return None
-    differences.append(f"{board.dataset}: no such dataset here")
-    return None
 
 
 def _changed_board(recorded: Board, here: Board) -> list[str]:

@@ -14,6 +14,7 @@ from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
 Group = tuple[str, str, str, str]  # task, network, protocol, recipe: what stands in one column
+NO_RESULT = "/-/-/-/-"  # behind the task in the id of a column without results
 
 
 @dataclass(frozen=True)
@@ -84,44 +85,62 @@ def task_columns(store: Store, board: Board, ids: Mapping[str, str]) -> tuple[Ta
         board: which dataset and split.
         ids: entry key to entry id of the table's rows.
     """
+    shown = [(ids[key], result) for key, result in current(store, board) if key in ids]
+    columns = columns_of(shown)
+    known = cards("task")
+    for task, reason in store.task_gaps(board.dataset, board.split).items():
+        if task in known and not any(c.id.startswith(f"{task}/") for c in columns):
+            title = known[task].facts.columns[0][1]
+            columns.append(TaskColumn(task + NO_RESULT, title, {}, f"{title} is empty: {reason}"))
+    return tuple(columns)
+
+
+def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
+    """The columns that results make, without the empty ones.
+
+    Args:
+        rows: (entry id, result); those of one network differ in entry and seed only.
+    """
     known = cards("task")
     groups: dict[Group, dict[str, list[TaskResult]]] = {}
-    for key, result in current(store, board):
-        if key in ids and result.task in known:
-            groups.setdefault(_group(result), {}).setdefault(ids[key], []).append(result)
+    for entry, result in sorted(rows, key=lambda row: (*group_of(row[1]), row[1].seed)):
+        if result.task in known:
+            groups.setdefault(group_of(result), {}).setdefault(entry, []).append(result)
     columns = []
-    for (task, network, protocol, recipe), rows in groups.items():
-        note = _note(f"{task} {network} {protocol}", [r for results in rows.values() for r in results])
+    for (task, network, protocol, recipe), own in groups.items():
+        note = _note(f"{task} {network} {protocol}", [r for results in own.values() for r in results])
         for score, title in known[task].facts.columns:
-            values = {entry: tuple(_value(r, score) for r in results) for entry, results in rows.items()}
+            values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
             columns.append(
                 TaskColumn(ident, f"{title} {network} {protocol}", values, note, score not in known[task].facts.lower)
             )
-    for task, reason in store.task_gaps(board.dataset, board.split).items():
-        if task in known and not any(c.id.startswith(f"{task}/") for c in columns):
-            title = known[task].facts.columns[0][1]
-            columns.append(TaskColumn(f"{task}/-/-/-/-", title, {}, f"{title} is empty: {reason}"))
-    return tuple(columns)
+    return columns
 
 
 def current(store: Store, board: Board) -> list[tuple[str, TaskResult]]:
     """(entry key, result) that may stand side by side: of each network those of the newest code and images; of a frozen
     one, those of the very network."""
     rows = store.tasks(board.dataset, board.split)
-    newest = {_group(result): _tested(result) for _, result in rows}
-    frozen = {(_group(result), result.seed): result.weights for _, result in rows if result.protocol == "frozen"}
+    newest = {group_of(result): _tested(result) for _, result in rows}
+    frozen = {(group_of(result), result.seed): result.weights for _, result in rows if result.protocol == "frozen"}
     comparable = [
         (key, result)
         for key, result in rows
-        if _tested(result) == newest[_group(result)]
-        and frozen.get((_group(result), result.seed), result.weights) == result.weights
+        if _tested(result) == newest[group_of(result)]
+        and frozen.get((group_of(result), result.seed), result.weights) == result.weights
     ]
-    return sorted(comparable, key=lambda row: (*_group(row[1]), row[1].seed))
+    return sorted(comparable, key=lambda row: (*group_of(row[1]), row[1].seed))
 
 
-def _group(result: TaskResult) -> Group:
+def group_of(result: TaskResult) -> Group:
+    """What stands in one column."""
     return result.task, result.network, result.protocol, result.recipe
+
+
+def is_given(result: TaskResult) -> bool:
+    """Whether the network was given by the user; the recipe is ``given`` in results of 0.1.0, later with a hash."""
+    return result.recipe.partition("-")[0] == "given"
 
 
 def _tested(result: TaskResult) -> tuple[str, str, int]:
@@ -139,7 +158,7 @@ def _note(title: str, results: Sequence[TaskResult]) -> str:
     trained = sorted({r.trained_on for r in results})
     images = f"{first.images} pairs of {first.test_split}"
     over = "mean ± half of the 95 % interval over {} (Student's t); not in the average rank."
-    if first.recipe.startswith("given-"):
+    if is_given(first):
         given = "a network" if seeds == 1 else f"{seeds} networks"
         spread = over.format("them") if seeds > 1 else "not in the average rank."
         return f"{title}: {given} given by the user, trained on {'; '.join(trained)}; tested on {images}; {spread}"
@@ -175,10 +194,10 @@ def _page(card: TaskCard, board: Board, rows: Sequence[tuple[str, TaskResult]]) 
     lines = [f"# {card.title} on {board.title}, split {board.split}", ""]
     if board.origin.generator:
         lines += [f"Synthetic images: {board.origin.generator}, seed {board.origin.seed}.", ""]
-    for group in sorted({_group(result) for _, result in rows}):
+    for group in sorted({group_of(result) for _, result in rows}):
         own: dict[str, list[TaskResult]] = {}
         for entry, result in rows:
-            if _group(result) == group:
+            if group_of(result) == group:
                 own.setdefault(entry, []).append(result)
         lines += _section(card, group, own)
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from fusionbench.evaluation.runner import one_thread
 from fusionbench.evaluation.scoring import Views, score
 from fusionbench.pixels.images import picture_digest, read_image
 from fusionbench.plugins.registry import resolve
-from fusionbench.report.reproduce import Rerun, dataset_of
+from fusionbench.report.places import Places
 from fusionbench.results.merged_pictures import is_safe
 from fusionbench.results.records import Board
 from fusionbench.results.schema import BoardRow
@@ -59,7 +59,7 @@ def verify(store: Store, count: int, data_root: Path | None = None) -> Verificat
     with one_thread(), torch.inference_mode():
         for board in store.boards() if store.rows(BoardRow) else ():
             try:
-                spec = dataset_of(board, Rerun(data_root=data_root), result.unchecked)
+                spec = Places(data_root=data_root).dataset_of(board, result.unchecked)
                 dataset = open_spec(spec, data_root) if spec else None
             except FusionbenchError as error:
                 result.unchecked.append(str(error))

@@ -269,10 +269,11 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
     Attributes:
         images: number of pictures.
         classes: names of the scored ones.
+        settings: hash of the settings that it was trained with; empty in results of 0.1.0.
         scores: condition (``all``, ``day``, ``night``) to score to value; None or NaN where it is undefined.
         per_class: condition to class to value.
         facts: condition to what the task counts besides, such as a confusion matrix.
-        weights: SHA-256 of the network.
+        weights: SHA-256 of the network's file; empty in results of 0.1.0.
         training_code: hash of the code that trained it, where it was trained here.
         trained_with: what trained it.
         made: what computed the scores.
@@ -280,6 +281,7 @@ class TaskResult(TaskTest, frozen=True, kw_only=True):
 
     images: int
     classes: tuple[str, ...]
+    settings: str = ""
     scores: dict[str, dict[str, float | None]]
     per_class: dict[str, dict[str, float | None]] = {}
     facts: dict[str, dict[str, object]] = {}

@@ -270,7 +270,7 @@ def rider(
         ankle = np.array([foot[0], 0.07 * tall * side, foot[1] + 0.07]) / tall
         middle = (hip + ankle) / 2
         span = ankle - hip
-        reach = max(0.23**2 - float(span @ span) / 4, 0.0) ** 0.5
+        reach = max(0.23**2 - sum(float(x * x) for x in span) / 4, 0.0) ** 0.5
         normal = np.array([-span[2], 0.0, span[0]]) / max(float(np.hypot(span[0], span[2])), 1e-6)
         hand = np.array([bars[0], 0.24 * side, bars[1]]) / tall
         a = shoulder + _v(0, 0.1 * side, -0.015)

@@ -42,7 +42,8 @@ def visible_picture(light: np.ndarray, w: Weather, rng: np.random.Generator) -> 
     grey = noise.mean(-1, keepdims=True)
     signal += shot * (F(0.7) * grey * F(1.7) + F(0.5) * noise)
     if w.colour < 1:
-        luma = signal @ np.array((0.3, 0.59, 0.11), F)
+        red, green, blue = np.moveaxis(signal, -1, 0)
+        luma = F(0.3) * red + F(0.59) * green + F(0.11) * blue  # no BLAS: its sums depend on the processor
         signal = luma[..., None] + (signal - luma[..., None]) * F(w.colour)
     index = np.clip(signal * F((_STEPS - 1) / _TOP), 0, _STEPS - 1).astype(np.int32)
     picture: np.ndarray = _TONE[index]

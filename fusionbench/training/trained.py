@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,12 @@ def portable(value: Any) -> Any:
     file = weights_file(path)
     name = f"{path.name}@{sha256(file)[:8]}" if file.is_file() else path.name if path.is_absolute() else text
     return f"{key}{equals}{name}"
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings as others may see them, the same before and after they stood in a file."""
+    text = json.dumps(portable(settings), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts_of(path: Path) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from PIL import Image
 from fusionbench.errors import FusionbenchError
 from fusionbench.report import published
 from fusionbench.report.claims import MOST
-from fusionbench.report.reproduce import Reproduction, Rerun, gap, reproduce
+from fusionbench.report.gaps import gap
+from fusionbench.report.places import Places
+from fusionbench.report.reproduce import Reproduction, Rerun, reproduce
 from tests.conftest import fusionbench, make_tree
 
 Files = dict[str, Any]
@@ -55,7 +57,7 @@ def write(folder: Path, content: Files) -> Path:
 
 def rerun(root: Path, result: Path, out: Path, images: bool = True) -> Reproduction:
     given = (f"Ours={root / 'mine'}",) if images else ()
-    return reproduce(result, out, Rerun(data_root=root / "data", images=given, jobs=1))
+    return reproduce(result, out, Rerun(places=Places(data_root=root / "data", images=given), jobs=1))
 
 
 def test_all_that_is_claimed_is_checked(made: Path, tmp_path: Path) -> None:
@@ -125,8 +127,7 @@ def invented_interval(content: Files) -> None:
 
 
 def other_digit(content: Files) -> None:
-    cell = row(content, "laplacian[levels=3]")["scores"]["sf@mean"]
-    cell["mean"] = math.nextafter(cell["mean"], 0)
+    row(content, "laplacian[levels=3]")["scores"]["sf@mean"]["mean"] += 0.1
 
 
 def other_direction(content: Files) -> None:
@@ -221,10 +222,25 @@ def test_a_false_claim_is_a_difference(made: Path, tmp_path: Path, lie: Callable
     content = files(made)
     lie(content)
     again = rerun(made, write(tmp_path, content), tmp_path / "r")
-    assert again.differences or not again.same
+    assert again.differences or not again.agrees
     assert any(words in line for line in again.differences) or not words, again.differences
+    assert again.state == "differs"
     if not words:
-        assert not again.same
+        assert not again.agrees
+
+
+def test_a_last_bit_is_listed(made: Path, tmp_path: Path) -> None:
+    """Another processor may sum in another order: what is printed is what counts."""
+    content = files(made)
+    cell = row(content, "laplacian[levels=3]")["scores"]["sf@mean"]
+    cell["mean"] = math.nextafter(cell["mean"], 0)
+    write(tmp_path, content)
+    images = f"--images=Ours={made / 'mine'}"
+    done = fusionbench("reproduce", tmp_path / "t.json", images, "--data-root", made / "data")
+    assert done.returncode == 0, done.stdout
+    assert "sf@mean: largest difference of a mean " in done.stdout
+    assert "8 means compared: the same in print" in done.stdout
+    assert rerun(made, tmp_path / "t.json", tmp_path / "r").worst["sf@mean"] > 0
 
 
 def no_pairs(content: Files) -> None:
@@ -313,7 +329,67 @@ def test_pictures_that_are_not_named_are_not_verified(made: Path, tmp_path: Path
     assert "images[Ours]: the row was not checked" in again.differences
     assert again.cells == 6
     with pytest.raises(FusionbenchError, match="the table has no such pictures"):
-        reproduce(tmp_path / "t.json", tmp_path / "r", Rerun(images=(f"Theirs={tmp_path}",)))
+        reproduce(tmp_path / "t.json", tmp_path / "r", Rerun(places=Places(images=(f"Theirs={tmp_path}",))))
+
+
+@pytest.mark.parametrize("below", ["Ours/MSRS", "Ours/msrs", "Ours"])
+def test_pictures_are_found_below_a_folder(made: Path, tmp_path: Path, below: str) -> None:
+    shutil.copytree(made / "mine", tmp_path / "programs" / below)
+    result = write(tmp_path, files(made))
+    done = fusionbench("reproduce", result, "--data-root", made / "data", "--images-root", tmp_path / "programs")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_name_of_a_file_is_no_path_of_pictures(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "programs/Ours").mkdir(parents=True)
+    content = files(made)
+    next(e for e in content["facts"]["entries"] if e["method"] == "images")["options"]["name"] = str(made / "mine")
+    places = Places(data_root=made / "data", images_root=tmp_path / "programs")
+    again = reproduce(write(tmp_path, content), tmp_path / "r", Rerun(places=places, jobs=1))
+    assert "images[Ours]: the row was not checked" in again.differences
+    for name in ("../mine", "programs/../../mine", ".."):
+        next(e for e in content["facts"]["entries"] if e["method"] == "images")["options"]["name"] = name
+        again = reproduce(write(tmp_path, content), tmp_path / "r", Rerun(places=places, jobs=1))
+        assert "images[Ours]: the row was not checked" in again.differences
+
+
+def test_every_table_of_a_folder(made: Path, tmp_path: Path) -> None:
+    """A table that is right, one that lies, one whose pictures and one whose data are not here."""
+
+    def put(name: str, change: Callable[[Files], None] = lambda _: None) -> None:
+        content = files(made)
+        change(content)
+        (tmp_path / "boards/tasks").mkdir(parents=True, exist_ok=True)
+        write(tmp_path, content)
+        for suffix in (".json", ".provenance.json"):
+            (tmp_path / f"t{suffix}").rename(tmp_path / "boards" / f"{name}{suffix}")
+
+    def check(*more: object) -> tuple[int, dict[str, str]]:
+        done = fusionbench("leaderboard", "--check", tmp_path / "boards", "--format=json", *more)
+        return done.returncode, {found["table"]: found["state"] for found in json.loads(done.stdout)}
+
+    here = ("--data-root", made / "data", "--out", tmp_path / "kept")
+    pictures = ("--images-root", tmp_path / "programs")
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs/Ours").symlink_to(made / "mine")
+    put("right")
+    put("tasks/right")
+    assert check(*here, *pictures) == (0, {"right": "same", "tasks/right": "same"})
+    assert len(list((tmp_path / "kept").iterdir())) == 1  # tables over the same data share their pictures
+    assert check(*here) == (1, {"right": "not here", "tasks/right": "not here"})
+    assert check(*here, "--available")[0] == 0
+    assert check("--data-root", tmp_path, *pictures)[1] == {"right": "not here", "tasks/right": "not here"}
+    put("wrong", other_digit)
+    put("broken", lambda content: content["facts"].pop("board"))
+    code, states = check(*here, *pictures, "--available")
+    assert (code, states["wrong"], states["broken"], states["right"]) == (1, "differs", "differs", "same")
+    done = fusionbench("leaderboard", "--check", tmp_path / "boards", *here, *pictures)
+    assert done.returncode == 1
+    assert "| right | 8 | 0 |" in done.stdout
+    assert "2 same, 0 not here, 2 differs of 4 tables" in done.stderr
+    assert "broken: " in done.stderr
+    done = fusionbench("leaderboard", "--check", tmp_path / "programs")
+    assert (done.returncode, "no table" in done.stderr) == (2, True)
 
 
 def test_code_that_moved_without_a_digit_is_a_note(made: Path, tmp_path: Path) -> None:

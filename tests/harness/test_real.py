@@ -57,15 +57,39 @@ def test_every_dataset_at_hand_is_scored(shared: Path, tmp_path: Path, name: str
     assert rows["average"]["ssim@tdfusion"]["mean"] > 0.3
 
 
-def test_a_committed_row_is_reproduced(shared: Path, tmp_path: Path) -> None:
-    """Three images of a committed leaderboard, computed anew: the same bits as when it was made."""
+@pytest.fixture(scope="module")
+def checkpoints(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache with the weights that the committed tables name."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    path = shared / "weights/ReFusion/ReFusion_IVIF.pth"
+    assert fusionbench("weights", "add", "refusion", path, FUSIONBENCH_CACHE=cache).returncode == 0
+    return cache
+
+
+SLOW = [
+    *(
+        "llvip-fusion@v1.partial-3-of-3463",
+        "fmb-fusion@v1.partial-5-of-280",
+        "tno-fusion@v1",
+        "scenes-vt5000-fusion@v1",
+    ),
+    *("tno-fusion@v1+profile=ivif_zoo", "tno-fusion@v1+profile=tang"),
+    *("tasks/llvip-fusion@v1.partial-3-of-3463", "tasks/scenes-vt5000-fusion@v1"),
+]
+QUICK = ["tno-fusion@v1+profile=tang-uint8"]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_a_committed_table_is_reproduced(shared: Path, tmp_path: Path, checkpoints: str, name: str) -> None:
+    """Every row, column, rank and count; `leaderboard --check` does all tables."""
     from tests.conftest import REPO
 
-    result = REPO / "leaderboards/tno-fusion@v1.json"
-    facts = json.loads(result.read_text())
-    done = fusionbench("reproduce", result, "--data-root", shared / "datasets", "--json")
+    done = fusionbench(
+        *("reproduce", REPO / f"leaderboards/{name}.json", "--data-root", shared / "datasets", "--out", tmp_path),
+        *("--images-root", shared / "reference/fused", "--json"),
+        FUSIONBENCH_CACHE=checkpoints,
+    )
     found = json.loads(done.stdout)
-    classical = [r for r in facts["rows"] if not r["id"].startswith(("refusion", "images"))]
-    assert found["cells"] >= len(classical) * len(facts["metrics"])
-    # Another processor may order sums differently; a real change of a metric is far larger.
-    assert max(found["worst"].values()) < 1e-6, found
+    assert found["differences"] == []
+    assert (done.returncode, found["state"]) == (0, "same")
+    assert bool(found["recorded"]) == name.startswith("tasks/")
