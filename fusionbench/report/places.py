@@ -50,9 +50,9 @@ class Places:
         names = {str(e.options["name"]): (e.id,) for e in entries if "name" in e.options}
         given = {}
         for spec in self.images:
-            typed, _, folder = spec.partition("=")
+            typed, equals, where = spec.partition("=")
             name = find(typed, names, f"images={typed}: the table has no such pictures:", names)
-            given[name] = f"{name}={folder}"
+            given[name] = name + equals + where
         if self.images_root is not None:
             if not self.images_root.is_dir():
                 raise FusionbenchError(f"images_root={self.images_root}: no such folder")
