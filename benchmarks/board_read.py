@@ -57,13 +57,8 @@ def main() -> None:
         [
             f"{options.pairs:,} pairs, {options.entries} entries, {len(columns())} metrics: {count:,} scores. "
             f"{provenance.hardware().cpu}, {provenance.hardware().cores} cores; Python {platform.python_version()}, "
-<<<<<<< HEAD
             f"numpy {np.__version__}; commit {provenance.commit()}; "
             f"{datetime.now(timezone.utc):%Y-%m-%d}; load average {os.getloadavg()[0]:.0f}.",
-=======
-            f"numpy {np.__version__}; commit {provenance.commit()}; {datetime.now(timezone.utc):%Y-%m-%d}; "
-            f"load average {os.getloadavg()[0]:.0f}.",
->>>>>>> wt-misc
             f"Command: `python benchmarks/board_read.py --pairs {options.pairs} --entries {options.entries}`.",
             "",
             "| | |",

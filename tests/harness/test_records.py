@@ -8,21 +8,16 @@ from pathlib import Path
 import pytest
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results.records import Board, EntryInfo, Origin, TaskResult
+from fusionbench.results.records import Board, EntryInfo, Made, Origin, TaskResult
 from fusionbench.runtime.decoding import decode
 from tests.conftest import REPO
 
 PUBLISHED = sorted((REPO / "leaderboards").rglob("*.provenance.json"))
 
-<<<<<<< HEAD
-NOBODY = {"libraries": {}, "processor": ""}
-LATER = {  # what older files do not say
-    "entry": {"device": "cpu", "precision": "float32"},
-    "task": {"per_class": {}, "made": NOBODY, "trained_with": NOBODY, "training_code": "", "weights": ""},
+ADDED = {  # what older files do not say
+    **{"per_class": {}, "weights": "", "settings": "", "training_code": ""},
+    **{"trained_with": Made().plain(), "made": Made().plain()},
 }
-=======
-ADDED = {"per_class": {}, "weights": "", "training_code": "", "trained_with": Made().plain(), "made": Made().plain()}
->>>>>>> wt-misc
 
 
 def again(data: object, kind: type[Board | EntryInfo | TaskResult]) -> object:
@@ -34,17 +29,10 @@ def test_published_records(path: Path) -> None:
     facts = json.loads(path.read_text(encoding="utf-8"))
     assert again(facts["board"], Board) == {**facts["board"], "colour": "grey"}  # older files write "gray"
     for entry in facts["entries"]:
-<<<<<<< HEAD
-        assert again(entry, EntryInfo) == {**LATER["entry"], **entry}
-    for results in facts.get("tasks", {}).values():
-        for result in results:
-            assert again(result, TaskResult) == {**LATER["task"], **result}
-=======
         assert again(entry, EntryInfo) == {"device": "cpu", "precision": "float32", **entry}
     for results in facts.get("tasks", {}).values():
         for result in results:
             assert again(result, TaskResult) == {**ADDED, **result}
->>>>>>> wt-misc
 
 
 def test_real_images_have_an_empty_origin() -> None:
