@@ -20,6 +20,7 @@ from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.records import SceneFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import storage_error
+from fusionbench.runtime.files import sweep
 from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
 
 MAX_SIDE = 4096  # pixels
@@ -69,6 +70,8 @@ def synth(
         _check_new(out, origin)
         ids = {split: names(dataset, split, counts[split]) for split in counts}
         write_origin(out, origin)
+        for folder in (out, *(p for p in out.rglob("*") if p.is_dir())):
+            sweep(folder, ".*.tmp")
         done = 0
         for number, split in enumerate(counts):
             first = (2 * seed + number) * STRIDE
