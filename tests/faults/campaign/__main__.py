@@ -34,6 +34,7 @@ def main() -> int:
     from tests.faults.campaign import forks, jobs, kinds, record
     from tests.faults.campaign.server import serving
 
+    record.commit()  # as it is now
     forks.warm_up()
     chosen = [name for name in asked.kinds.split(",") if name] or list(kinds.KINDS)
     scratch = Path(tempfile.mkdtemp(prefix="fusionbench-campaign-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -31,12 +32,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
+@functools.cache
+def commit() -> str:
+    """What is checked out when this is first called."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, capture_output=True, text=True)
+    return git.stdout.strip() or "unknown"
+
+
 def kind_of(verdicts: Iterable[Verdict], seconds: float, seed: int) -> dict[str, Any]:
     """One kind as plain data."""
     verdicts = list(verdicts)
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, capture_output=True, text=True)
     return {
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit(),
         "when": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
         "processors": os.cpu_count(),
