@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import shutil
@@ -24,7 +23,7 @@ from fusionbench.training.options import Note
 from fusionbench.training.recipe import Stateful
 
 FORMAT = 1
-MAX_COUNT = 1 << 53
+MAX_COUNT, LARGEST = 1 << 53, sys.float_info.max
 PLAIN = (bool, int, float, str, bytes, type(None))
 
 
@@ -117,8 +116,8 @@ def mistyped(held: Mapping[Any, Any]) -> str:
         if kind == "int":
             good = type(value) is int and 0 <= value < MAX_COUNT
         elif "float" in str(kind):
-            good = type(value) in (int, float) and math.isfinite(value)
-            good = good or (value is None and "None" in str(kind) and name in held)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+            good = number or (value is None and "None" in str(kind) and name in held)
         elif str(kind).startswith("list"):
             good = isinstance(value, list) and all(isinstance(part, dict) for part in value)
         else:
@@ -283,7 +282,7 @@ def unlike(fresh: object, held: object, where: str = "its state") -> str:
         return next((found for i, (a, b) in pairs if (found := unlike(a, b, f"{where}, {i}"))), "")
     if isinstance(fresh, (bool, int, float)):
         value = held.item() if isinstance(held, Tensor) and held.numel() == 1 else held
-        number = isinstance(value, (bool, int, float)) and (abs(value) <= sys.float_info.max or value == fresh)
+        number = isinstance(value, (bool, int, float)) and (abs(value) <= LARGEST or value == fresh)
         return "" if number else where
     return ""
 

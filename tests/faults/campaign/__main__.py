@@ -35,7 +35,7 @@ def main() -> int:
     from tests.faults.campaign.server import serving
 
     record.commit()  # as it is now
-    forks.warm_up()
+    forks.warm_up(asked.quick)
     chosen = [name for name in asked.kinds.split(",") if name] or list(kinds.KINDS)
     scratch = Path(tempfile.mkdtemp(prefix="fusionbench-campaign-"))
     results = record.read(asked.out)

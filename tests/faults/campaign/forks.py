@@ -41,21 +41,20 @@ class Ended:
     memory: int
 
 
-def warm_up() -> None:
-    """Import what commands import, once. No thread is started, so that forking is safe."""
+def warm_up(quick: bool = False) -> None:
+    """Import what commands import, once, or hardly more than torch. No thread is started, so that forking is safe."""
     import torch
 
     import fusionbench
 
     torch.set_num_threads(1)
-    for module in pkgutil.walk_packages(fusionbench.__path__, "fusionbench."):
+    for module in () if quick else pkgutil.walk_packages(fusionbench.__path__, "fusionbench."):
         if not module.name.endswith("__main__"):
             with suppress(ImportError):
                 importlib.import_module(module.name)
-    for name in ("matplotlib.pyplot", "pandas", "pyarrow.parquet", "safetensors.torch", "scipy.stats"):
+    heavy = ("matplotlib.pyplot", "pandas", "pyarrow.parquet", "scipy.stats", "fusionbench.training.loop")
+    for name in ("fusionbench.evaluation.runner", "fusionbench.report.writing") if quick else heavy:
         importlib.import_module(name)
-    with suppress(ImportError):
-        importlib.import_module("torch.utils.tensorboard")
     gc.collect()
     gc.freeze()
 

@@ -34,7 +34,7 @@ SHARES = {
     "weights": (10, 1, 1, 0),
     "download": (12, 1, 1, 0),
 }
-QUICK = {"eval": (1, 1, 0, 0), "train": (1, 0, 1, 0)}
+QUICK = {"eval": (1, 1, 0, 0), "train": (1, 0, 0, 0)}
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
