@@ -41,7 +41,7 @@ def main() -> int:
     results = record.read(asked.out)
     found = 0
     try:
-        inputs = jobs.make_inputs(scratch / "inputs", 3 if asked.quick else 12)
+        inputs = jobs.make_inputs(scratch / "inputs", asked.quick)
         with serving(inputs.root) as url:
             for kind in chosen:
                 began, verdicts = time.monotonic(), []

@@ -38,7 +38,7 @@ POINTS = {
     "weights": 4,
     "download": 6,
 }
-QUICK = {"eval": 1, "train": 1}
+QUICK = {"merge": 1, "weights": 1}
 ROOM = 256 * MEBI
 PAGE = 4096
 NEW_MOUNTS, NEW_USER, PRIVATE, REMOUNT, RECURSIVE, DETACH = 0x00020000, 0x10000000, 1 << 18, 32, 1 << 14, 2

@@ -53,7 +53,8 @@ def warm_up(quick: bool = False) -> None:
             with suppress(ImportError):
                 importlib.import_module(module.name)
     heavy = ("matplotlib.pyplot", "pandas", "pyarrow.parquet", "scipy.stats", "fusionbench.training.loop")
-    for name in ("fusionbench.evaluation.runner", "fusionbench.report.writing") if quick else heavy:
+    few = ("fusionbench.evaluation.runner", "fusionbench.report.writing", "fusionbench.training.loop")
+    for name in few if quick else heavy:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

@@ -92,11 +92,11 @@ class Inputs:
         return self.root / "results"
 
 
-def make_inputs(root: Path, pairs: int) -> Inputs:
-    """Generated trees, finished results, a checkpoint."""
-    inputs = Inputs(root)
+def make_inputs(root: Path, quick: bool = False) -> Inputs:
+    """Generated trees, finished results, a checkpoint; few and small ones for a few cases."""
+    inputs, pairs = Inputs(root), 3 if quick else 12
     root.mkdir(parents=True)
-    for like, train, test in (("msrs", 8, pairs), ("vt5000", 8, 3)):
+    for like, train, test in (("msrs", 8, pairs), ("vt5000", 8, 3))[: 1 if quick else 2]:
         out = inputs.data / {"msrs": "MSRS", "vt5000": "VT5000"}[like]
         _well(forks.run(_synth(like, out, train, test), root, settings(root)))
     words = ("eval", "--methods=average,visible,maximum", "--metrics=en,sf,vif", "--datasets=msrs", "--jobs=1")
