@@ -70,8 +70,6 @@ def synth(
         _check_new(out, origin)
         ids = {split: names(dataset, split, counts[split]) for split in counts}
         write_origin(out, origin)
-        for folder in (out, *(p for p in out.rglob("*") if p.is_dir())):
-            sweep(folder, ".*.tmp")
         done = 0
         for number, split in enumerate(counts):
             first = (2 * seed + number) * STRIDE
@@ -139,6 +137,8 @@ def _check_new(out: Path, origin: Origin) -> None:
     before = recorded(out)
     if before is not None and before.unfinished:
         if before == origin:
+            for folder in (out, *(p for p in out.rglob("*") if p.is_dir())):
+                sweep(folder, ".*.tmp")
             return
         raise FusionbenchError(
             f"{out}: an unfinished tree of other settings; finish it: {command(out, before)}, or remove the folder"
@@ -146,6 +146,7 @@ def _check_new(out: Path, origin: Origin) -> None:
     # a first file that was being written when the process was killed is nothing yet
     if any(not (p.name.startswith(f".{ORIGIN}.") and p.suffix == ".tmp") for p in out.iterdir()):
         raise FusionbenchError(f"{out}: not empty; name a new folder, nothing is overwritten")
+    sweep(out, ".*.tmp")
 
 
 def names(dataset: Dataset, split: str, count: int) -> list[str]:
