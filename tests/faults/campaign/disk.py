@@ -42,7 +42,7 @@ QUICK = {"merge": 1, "weights": 1}
 ROOM = 256 * MEBI
 PAGE = 4096
 NEW_MOUNTS, NEW_USER, PRIVATE, REMOUNT, RECURSIVE, DETACH = 0x00020000, 0x10000000, 1 << 18, 32, 1 << 14, 2
-SAID = re.compile(r"disk is full|No space left|are free|disk full|too large|exceed", re.IGNORECASE)
+SAID = re.compile(r"disk is full|No space left|are free|free some space|File too large", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -159,7 +159,8 @@ def _one(job: Job, scratch: Path, small: bool, limit: int, calm: dict[str, str])
     else:
 
         def prepare() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            least = 2 * PAGE  # what the command says is written to a file, too
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max(limit, least), resource.RLIM_INFINITY))
 
     done = run(job.spelt(disk), streams, settings(disk), prepare)
     faults = told(done, (0, 2))
