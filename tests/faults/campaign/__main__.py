@@ -51,6 +51,8 @@ def main() -> int:
                     print(f"{kind} {len(verdicts)}: {verdict.name}: {verdict.outcome}", flush=True)
                     for fault in verdict.faults:
                         print(f"  FAULT {fault}", flush=True)
+                    results[kind] = record.kind_of(verdicts, time.monotonic() - began, asked.seed, complete=False)
+                    record.write(asked.out, results)  # should this be cut off
                 results[kind] = record.kind_of(verdicts, time.monotonic() - began, asked.seed)
                 record.write(asked.out, results)
     finally:

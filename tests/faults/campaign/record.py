@@ -39,7 +39,7 @@ def commit() -> str:
     return git.stdout.strip() or "unknown"
 
 
-def kind_of(verdicts: Iterable[Verdict], seconds: float, seed: int) -> dict[str, Any]:
+def kind_of(verdicts: Iterable[Verdict], seconds: float, seed: int, complete: bool = True) -> dict[str, Any]:
     """One kind as plain data."""
     verdicts = list(verdicts)
     return {
@@ -49,6 +49,7 @@ def kind_of(verdicts: Iterable[Verdict], seconds: float, seed: int) -> dict[str,
         "processors": os.cpu_count(),
         "seconds": round(seconds),
         "seed": seed,
+        "complete": complete,
         "cases": len(verdicts),
         "outcomes": counted(verdicts),
         "faulty": sum(bool(v.faults) for v in verdicts),
@@ -75,7 +76,8 @@ def figures(results: dict[str, Any]) -> str:
     for kind, title in TITLES.items():
         if kind in results:
             r = results[kind]
-            lines.append(f"| {title} | {r['cases']} | {r['faulty']} | {r['seconds']} | {r['commit']} | {r['seed']} |")
+            shown = title + ("" if r["complete"] else " (cut off)")
+            lines.append(f"| {shown} | {r['cases']} | {r['faulty']} | {r['seconds']} | {r['commit']} | {r['seed']} |")
     first = next(iter(results.values()))
     lines += ["", f"{first['when']}, {first['processors']} cores, Python {first['python']}."]
     for kind, title in TITLES.items():
