@@ -151,7 +151,7 @@ def aged(folder: Path) -> None:
     """An hour passes for temporary files: those of a process that was killed may be swept."""
     before = time.time() - 3600
     for path in folder.rglob("*"):
-        if path.name.endswith(TEMPORARY):
+        if any(part.endswith(TEMPORARY) for part in path.relative_to(folder).parts):
             os.utime(path, (before, before), follow_symlinks=False)
 
 
