@@ -5,12 +5,13 @@ CONSTRAINTS ?= -c constraints.txt
 BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
+SEED ?= 0
 PIP := -m pip --disable-pip-version-check -q
 # Two processes, one thread each (tests/conftest.py). Each gets half of the files in a row, so what the tests of a file share is
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest lowest structure clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest structure clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -71,6 +72,10 @@ build/oracle/ready: Makefile
 # The ten slowest tests of `make test`, for CONTRIBUTING.md.
 slowest: $(VENV)/ready
 	$(PYTEST) --durations=10 --durations-min=1
+
+# Kills, full disks, crafted files, bad images, archives and servers; the figures of docs/reliability.md.
+campaign: $(VENV)/ready
+	$(BIN)/python -m tests.faults.campaign --seed $(SEED) --page docs/reliability.md
 
 # The tests with the oldest versions that pyproject.toml allows of what the core requires; torch as in constraints.txt.
 lowest:

@@ -116,11 +116,11 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         words: the command line behind the program's name; by default that of this process.
     """
     typed = list(sys.argv[1:] if words is None else words)
-    environment.apply()  # completion calls no verb
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         with terminating():
+            environment.apply()  # completion calls no verb
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
             code = cli.main(typed, prog_name="fusionbench", standalone_mode=False, obj=typed)
             sys.stdout.flush()
         sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 from click.shell_completion import CompletionItem
 
+from fusionbench.cli import Terminated
 from fusionbench.cli.options import Comma, command_line, data_root, names, records
-from fusionbench.cli.spelling import say, spelt
+from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -154,8 +156,11 @@ def train_command(
             say(request.settings_text(), nl=False)
             return
         train(request, how, launch)
-    except KeyboardInterrupt:
-        raise click.exceptions.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        if not stop.args and launch.rank == 0:  # not between two steps, where the loop says it
+            note("stopped; the newest checkpoint is kept, the same command with --resume goes on")
+        usual = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        raise click.exceptions.Exit(128 + (stop.args or (usual,))[0]) from None
     except FusionbenchError as error:
         text = spelt(str(error))
         if launch.rank == 0:

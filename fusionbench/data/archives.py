@@ -7,6 +7,7 @@ refusing the name, knows no drive letters and backslashes, and lets links to fil
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 import stat
@@ -48,7 +49,7 @@ def extract(
 
     Args:
         archive: zip, tar, tar.gz, tar.bz2 or tar.xz.
-        target: the folder; may exist, but no file in it is overwritten.
+        target: the folder; may exist, but no file in it is overwritten by another.
         max_bytes: most bytes it may unpack to.
         max_files: most entries it may have.
         max_ratio: most bytes it may unpack to for each byte of the archive (beyond the first 64 MiB), where each entry
@@ -191,9 +192,9 @@ def _move(source: Path, target: Path) -> None:
             os.replace(source, target)
             return
         files = {path: target / path.relative_to(source) for path in source.rglob("*") if path.is_file()}
-        for new in files.values():
-            if new.exists():
-                raise TargetError(f"{new} is there already; unpack into an empty folder")
+        for path, new in files.items():  # the same file is no matter: a run was cut off here, or is done again
+            if new.exists() and not (new.is_file() and filecmp.cmp(path, new, shallow=False)):
+                raise TargetError(f"{new} is there already; it is another file: unpack into an empty folder")
         for path, new in files.items():
             new.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, new)

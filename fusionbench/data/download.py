@@ -224,7 +224,9 @@ class _Transfer:
             )
         free = shutil.disk_usage(self.part.parent).free
         if total is not None and total - start > free:
-            raise DataError(f"{self.part.parent}: {total - start} bytes to download, only {free} free")
+            raise DataError(
+                f"{self.part.parent}: {total - start} bytes to download, only {free} are free; free some space"
+            )
         if now := _version(response.headers):
             self.tag.write_text(now, encoding="latin-1", errors="replace")
         else:

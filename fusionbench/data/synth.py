@@ -20,6 +20,7 @@ from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.records import SceneFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import storage_error
+from fusionbench.runtime.files import sweep
 from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
 
 MAX_SIDE = 4096  # pixels
@@ -136,6 +137,8 @@ def _check_new(out: Path, origin: Origin) -> None:
     before = recorded(out)
     if before is not None and before.unfinished:
         if before == origin:
+            for folder in (out, *(p for p in out.rglob("*") if p.is_dir())):
+                sweep(folder, ".*.tmp")
             return
         raise FusionbenchError(
             f"{out}: an unfinished tree of other settings; finish it: {command(out, before)}, or remove the folder"
@@ -143,6 +146,7 @@ def _check_new(out: Path, origin: Origin) -> None:
     # a first file that was being written when the process was killed is nothing yet
     if any(not (p.name.startswith(f".{ORIGIN}.") and p.suffix == ".tmp") for p in out.iterdir()):
         raise FusionbenchError(f"{out}: not empty; name a new folder, nothing is overwritten")
+    sweep(out, ".*.tmp")
 
 
 def names(dataset: Dataset, split: str, count: int) -> list[str]:

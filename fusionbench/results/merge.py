@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
-from fusionbench.results.merged_pictures import copy_picture
+from fusionbench.results.merged_pictures import copy_picture, is_safe
 from fusionbench.results.records import Board, EntryInfo, Run, TaskResult
 from fusionbench.results.schema import (
     TABLES,
@@ -27,6 +27,7 @@ from fusionbench.results.schema import (
     TaskRow,
 )
 from fusionbench.results.store import Store
+from fusionbench.runtime.files import sweep
 
 BOARD_FACTS = ("protocol", "split_sha256")  # counts of a board differ between machines, these must not
 R = TypeVar("R", bound=tuple[object, ...])
@@ -158,6 +159,8 @@ class Merger:
         paths = {row.path: row.image for row in self.own.fused}
         reasons: Counter[str] = Counter()
         example: dict[str, str] = {}
+        for folder in {(self.store.folder / row.path).parent for row in self.other.fused if is_safe(row.path)}:
+            sweep(folder, ".*.tmp")
         for row in self.other.fused:
             if row[:4] in own or (paths.get(row.path) == row.image and (self.store.folder / row.path).is_file()):
                 continue

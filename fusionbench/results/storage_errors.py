@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ FULL = "the disk is full; free some space and run the same command again, finish
 UNWRITABLE = "cannot be written; choose a writable directory with out="
 UNREADABLE = "cannot be read; ask its owner for access"
 FOREIGN = "is damaged or no results store; move it away, or choose another out="
+BROKEN = "the disk cannot be read or written (disk I/O error); free some space or look at the disk, then run it again"
 BUSY = "another run holds it for over a minute; try again"
 
 # SQLite's result codes, with the text by which Python 3.10, which does not give the code, tells them.
@@ -23,7 +25,9 @@ SQLITE = {
     "SQLITE_CORRUPT": ("malformed", FOREIGN),
     "SQLITE_BUSY": ("database is locked", BUSY),
     "SQLITE_LOCKED": ("table is locked", BUSY),
+    "SQLITE_IOERR": ("disk I/O error", BROKEN),
 }
+LITTLE = 1 << 20  # bytes that are free on a disk on which SQLite could not make the files that it needs
 DAMAGED = ("Could not decode to UTF-8", "no such column", "no such table", "string or blob too big")
 SYSTEM = {
     errno.ENOSPC: FULL,
@@ -35,9 +39,9 @@ SYSTEM = {
 
 
 def cannot_open(error: sqlite3.Error) -> bool:
-    """Whether SQLite may not open or write a file, or one that it needs beside it."""
+    """Whether SQLite may not open or write a file, or one that it needs beside it (on a full disk, for one)."""
     code = getattr(error, "sqlite_errorname", "")
-    names = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+    names = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL")
     return code.startswith(names) or (not code and any(SQLITE[name][0] in str(error) for name in names))
 
 
@@ -54,6 +58,14 @@ def storage_error(path: Path, error: Exception, reading: bool = False) -> Fusion
             text = FOREIGN
         for name, (words, remedy) in SQLITE.items():
             if code.startswith(name) or (not code and words in text):  # SQLite's texts name no file
-                text = remedy
+                text = FULL if remedy == BROKEN and _is_full(path) else remedy
                 break
     return FusionbenchError(f"{path}: {UNREADABLE if reading and text == UNWRITABLE else text}")
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk that a file lies on has hardly any room: SQLite does not say why it could not write."""
+    try:
+        return shutil.disk_usage(path.parent).free < LITTLE
+    except OSError:
+        return False

@@ -99,8 +99,9 @@ def sweep(folder: Path, pattern: str = ".*.part") -> None:
         with suppress(OSError):
             if not (match := TEMPORARY.search(path.name)):
                 continue
-            age, is_folder = time.time() - path.lstat().st_mtime, path.is_dir() and not path.is_symlink()
-            if age > DAY or (not is_folder and age > MINUTE and not _running(int(match[1]))):
+            is_folder, now = path.is_dir() and not path.is_symlink(), time.time()
+            newest = max(p.lstat().st_mtime for p in (path, *(path.rglob("*") if is_folder else ())))
+            if now - path.lstat().st_mtime > DAY or (now - newest > MINUTE and not _running(int(match[1]))):
                 shutil.rmtree(path) if is_folder else path.unlink()
 
 

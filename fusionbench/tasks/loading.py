@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.network import TaskNetwork
 from fusionbench.tasks.task import task
 from fusionbench.training.trained import facts_of, weights_file
+
+
+class Made(msgspec.Struct):
+    """What a file says of how its network was made."""
+
+    classes: Annotated[tuple[str, ...], msgspec.Meta(max_length=100_000)]
+    channels: Literal[1, 3]
+    ignored: int | None
 
 
 def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str, Any]]:
@@ -31,15 +41,19 @@ def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str
         name, kind = str(facts["name"]), facts.get("task")
         if not kind:
             raise FusionbenchError(f"{file}: holds {name}, which is no task network")
-        classes, channels, ignored = tuple(facts["classes"]), facts["config"]["channels"], facts["ignore_index"]
-    except (KeyError, TypeError, AttributeError):
+        config = facts["config"]
+        said = {"classes": facts["classes"], "channels": config["channels"], "ignored": facts["ignore_index"]}
+        made = msgspec.convert(said, Made)
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
         raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
     owner = task(str(kind))
     if name not in owner.networks:  # a name from a file never chooses a config file, which is a program
         raise FusionbenchError(f"{file}: {name!r} is no network of the task {owner.name}")
-    network = owner.make(name, classes, channels, ignore_index=ignored)
     try:
+        network = owner.make(name, made.classes, made.channels, ignore_index=made.ignored)
         network.load_state_dict(load_file(file))
-    except RuntimeError as error:
-        raise FusionbenchError(f"{file}: does not fit {name}: {str(error).splitlines()[0]}") from None
+    except FusionbenchError:
+        raise
+    except Exception as error:  # the network's code, on whatever the file says and holds
+        raise FusionbenchError(f"{file}: does not fit {name}: {(str(error).splitlines() or [''])[0]}") from None
     return network.to(device).eval().requires_grad_(False), facts

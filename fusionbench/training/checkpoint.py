@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import shutil
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,10 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.plugins.weights import read_tensors
+from fusionbench.runtime.files import sweep
 from fusionbench.training.options import Note
 from fusionbench.training.recipe import Stateful
 
 FORMAT = 1
+MAX_COUNT, LARGEST = 1 << 53, sys.float_info.max
 PLAIN = (bool, int, float, str, bytes, type(None))
 
 
@@ -64,7 +67,7 @@ class Checkpoint:
                 something else than tensors and plain values.
         """
         held = {f.name: plain(getattr(self, f.name), f.name) for f in fields(self)}
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with part.open("wb") as file:
                 torch.save({"fusionbench": FORMAT, **held}, file)
@@ -89,15 +92,39 @@ class Checkpoint:
             WeightsError: damaged (every byte is under a checksum), not a checkpoint of a run, or of another version.
         """
         try:
+            held = read_tensors(path)  # its bounds come first
             with zipfile.ZipFile(path) as archive:
                 if broken := archive.testzip():
                     raise zipfile.BadZipFile(f"checksum of {broken} does not fit")
-            held = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.error, pickle.UnpicklingError) as error:
-            raise WeightsError(f"{path}: damaged checkpoint ({str(error).splitlines()[0][:120]})") from None
+        except (WeightsError, OSError, RuntimeError, ValueError, zipfile.error) as error:
+            reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:120]
+            raise WeightsError(f"{path}: damaged checkpoint ({reason})") from None
         if not isinstance(held, dict) or held.pop("fusionbench", None) != FORMAT:
             raise WeightsError(f"{path}: not a checkpoint of a training run of this version of fusionbench")
+        if wrong := mistyped(held):
+            raise WeightsError(f"{path}: damaged checkpoint ({wrong} is not what a run writes)")
         return Checkpoint(**held)
+
+
+def mistyped(held: Mapping[Any, Any]) -> str:
+    """The first field of a checkpoint that is missing, unknown or of another type than a run writes; "" if none is."""
+    kinds = {f.name: f.type for f in fields(Checkpoint)}
+    if unknown := [key for key in held if key not in kinds]:
+        return repr(unknown[0])[:60]
+    for name, kind in kinds.items():
+        value = held.get(name)
+        if kind == "int":
+            good = type(value) is int and 0 <= value < MAX_COUNT
+        elif "float" in str(kind):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+            good = number or (value is None and "None" in str(kind) and name in held)
+        elif str(kind).startswith("list"):
+            good = isinstance(value, list) and all(isinstance(part, dict) for part in value)
+        else:
+            good = isinstance(value, dict if str(kind).startswith("dict") else str)
+        if not good:
+            return name
+    return ""
 
 
 def plain(value: Any, where: str) -> Any:
@@ -164,6 +191,12 @@ class Checkpoints:
         """Those to resume from, newest first."""
         return [path for path in (self.last, self.previous) if path.is_file()]
 
+    def sweep(self) -> None:
+        """Remove temporary files of runs that were killed."""
+        for folder in (self.folder, *self.folder.glob("pictures/*")):
+            sweep(folder, ".*.part")
+            sweep(folder, ".*.tmp")
+
     def add(self, checkpoint: Checkpoint, best: bool = False) -> None:
         """Save as the newest, and as the best. A kill between any two operations loses nothing."""
         if best:
@@ -198,7 +231,7 @@ class Checkpoints:
     def set_aside(self) -> Path | None:
         """Copy the newest out of the way of later runs."""
         for path in self.files()[:1]:
-            part = self.before_nan.with_name(f".{self.before_nan.name}.part")
+            part = self.before_nan.with_name(f".{self.before_nan.name}.{os.getpid()}.part")
             shutil.copyfile(path, part)
             os.replace(part, self.before_nan)
             return self.before_nan
@@ -215,12 +248,43 @@ def load_states(objects: Mapping[str, Stateful], state: Mapping[str, Any]) -> No
         WeightsError: the recipe has other objects, or one of another shape.
     """
     if objects.keys() != state.keys():
-        raise WeightsError(f"the checkpoint holds {', '.join(state)}, this recipe needs {', '.join(objects)}")
+        held = ", ".join(map(str, state))[:200]
+        raise WeightsError(f"the checkpoint holds {held}, this recipe needs {', '.join(objects)}")
     for name, part in objects.items():
+        fresh = part.state_dict()
+        if where := unlike(fresh, state[name]):
+            raise WeightsError(f"the checkpoint does not fit {name}: {where} is of another kind or shape")
         try:
             part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, KeyError) as error:
+        except Exception as error:  # torch's or the recipe's code, on whatever the file holds
             raise WeightsError(f"the checkpoint does not fit {name}: {' '.join(str(error).split())[:200]}") from None
+
+
+def unlike(fresh: object, held: object, where: str = "its state") -> str:
+    """Where a state differs in kind or shape from that of a new object; "" if nowhere.
+
+    Args:
+        fresh: of the new object. What it lacks, the held one may have: optimisers fill theirs at the first step.
+        held: of a checkpoint.
+        where: what is compared, for the answer.
+    """
+    if isinstance(fresh, Mapping):
+        if not isinstance(held, Mapping):
+            return where
+        inner = ((part, held.get(key, part), f"{where}, {key}") for key, part in fresh.items())
+        return next((found for a, b, name in inner if (found := unlike(a, b, name))), "")
+    if isinstance(fresh, Tensor):
+        return "" if isinstance(held, Tensor) and held.shape == fresh.shape else where
+    if isinstance(fresh, (list, tuple)):
+        if not isinstance(held, (list, tuple)) or len(held) != len(fresh):
+            return where
+        pairs = enumerate(zip(fresh, held, strict=True))
+        return next((found for i, (a, b) in pairs if (found := unlike(a, b, f"{where}, {i}"))), "")
+    if isinstance(fresh, (bool, int, float)):
+        value = held.item() if isinstance(held, Tensor) and held.numel() == 1 else held
+        number = isinstance(value, (bool, int, float)) and (abs(value) <= LARGEST or value == fresh)
+        return "" if number else where
+    return ""
 
 
 def unfit(objects: Mapping[str, Stateful]) -> str | None:
@@ -257,10 +321,19 @@ def get_rng() -> dict[str, Any]:
 
 
 def set_rng(states: Mapping[str, Any]) -> None:
-    """Put them back; GPUs that were not there before keep theirs."""
-    random.setstate(states["python"])
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(states["torch"])
-    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, index)
+    """Put them back; GPUs that were not there before keep theirs.
+
+    Raises:
+        WeightsError: they are no such states.
+    """
+    try:
+        random.setstate(states["python"])
+        name, keys, *rest = states["numpy"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        torch.set_rng_state(states["torch"])
+        for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, index)
+    except Exception as error:  # whatever a file holds
+        raise WeightsError(
+            f"the checkpoint's random numbers cannot be used ({' '.join(str(error).split())[:120]})"
+        ) from None

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from typing import Generic
 import torch
 from torch import nn
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.results import provenance
-from fusionbench.training import distributed
+from fusionbench.training import distributed, returned
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import RunOptions, silent
 from fusionbench.training.order import Step, digest
 from fusionbench.training.precision import Precision
-from fusionbench.training.recipe import B, Recipe
+from fusionbench.training.recipe import B, Recipe, Stateful
 from fusionbench.training.settings import S, differing, settings_text
-from fusionbench.training.trouble import explained, not_finite, signals
+from fusionbench.training.trouble import Interrupted, explained, not_finite, signals
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class _Run(Generic[S, B]):
         self.state = Checkpoint({}, {}, [], settings_text(settings), "", world=self.world)
         self.saved = -1  # the step of the newest checkpoint
         self.names: list[str] = []  # samples of the newest batch
+        self.untried: Path | None = None  # the checkpoint that was gone back to, until there is another
 
     # ------------------------------------------------------------ before the first step
 
@@ -110,8 +111,10 @@ class _Run(Generic[S, B]):
             raise FusionbenchError(f"{self.out}: cannot be written ({error.strerror}); choose another out=") from None
         if not resume and self.checkpoints.files():
             raise FusionbenchError(f"{self.out}: holds a training run; go on with resume=True, or choose another out=")
+        if self.first:
+            self.checkpoints.sweep()
         checkpoint = self.checkpoints.latest(self.note) if resume else None
-        if checkpoint and (changes := differing(checkpoint.config, self.settings)):
+        if checkpoint and (changes := self.changes(checkpoint)):
             raise FusionbenchError(
                 f"{self.out}: the run has other settings: {'; '.join(changes[:5])}; "
                 "resume with its own, or choose another out="
@@ -122,22 +125,39 @@ class _Run(Generic[S, B]):
             self.recipe.build(self.settings, self.device)
         self.recipe.check()
         self.plan(checkpoint.epoch if checkpoint else 0)
-        distributed.join(part for part in self.recipe.state().values() if isinstance(part, nn.Module))
+        distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
         seed_all(self.settings.seed + self.rank)
         if checkpoint:
             self.restore(checkpoint)
         elif resume:
             self.note(f"{self.out}: no checkpoint yet; training starts at the beginning")
 
+    def changes(self, checkpoint: Checkpoint) -> list[str]:
+        """Settings that differ from those of the run."""
+        try:
+            return differing(checkpoint.config, self.settings)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise WeightsError(f"{self.checkpoints.last}: damaged checkpoint (its settings are none)") from None
+
+    def objects(self) -> Mapping[str, Stateful]:
+        return returned.objects(self.recipe, self.recipe.state())
+
     def restore(self, checkpoint: Checkpoint) -> None:
+        """Put everything back that a checkpoint holds.
+
+        Raises:
+            FusionbenchError: it is of other data or another recipe.
+        """
         if checkpoint.order != self.state.order:
             raise FusionbenchError(
                 f"{self.out}: the training images or their order differ from those of the run; "
                 "bring them back, or choose another out="
             )
-        load_states(self.recipe.state(), checkpoint.state)
-        checkpoint.state = {}
-        self.recipe.precision.load_state_dict(checkpoint.precision)
+        if checkpoint.position >= len(self.steps):
+            raise WeightsError(f"{self.checkpoints.last}: damaged checkpoint (step {checkpoint.position} of an epoch)")
+        load_states(self.objects(), checkpoint.state)
+        load_states({"the loss scale": self.recipe.precision}, {"the loss scale": checkpoint.precision})
+        checkpoint.state, self.untried = {}, self.checkpoints.last
         if len(checkpoint.rng) == self.world:
             set_rng(checkpoint.rng[self.rank])
         else:
@@ -147,7 +167,7 @@ class _Run(Generic[S, B]):
 
     def plan(self, epoch: int) -> None:
         """Ask for the steps of an epoch. A finished run holds the plan of an epoch more, which is never run."""
-        self.steps = list(self.recipe.batches(epoch, self.settings.seed))
+        self.steps = returned.steps(self.recipe, self.recipe.batches(epoch, self.settings.seed))
         if not self.steps:
             raise FusionbenchError(f"epoch {epoch + 1} has no steps: the training set is empty, or below one batch")
         for step in self.steps:
@@ -168,7 +188,7 @@ class _Run(Generic[S, B]):
 
     # ------------------------------------------------------------ the loop
 
-    def go(self, interrupted: Callable[[], bool]) -> Result:
+    def go(self, interrupted: Interrupted) -> Result:
         state, began, start = self.state, time.monotonic(), self.state.step
         epochs, most, seconds = self.settings.epochs, self.options.max_steps, self.options.max_seconds
 
@@ -183,7 +203,7 @@ class _Run(Generic[S, B]):
                     for step in planned:
                         if most is not None and state.step >= most:
                             return self.result()
-                        values, (stop, enough) = self.step(batches, interrupted, late)
+                        values, (stop, enough) = self.step(batches, interrupted.came, late)
                         self.account(values, step)
                         bar(state.step, state.epoch, values["loss"])
                         if state.position == len(self.steps):
@@ -196,7 +216,7 @@ class _Run(Generic[S, B]):
                         if stop:
                             self.result()
                             self.note(f"stopped at step {state.step}; the checkpoint is saved, resume=True goes on")
-                            raise KeyboardInterrupt
+                            raise KeyboardInterrupt(*interrupted.numbers)
                         if enough:
                             return self.result()
             return self.result()
@@ -214,7 +234,7 @@ class _Run(Generic[S, B]):
         with self.explained(f"at {self.where()}"):
             batch = next(batches)
             loaded = time.monotonic()
-            values = self.recipe.step(batch)
+            values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
             if "loss" not in values:
                 raise FusionbenchError(f"{type(self.recipe).__name__}.step returned no 'loss', only {list(values)}")
             numbers = [*values.values(), *(float(stop()) for stop in stops)]
@@ -239,13 +259,15 @@ class _Run(Generic[S, B]):
     def end_epoch(self) -> float:
         """Schedules, validation, pictures, checkpoint; the mean loss."""
         state, settings, mean = self.state, self.settings, self.state.loss_sum / len(self.steps)
-        self.recipe.epoch_end(state.epoch)
+        with self.explained(f"after epoch {state.epoch + 1}"):
+            self.recipe.epoch_end(state.epoch)
         state.epoch, state.position, state.loss_sum = state.epoch + 1, 0, 0.0
         last = state.epoch == settings.epochs
         scores: dict[str, float] = {}
         with _same_rng(), self.explained(f"after epoch {state.epoch}"):
             if state.epoch % settings.validate_every == 0 or last:
-                scores = {name: float(value) for name, value in self.recipe.validate().items()}
+                values = returned.scalars(self.recipe, "validate", self.recipe.validate())
+                scores = {name: float(value) for name, value in values.items()}
             if self.first and settings.picture_every and (state.epoch % settings.picture_every == 0 or last):
                 self.logs.pictures(state.step, state.epoch, self.recipe.pictures())
         self.logs.write({"epoch": state.epoch, "mean_loss": mean, **({"validation": scores} if scores else {})})
@@ -266,7 +288,7 @@ class _Run(Generic[S, B]):
         Raises:
             FusionbenchError: weights are not finite; nothing is written then.
         """
-        state, objects = self.state, self.recipe.state()
+        state, objects = self.state, self.objects()
         if broken := unfit(objects):
             raise not_finite(
                 f"weights of {broken} are not finite after step {state.step}", self.names, self.last_good()
@@ -278,7 +300,7 @@ class _Run(Generic[S, B]):
             state.precision, state.rng = self.recipe.precision.state_dict(), rng
             self.checkpoints.add(state, best)
             state.state, state.rng = {}, []
-        self.saved = state.step
+        self.saved, self.untried = state.step, None
 
     def result(self) -> Result:
         """Save if the newest checkpoint is not of this step."""
@@ -297,7 +319,7 @@ class _Run(Generic[S, B]):
         return f"step {state.step + 1} (epoch {state.epoch + 1}, step {state.position + 1} of {len(self.steps)})"
 
     def explained(self, where: str) -> AbstractContextManager[None]:
-        return explained(self.settings, self.recipe.batch_key, where)
+        return explained(self.settings, self.recipe.batch_key, where, self.untried)
 
 
 def _ahead(load: Callable[[Step], B], steps: Iterable[Step], workers: int) -> Generator[B, None, None]:

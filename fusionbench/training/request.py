@@ -119,6 +119,10 @@ class TrainRequest:
         recipe = self.training.make()
         if not isinstance(recipe, Recipe) or not hasattr(recipe, "presets"):
             raise PluginError(f"{self.training.card.path}: {self.training.recipe} is no Recipe with presets")
+        from fusionbench.training.returned import missing
+
+        if lacking := missing(recipe):
+            raise PluginError(f"{self.training.card.path}: {self.training.recipe} has no {', '.join(lacking)}")
         return recipe
 
     @cached_property

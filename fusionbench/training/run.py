@@ -13,6 +13,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.plugins import weights
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime.device import check_device
+from fusionbench.runtime.files import sweep
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.trained import portable
@@ -37,6 +38,7 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
     """
     recipe, settings = request.recipe(), request.settings
     from fusionbench.training.loop import train
+    from fusionbench.training.returned import tensors
 
     check_device(request.device)
     recipe.datasets, recipe.pictures_of = request.opened, pictures
@@ -45,7 +47,7 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
         return [f"{result.checkpoint}: {result.step} steps are done; the same command with resume=True goes on"]
     if not result.first:
         return []
-    save(request.weights, recipe.export(), request)
+    save(request.weights, tensors(recipe, recipe.export()), request)
     lines = [f"{request.weights}: the weights after {result.step} steps"]
     if request.training.card.kind == "method":
         name = request.weights_name or request.label.removeprefix(f"{request.name}-").replace("+", "-")
@@ -79,6 +81,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> No
     if request.settings.half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    sweep(path.parent)
     try:
         save_file(dict(tensors), part, {"fusionbench": json.dumps(facts, sort_keys=True, default=str)})
         os.replace(part, path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 import torch
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.training.settings import Settings
 
 
@@ -22,22 +24,39 @@ def _no_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(settings: Settings, batch_key: str, where: str) -> Iterator[None]:
+def explained(settings: Settings, batch_key: str, where: str, untried: Path | None = None) -> Iterator[None]:
     """Turn what a user can mend into a :class:`FusionbenchError`: no memory left, a lost partner process.
 
     Args:
         settings: of the recipe.
         batch_key: the one that is its batch size.
         where: ``at step 12``.
+        untried: a checkpoint that was just gone back to: then whatever fails is laid to what it holds.
     """
     try:
         yield
+    except FusionbenchError:
+        raise
     except (RuntimeError, MemoryError) as error:
         if _no_memory(error):
             raise FusionbenchError(f"out of memory {where}; {_smaller(settings, batch_key)}") from error
         if "Connection closed by peer" in str(error) or "Connection reset by peer" in str(error):
             raise FusionbenchError(f"{where}: another process of this run has ended; its message says why") from error
-        raise
+        if untried is None:
+            raise
+        raise _unfit(untried, where, error) from error
+    except Exception as error:
+        if untried is None:
+            raise
+        raise _unfit(untried, where, error) from error
+
+
+def _unfit(checkpoint: Path, where: str, error: Exception) -> WeightsError:
+    text = " ".join(str(error).split())[:200]
+    return WeightsError(
+        f"{checkpoint}: resumed from it, training fails {where} ({type(error).__name__}: {text}); the checkpoint is "
+        "damaged or of another version of the recipe: train anew into another folder"
+    )
 
 
 def _smaller(settings: Settings, key: str) -> str:
@@ -63,26 +82,37 @@ def not_finite(what: str, names: Sequence[str], last_good: str) -> FusionbenchEr
     )
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """Signals that asked this process to end; ``numbers`` are theirs."""
+
+    numbers: list[int] = field(default_factory=list)
+
+    def came(self) -> bool:
+        """Whether one has come."""
+        return bool(self.numbers)
+
+
 @contextmanager
-def signals() -> Iterator[Callable[[], bool]]:
+def signals() -> Iterator[Interrupted]:
     """Catch Ctrl-C and SIGTERM, so that a step can end and a checkpoint be saved. A second one stops at once.
 
     Yields:
-        A function that says whether one has come. In a thread other than the main one nothing is caught.
+        Which have come. In a thread other than the main one nothing is caught.
     """
-    came = threading.Event()
+    interrupted = Interrupted()
 
     def remember(number: int, _frame: FrameType | None) -> None:
-        if came.is_set():
+        if interrupted.came():
             raise KeyboardInterrupt
-        came.set()
+        interrupted.numbers.append(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
+        yield interrupted
         return
     before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came.is_set
+        yield interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

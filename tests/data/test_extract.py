@@ -71,7 +71,10 @@ def test_into_a_folder_that_exists(tmp_path):
     (tmp_path / "out" / "mine").write_bytes(b"kept")
     extract(path, tmp_path / "out")
     assert contents(tmp_path / "out") == {**FILES, "mine": b"kept"}
-    refused(tmp_path, path, "is there already; unpack into an empty folder")
+    extract(path, tmp_path / "out")  # as a run that was cut off does again
+    assert contents(tmp_path / "out") == {**FILES, "mine": b"kept"}
+    (tmp_path / "out" / next(iter(FILES))).write_bytes(b"another")
+    refused(tmp_path, path, "is there already; it is another file: unpack into an empty folder")
 
 
 OUTSIDE = ["../evil", "a/../../evil", "/tmp/evil", "\\evil", "..\\evil", "C:\\evil", "a\\..\\..\\evil", "C:evil"]

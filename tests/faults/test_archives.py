@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -168,6 +169,21 @@ def test_cut_off_anywhere(tmp_path: Path, kind: str) -> None:
             extract(tmp_path / "a", tmp_path / f"out{length}")
         except DataError as error:
             assert "\n" not in str(error)  # noqa: PT017 - what is whole before the cut may be unpacked
+
+
+def test_a_folder_of_a_process_that_has_ended_is_swept_once_nobody_writes_to_it(tmp_path: Path) -> None:
+    ended, mine, busy = (
+        tmp_path / f".out.{name}.{number}.part" for name, number in (("a", 999999), ("b", os.getpid()), ("c", 999999))
+    )
+    for folder in (ended, mine, busy):
+        folder.mkdir()
+        (folder / "x").write_bytes(b"x")
+        for path in (folder / "x", folder):
+            os.utime(path, (time.time() - 3600,) * 2)
+    os.utime(busy / "x")
+    (tmp_path / "a.tar").write_bytes(tar_of(1))
+    extract(tmp_path / "a.tar", tmp_path / "out")
+    assert [folder.exists() for folder in (ended, mine, busy)] == [False, True, True]
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
