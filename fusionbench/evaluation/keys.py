@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from fusionbench.plugins.cards import card
 from fusionbench.plugins.fingerprint import HARNESS, Closure, code_hash, combined, home_of
+
+if TYPE_CHECKING:
+    from fusionbench.data.dataset import Dataset
 
 READING = ("fusionbench.pixels.images", "fusionbench.data.pairs")
 PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", "fusionbench.plugins.method", *READING)
@@ -26,10 +34,21 @@ def harness_hash(modules: tuple[str, ...]) -> str:
     return combined(Closure(leave_out=_BESIDE).follow(modules, lookups=False).digests)
 
 
-def task_code(name: str) -> str:
-    """Hash of the code that the scores of a given network depend on: the task's, of testing, of reading labels."""
+def task_code(name: str, dataset: Dataset) -> str:
+    """Hash of what the scores of a given network depend on besides pictures and labels' files.
+
+    The code of the task, of testing and of reading labels; and what the dataset's card and its own code say of them.
+    """
     testing = combined(Closure(leave_out=(*_BESIDE, "fusionbench.data")).follow(TESTING, lookups=False).digests)
-    return combined({"task": code_hash(card("task", name)), "testing": testing, "labels": harness_hash(LABELS)})
+    parts = {"task": code_hash(card("task", name)), "testing": testing, "labels": harness_hash(LABELS)}
+    return combined({**parts, "dataset": labels_said(dataset)})
+
+
+def labels_said(dataset: Dataset) -> str:
+    """Hash of what a dataset's card says of its labels, and of an adapter's own way to read them."""
+    facts = dataset.card.facts
+    said = [msgspec.to_builtins(facts.classes), facts.ignore_index, facts.conditions, dataset.own_code]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def training_code(name: str) -> str:

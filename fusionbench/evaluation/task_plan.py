@@ -18,7 +18,7 @@ import msgspec
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
-from fusionbench.evaluation.keys import task_code, training_code
+from fusionbench.evaluation.keys import labels_said, task_code, training_code
 from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
@@ -182,7 +182,7 @@ class TaskPlanner:
 
     def __init__(self, run: TaskRun, source: Source, task: Task, train: SplitPictures, test: SplitPictures) -> None:
         self.run, self.source, self.task, self.train, self.test = run, source, task, train, test
-        self.code = task_code(task.name)
+        self.code = task_code(task.name, source.dataset)
         self.by = Trained(code=training_code(task.name), made=made_here(run.plan.device, tasks=True))
         self.jobs: dict[Path, Job] = {}
         self.earlier: set[Path] = set()
@@ -219,7 +219,9 @@ class TaskPlanner:
         request, pictures = self.run.request, self.train.entries[entry.key]
         draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
         settings = json.dumps(portable(asdict(draft.settings)))
-        digest = hashlib.sha256((settings + pictures.digest).encode()).hexdigest()[:8]
+        digest = hashlib.sha256((settings + pictures.digest + labels_said(self.source.dataset)).encode()).hexdigest()[
+            :8
+        ]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
         folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
         other = protocol == "frozen" and request.frozen_on != TaskRequest.frozen_on

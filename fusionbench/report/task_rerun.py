@@ -146,7 +146,7 @@ class _Check:
         self.check, self.progress = check, progress
         (self.source,) = plan.sources
         self.entries = {entry.id: entry for entry in plan.entries}
-        self.learners = {entry.id: entry for entry in (one_entry(TaskRequest.frozen_on), *plan.entries)}
+        self.learners = {entry.id: entry for entry in (one_entry(TaskRequest.frozen_on).on(plan.device), *plan.entries)}
         self.train_split, self.test_split = _splits(asked, plan)
 
     def run(self, results: Results, files: Mapping[str, Path]) -> None:
@@ -304,7 +304,7 @@ class _Check:
         groups: dict[str, list[TaskResult]] = {}
         for _, result in results:
             groups.setdefault("/".join(group_of(result)), []).append(result)
-        code = task_code(self.task.name)
+        code = task_code(self.task.name, self.source.dataset)
         for group, own in groups.items():
             first = own[0]
             how = "name them with networks=" if is_given(first) else "name them with networks=, or retrain=True"

@@ -142,7 +142,7 @@ def stored_keys() -> dict[str, str]:
     return {
         "score": metric("vif").code,
         "picture": entries("gff")[0][0].key,
-        "task score": keys.task_code("detection"),
+        "task score": keys.task_code("detection", resolve("dataset", "m3fd")(Path("data"), card("dataset", "m3fd"))),
         "training": keys.training_code("detection"),
     }
 
