@@ -218,10 +218,8 @@ class TaskPlanner:
     def _trained(self, protocol: str, entry: Entry, seed: int, keys: list[str]) -> None:
         request, pictures = self.run.request, self.train.entries[entry.key]
         draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
-        settings = json.dumps(portable(asdict(draft.settings)))
-        digest = hashlib.sha256((settings + pictures.digest + labels_said(self.source.dataset)).encode()).hexdigest()[
-            :8
-        ]
+        learned = json.dumps(portable(asdict(draft.settings))) + pictures.digest + labels_said(self.source.dataset)
+        digest = hashlib.sha256(learned.encode()).hexdigest()[:8]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
         folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
         other = protocol == "frozen" and request.frozen_on != TaskRequest.frozen_on

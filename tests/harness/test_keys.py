@@ -26,6 +26,7 @@ from fusionbench.plugins import fingerprint, syntax
 from fusionbench.plugins.cards import Card, card, cards
 from fusionbench.plugins.fingerprint import Closure, Home, code, code_hash, home_of, named_code
 from fusionbench.plugins.records import Facts
+from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.syntax import Source, parsed, read
 from fusionbench.runtime import locations
 from tests.conftest import REPO
@@ -62,7 +63,11 @@ def remarks(text: str) -> str:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
             remark = ast.Expr(ast.Constant("Another text."))
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body[0] = remark
             elif not isinstance(node, ast.Module):
                 node.body.insert(0, remark)
