@@ -198,7 +198,7 @@ def test_redirect_elsewhere(server, tmp_path):
 
 def test_full_disk(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    fails(f"{len(BODY)} bytes to download, only 10 free", f"{server.url}/good", tmp_path / "a")
+    fails(f"{len(BODY)} bytes to download, only 10 are free; free some space", f"{server.url}/good", tmp_path / "a")
 
 
 def entry(tmp_path, **data):

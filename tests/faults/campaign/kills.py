@@ -34,7 +34,8 @@ SHARES = {
     "weights": (10, 1, 1, 0),
     "download": (12, 1, 1, 0),
 }
-QUICK = {"eval": (1, 1, 0, 0), "train": (1, 0, 0, 0)}
+QUICK = {"eval": (1, 0, 0, 0), "train": (1, 0, 0, 0)}
+SHOWN = {signal.SIGKILL: "kill -9", signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
@@ -104,7 +105,7 @@ def _one(
         faults.append(f"after the rerun these differ from an undisturbed run: {', '.join(different[:5])}")
     outcome = "work left unfinished" if unfinished else "it had just finished"
     facts = {"signal": kind.name, "at": round(moment, 3), "code": done.code, "fresh": fresh, "unfinished": unfinished}
-    return Verdict(job.group, f"{job.name} {kind.name} {number}", outcome, tuple(faults), facts)
+    return Verdict(f"{job.group}: {SHOWN[kind]}", f"{job.name} {kind.name} {number}", outcome, tuple(faults), facts)
 
 
 def asked_to_end(job: Job, done: Ended, kind: signal.Signals, unfinished: bool) -> list[str]:
