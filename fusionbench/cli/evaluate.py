@@ -217,6 +217,8 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
     from fusionbench.report.tables import build
 
     for source in plan.sources:
+        if source.unmatched:
+            note(f"warning: {source.unmatched}")
         if source.partial:
             note(f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial")
     outcome = runner.run(plan, store, command_line(), bar)
@@ -244,4 +246,5 @@ def describe(plan: Plan) -> str:
     for s in plan.sources:
         part = f" of {s.expected}, partial" if s.partial else ""
         lines.append(f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.token}: " + ", ".join(m.id for m in s.metrics))
+    lines += [f"warning: {s.unmatched}" for s in plan.sources if s.unmatched]
     return "\n".join([*lines, *(spelt(f"skipped {s}") for s in plan.skipped)])

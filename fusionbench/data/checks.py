@@ -15,7 +15,7 @@ from PIL import Image
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import grey
+from fusionbench.pixels.images import grey, image_size
 
 # Cosine from which two visible images count as one scene. Measured: consecutive frames of M3FD 0.62, one LLVIP camera
 # 0.66 to 0.85; among the 64,980 pairs of MSRS test images fewer than 10 exceed 0.4.
@@ -159,6 +159,32 @@ def check(
     return report
 
 
+def check_labels(dataset: Dataset, split: str, ids: Sequence[str]) -> None:
+    """Read every label of these pairs, before hours are spent on what then cannot be scored or learnt from.
+
+    Raises:
+        DataError: the first that is damaged, in the words of :func:`check`, and how many more there are.
+    """
+    with ThreadPoolExecutor() as pool:
+        damage = [line for line in pool.map(_label_damage, repeat(dataset), repeat(split), ids) if line]
+    if damage:
+        more = f"; {len(damage) - 1} more of {len(ids)}: fusionbench data check {dataset.name}" if damage[1:] else ""
+        raise DataError(damage[0] + more)
+
+
+def _label_damage(dataset: Dataset, split: str, ident: str) -> str:
+    """What is wrong with the labels of a pair, whose images are looked at only for their size."""
+    try:
+        files = dataset.files(split, ident)
+        if files.ir is not None:
+            width, height = image_size(files.ir)
+            blank = np.broadcast_to(np.uint8(0), (3, height, width))
+            dataset.read_labels(Sample(ident, split, blank[:1], blank))
+    except DataError as error:
+        return str(error)
+    return ""
+
+
 def _key(dataset: Dataset, split: str, ident: str) -> Key:
     """What tells a pair from others, so that one that is in several splits is read once."""
     try:
@@ -179,7 +205,8 @@ def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
     if spec.count is not None and here < spec.count:
         absent = dataset.missing(name)
         first = f" (first: {', '.join(absent[:3])})" if absent and here else ""
-        findings.append(Finding("missing", f"{name}: {here} of {spec.count} images{first}", name))
+        text = dataset.unmatched(name) or f"{name}: {here} of {spec.count} images{first}"
+        findings.append(Finding("missing", text, name))
     elif spec.count is None and not here:
         findings.append(Finding("missing", f"{name}: no images", name))
     if spec.count is not None and here > spec.count:

@@ -9,7 +9,7 @@ from fusionbench.plugins.fingerprint import HARNESS, closure, code_hash, combine
 
 PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.images", "fusionbench.pixels.output_rule")
 SCORES = ("fusionbench.evaluation.scoring", "fusionbench.pixels.images")
-LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels")
+LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.masks")
 TRAINING = ("fusionbench.training.loop", "fusionbench.tasks.recipe")
 # Plans and stores decide what is computed, not its value.
 _BESIDE = (

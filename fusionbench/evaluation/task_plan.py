@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
+from fusionbench.data.checks import check_labels
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import task_code
-from fusionbench.evaluation.pictures import Pictures
+from fusionbench.evaluation.pictures import Pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
 from fusionbench.plugins.weights import sha256
@@ -116,21 +117,33 @@ class Job:
 
 
 def check(plan: Plan, request: TaskRequest) -> None:
-    """Make every recipe's settings once, so that a wrong size or option is refused before anything is fused.
+    """Make every recipe's settings once and read every label, so that what is wrong is told before anything is fused.
 
     Raises:
-        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
+        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry, a
+            label that is damaged.
     """
-    learnt = [task(name) for name in request.tasks if request.trains(name)]
+    learnt = {name for name in request.tasks if request.trains(name)}
     if "frozen" in request.protocols and learnt:
         one_entry(request.frozen_on)
     for source in plan.sources:
-        for learner in learnt:
+        for name in request.tasks:
+            asked = task(name)
             try:
-                learner.classes(source.dataset)
+                asked.classes(source.dataset)
             except DataError:
                 continue  # reported when the tasks run
-            request.draft(learner, source.dataset, plan.device, 0).settings_text()
+            if name in learnt:
+                request.draft(asked, source.dataset, plan.device, 0).settings_text()
+            train, test = splits_of(source, asked)
+            for split in (train, test) if name in learnt else (test,):
+                check_labels(source.dataset, split, labelled(source, split, asked.needs).ids)
+
+
+def splits_of(source: Source, task: Task) -> tuple[str, str]:
+    """The splits to train and to test on; the user's own is tested on."""
+    train, test = source.dataset.task_splits(task.needs)
+    return train, source.split if source.protocol.other_split else test
 
 
 @dataclass(frozen=True, kw_only=True)

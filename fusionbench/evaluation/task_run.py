@@ -17,7 +17,7 @@ from fusionbench.evaluation.entries import one_entry
 from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
-from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun
+from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun, splits_of
 from fusionbench.results import provenance
 from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
@@ -78,9 +78,7 @@ def run_tasks(
 
 def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> TaskPlanner:
     """The jobs of one task on one source, with every picture fused that they need."""
-    train_split, test_split = source.dataset.task_splits(task.needs)
-    if source.protocol.other_split:
-        test_split = source.split
+    train_split, test_split = splits_of(source, task)
     trains = run.request.trains(task.name)
     retrained = "retrained" in run.request.protocols and trains
     frozen = one_entry(run.request.frozen_on) if trains and "frozen" in run.request.protocols else None
