@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names, records
+from fusionbench.cli.options import (
+    Bar,
+    Comma,
+    as_json,
+    command_line,
+    data_root,
+    located,
+    names,
+    out,
+    placed,
+    profile_names,
+    records,
+)
 from fusionbench.cli.spelling import note, spelt
 from fusionbench.cli.task_options import TaskOptions
 
@@ -64,6 +76,7 @@ class PlanOptions:
         str | None,
         click.option("--output-rule", help="released (each method's own) or one rule for all, e.g. clip-round."),
     ]
+    located: Annotated[tuple[str, ...], located]
     split: Annotated[str | None, click.option("--split", help="Split other than the protocol's.")]
     limit: Annotated[
         int | None, click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
@@ -79,7 +92,7 @@ class PlanOptions:
 
         return Request(
             methods=self.methods,
-            datasets=self.datasets,
+            datasets=placed(self.datasets, self.located),
             metrics=self.metrics,
             images=self.images,
             data_root=data_root,

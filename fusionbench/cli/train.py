@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cli.options import Comma, command_line, data_root, names, records
+from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.spelling import RENAMED, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
@@ -34,9 +34,15 @@ class RecipeOptions:
     datasets: Annotated[
         tuple[str, ...],
         click.option(
-            "--dataset", "datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"
+            "--dataset",
+            "datasets",
+            type=Comma(),
+            default=(),
+            shell_complete=names("dataset"),
+            help="e.g. fmb, or several where the recipe takes them.",
         ),
     ]
+    located: Annotated[tuple[str, ...], located]
     stage: Annotated[str | None, click.option("--stage", help="For methods that are trained in stages.")]
     size: Annotated[
         str | None,
@@ -134,9 +140,12 @@ def train_command(
 
     if more and not recipe.options:
         raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
+    datasets = placed(recipe.datasets, recipe.located)
+    if not datasets:
+        raise click.UsageError(f"say what to train on: --dataset NAME, or --data NAME=DIR; {name} has {_known(name)}")
     request = TrainRequest(
         name=name,
-        datasets=recipe.datasets,
+        datasets=datasets,
         stage=recipe.stage,
         size=recipe.size,
         entry=recipe.entry,
@@ -164,6 +173,12 @@ def train_command(
             raise FusionbenchError(text) from None
         click.echo(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _known(name: str) -> str:
+    """The datasets that the recipes of a name are for."""
+    known = dict.fromkeys(dataset for t in trainings() if t.name == name for dataset in t.datasets)
+    return ", ".join(known) or "no recipe"
 
 
 def _launch() -> Launch:

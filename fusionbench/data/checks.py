@@ -153,7 +153,10 @@ def check(
             ]
             report.findings += _leaks(dataset, name, other, *codes)
     order = ("damage", "missing", "note")
-    report.findings.sort(key=lambda f: order.index(f.level))
+    once: dict[tuple[str, str], Finding] = {}  # what all images share is told of the first
+    for finding in report.findings:
+        once.setdefault((finding.level, finding.text), finding)
+    report.findings = sorted(once.values(), key=lambda f: order.index(f.level))
     if report.of("missing") or report.of("damage"):
         report.instructions = instructions(dataset.card)
     return report

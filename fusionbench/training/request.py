@@ -105,8 +105,16 @@ class TrainRequest:
         keys = [key for key, _ in flat(self.file)] + [option.partition("=")[0] for option in self.options]
         if network and "network" in map(flat_name, keys):
             raise FusionbenchError(f"{self.name} is the network; for another one: fusionbench train OTHER")
+        rules = {name: rule for name in self.names if (rule := self.training.learnt_from(name))}
         settings: Settings = self.recipe().presets.choose(
-            self.names, network=network, size=self.size, on=self.entry, file=self.file, options=self.options
+            self.names,
+            network=network,
+            size=self.size,
+            on=self.entry,
+            file=self.file,
+            options=self.options,
+            like={name: rule.like for name, rule in rules.items() if rule.like},
+            own={key: value for rule in rules.values() for key, value in rule.settings.items()},
         )
         return settings
 
