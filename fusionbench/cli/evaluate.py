@@ -135,7 +135,7 @@ def eval_command(
         click.echo(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
-    request = tasks.request()
+    request = tasks.request(plan, out)
     if request:
         task_plan.check(plan, request)
     with Store(out) as store, Bar(json_) as bar:

@@ -15,7 +15,20 @@ RENAMED = {"entry": "--on", "folder": "--out", "options": "--cfg-options", "sett
 # written ``key=value`` on the command line too.
 PARAMETERS = (
     *("cfg_options", "data_root", "dataset", "datasets", "device", "format", "frozen", "frozen_on", "images", "ir"),
-    *("jobs", "like", "max_seconds", "max_steps", "methods", "metrics", "name", "on", "out", "output_rule", "plugins"),
+    *(
+        "jobs",
+        "like",
+        "max_seconds",
+        "max_steps",
+        "methods",
+        "metrics",
+        "name",
+        "network",
+        "on",
+        "out",
+        "output_rule",
+        "plugins",
+    ),
     *("profile", "resume", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
     *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
 )

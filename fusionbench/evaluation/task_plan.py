@@ -47,6 +47,7 @@ class TaskRequest:
         size: of the recipes.
         frozen_on: the entry on whose pictures the frozen networks are trained.
         frozen: run folders or weight files of task networks to score with, in place of networks trained here.
+        configs: the OpenMMLab config of those that other programs trained by one.
         options: changes to the recipes' settings.
     """
 
@@ -57,6 +58,7 @@ class TaskRequest:
     size: str | None = None
     frozen_on: str = "visible"
     frozen: tuple[Path, ...] = ()
+    configs: Mapping[Path, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
 
     @property
@@ -99,6 +101,7 @@ class Job:
         lists: the user's own splits of it.
         split: the test split.
         device: where it is computed.
+        config: of the network, where the user named one.
         tests: (entry key, test) of everything that is wanted.
         locations: folders of the process that planned it.
     """
@@ -112,6 +115,7 @@ class Job:
     lists: Mapping[str, Path]
     split: str
     device: str
+    config: str = ""
     tests: tuple[tuple[str, TaskTest], ...] = ()
     locations: Locations = field(default_factory=current)
 
@@ -258,6 +262,7 @@ class TaskPlanner:
             lists=dataset.lists,
             split=self.test.split,
             device=self.run.plan.device,
+            config=self.run.request.configs.get(weights, ""),
         )
 
     def _add(self, job: Job, test: TaskTest, keys: list[str]) -> None:

@@ -174,7 +174,7 @@ def score(job: Job, key: str) -> list[tuple[str, TaskResult]]:
     Returns:
         The key with each result; by condition: ``all``, then ``day`` and ``night`` where the data tell.
     """
-    network, facts = load_network(job.weights, job.device)
+    network, facts = load_network(job.weights, job.device, job.config)
     name, _, folder = job.dataset.partition("=")
     dataset = open_dataset(name, folder, job.lists, exact=True)
     scored = task(job.task)

@@ -27,6 +27,7 @@ DATA = (
     "numpy.dtype",
     *(f"numpy.dtypes.{kind}DType" for kind in ("Float16", "Float32", "Float64", "Int32", "Int64", "UInt8", "Bool")),
     "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",  # by which that buffer names its own functions
     "argparse.Namespace",
     "pathlib.PosixPath",
     "pathlib.WindowsPath",

@@ -11,12 +11,13 @@ from fusionbench.tasks.task import task
 from fusionbench.training.trained import facts_of, weights_file
 
 
-def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str, Any]]:
+def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[TaskNetwork, dict[str, Any]]:
     """A trained task network in evaluation mode, and what is known of it.
 
     Args:
         path: a run's folder, or its ``weights.safetensors``.
         device: where to.
+        config: the OpenMMLab config that the user named for it, which is run; "" for the name in the file.
 
     Returns:
         The network; its facts: ``task``, ``name``, ``classes``, ``config``, ``trained_on``.
@@ -35,9 +36,9 @@ def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str
     except (KeyError, TypeError, AttributeError):
         raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
     owner = task(str(kind))
-    if name not in owner.networks:  # a name from a file never chooses a config file, which is a program
+    if not config and name not in owner.networks:  # a name from a file never chooses a config file, which is a program
         raise FusionbenchError(f"{file}: {name!r} is no network of the task {owner.name}")
-    network = owner.make(name, classes, channels, ignore_index=ignored)
+    network = owner.make(config or name, classes, channels, ignore_index=ignored)
     try:
         network.load_state_dict(load_file(file))
     except RuntimeError as error:
