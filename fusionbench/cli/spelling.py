@@ -14,7 +14,19 @@ RENAMED = {"entry": "--on", "folder": "--out", "options": "--cfg-options", "sett
 # The others: NAME is --NAME, with dashes. Only these are spelt anew, as settings of recipes and options of methods are
 # written ``key=value`` on the command line too.
 PARAMETERS = (
-    *("cfg_options", "data_root", "dataset", "datasets", "device", "format", "frozen", "frozen_on", "images", "ir"),
+    *(
+        "cfg_options",
+        "data_root",
+        "dataset",
+        "datasets",
+        "device",
+        "format",
+        "from",
+        "frozen",
+        "frozen_on",
+        "images",
+        "ir",
+    ),
     *(
         "jobs",
         "like",

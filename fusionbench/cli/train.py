@@ -57,6 +57,16 @@ class RecipeOptions:
             help="For task networks: train on this entry's fused images [visible].",
         ),
     ]
+    start: Annotated[
+        str,
+        click.option(
+            "--from",
+            "start",
+            default="",
+            metavar="WEIGHTS",
+            help="Start from weights: a checkpoint, a run's folder, or the name of weights of the method.",
+        ),
+    ]
     file: Annotated[
         Path | None,
         click.option(
@@ -156,6 +166,7 @@ def train_command(
         weights_name=how.weights_name,
         device=how.device,
         data_root=data_root,
+        start=recipe.start,
     )
     launch = _launch()
     try:

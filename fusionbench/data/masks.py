@@ -177,7 +177,8 @@ def _indices(path: Path, image: Image.Image, palette: Sequence[Sequence[int]], i
         )
     id_of = np.arange(256, dtype=np.uint8)
     id_of[seen] = [ids[telling[i]] for i in seen]
-    return id_of[array]
+    ids_there: np.ndarray = id_of[array]
+    return ids_there
 
 
 def _plain(path: Path, rgb: np.ndarray, count: int, palette: Sequence[Sequence[int]], ignore: int | None) -> np.ndarray:
@@ -193,7 +194,8 @@ def _plain(path: Path, rgb: np.ndarray, count: int, palette: Sequence[Sequence[i
         )
     id_of = np.zeros(256, np.uint8)
     id_of[list(ids)] = list(ids.values())
-    return id_of[levels]
+    result: np.ndarray = id_of[levels]
+    return result
 
 
 def _from_colours(path: Path, rgb: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:

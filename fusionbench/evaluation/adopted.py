@@ -54,7 +54,7 @@ def adopt(path: Path, network: str, dataset: Dataset, tasks: tuple[str, ...], fo
     built = owner.build(network, dataset)
     what = f"{Path(network).name} with {len(owner.classes(dataset))} classes of {dataset.name}"
     state, remark = fitting(read_tensors(path), path, what, lambda tensors: _fitted(built, tensors))
-    facts = {
+    facts: dict[str, object] = {
         "name": network if network in owner.networks else Path(network).stem,
         "task": owner.name,
         "classes": list(owner.classes(dataset)),

@@ -12,9 +12,10 @@ from typing import Any
 from fusionbench.data import Dataset, open_spec
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.plugins.trainable import Training, training
+from fusionbench.plugins.weights import sha256
 from fusionbench.training.recipe import Recipe
 from fusionbench.training.settings import FREE, Settings, flat, flat_name, settings_text
-from fusionbench.training.trained import WEIGHTS, portable
+from fusionbench.training.trained import WEIGHTS, portable, start_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class TrainRequest:
         weights_name: of the entry that a trained method becomes.
         device: ``cpu``, ``cuda``, ``cuda:1``...
         data_root: where the datasets lie.
+        start: weights to start from: a checkpoint, a run's folder, or the name of weights of the method; "" for none.
     """
 
     name: str
@@ -48,6 +50,16 @@ class TrainRequest:
     weights_name: str | None = None
     device: str = "cpu"
     data_root: Path | None = None
+    start: str = ""
+
+    @cached_property
+    def start_file(self) -> Path | None:
+        """The file to start from.
+
+        Raises:
+            FusionbenchError: there is none.
+        """
+        return start_file(self.start, None if self.training.network else self.name) if self.start else None
 
     @cached_property
     def chosen(self) -> Training:
@@ -161,4 +173,5 @@ class TrainRequest:
         options = [*(f"{key}={value}" for key, value in flat(self.file)), *self.options]
         shown = (portable(option) for option in options if flat_name(option.partition("=")[0]) not in silent)
         changes = "".join(f", {option}" for option in shown)
-        return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}"
+        start = f", from {self.start_file.name}@{sha256(self.start_file)[:8]}" if self.start_file else ""
+        return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}{start}"

@@ -39,7 +39,9 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
     from fusionbench.training.loop import train
 
     check_device(request.device)
-    recipe.datasets, recipe.pictures_of = request.opened, pictures
+    recipe.datasets, recipe.pictures_of, recipe.start = request.opened, pictures, request.start_file
+    if request.training.card.kind == "method":
+        recipe.adapt = resolve("method", request.name)().convert
     for dataset in request.opened.values():
         split = getattr(settings, "split", None)
         if split and (absent := dataset.unmatched(split)):
