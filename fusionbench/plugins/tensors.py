@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +196,8 @@ def fitting(
         content: what :func:`read_tensors` gave.
         file: where from, for messages.
         what: of what it should be a checkpoint.
-        fit: the tensors as they are used; raises ValueError or WeightsError where they do not fit.
+        fit: the tensors as they are used; raises ValueError or WeightsError where they do not fit. It is first given
+            the whole, whatever lies in it.
 
     Returns:
         What `fit` made of it, and a remark where there was a choice, else "".
@@ -204,9 +205,13 @@ def fitting(
     Raises:
         WeightsError: none fits (in the words for the nearest), or several that differ.
     """
+    dicts = state_dicts(content)
+    if isinstance(content, dict) and not (dicts and not dicts[0][0]):
+        with suppress(ValueError, RuntimeError, KeyError, AttributeError, TypeError, WeightsError):
+            return fit(content), ""  # some methods' files have several networks, which they know
     found: list[tuple[str, dict[str, Tensor]]] = []
     reasons: list[tuple[int, str]] = []
-    for key, state in state_dicts(content):
+    for key, state in dicts:
         for spelling in spellings(state):
             try:
                 found.append((key, fit(spelling)))
