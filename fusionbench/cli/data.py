@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.cli.options import Bar, SizeType, as_json, data_root, located, names, placed
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
@@ -89,21 +89,32 @@ def state_of(name: str, root: Path | None) -> DatasetState:
 
 
 @data_command.command("check")
-@click.argument("name", shell_complete=names("dataset"))
+@click.argument("name", required=False, shell_complete=names("dataset"))
+@located
 @click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
 @click.option("--complete", is_flag=True, help="Exit non-zero also when images are missing.")
 @data_root
 @as_json
-def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | None, json_: bool) -> None:
+def check(
+    name: str | None,
+    located: tuple[str, ...],
+    splits: tuple[str, ...],
+    complete: bool,
+    data_root: Path | None,
+    json_: bool,
+) -> None:
     """Check counts, pairing, sizes, labels, readability and near-duplicates between train and test.
 
-    NAME may be name=FOLDER. Exit code 1 on damage, or on missing images with --complete.
+    NAME may be NAME=DIR, as with --data. Exit code 1 on damage, or on missing images with --complete.
     """
+    asked = placed((name,) if name else (), located)
+    if len(asked) != 1:
+        raise click.UsageError("say which dataset: NAME, or --data NAME=DIR")
     from fusionbench.data import open_spec
     from fusionbench.data.checks import check as run_check
 
     with Bar(json_) as bar:
-        dataset = open_spec(name, data_root)
+        dataset = open_spec(asked[0], data_root)
         chosen = [dataset.add_list(split) for split in splits]
         report = run_check(dataset, chosen or None, complete, progress=bar)
     if json_:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names, records
+from fusionbench.cli.options import (
+    Bar,
+    Comma,
+    as_json,
+    command_line,
+    data_root,
+    located,
+    names,
+    out,
+    placed,
+    profile_names,
+    records,
+)
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.task_options import TaskOptions
 
@@ -64,6 +76,7 @@ class PlanOptions:
         str | None,
         click.option("--output-rule", help="released (each method's own) or one rule for all, e.g. clip-round."),
     ]
+    located: Annotated[tuple[str, ...], located]
     split: Annotated[str | None, click.option("--split", help="Split other than the protocol's.")]
     limit: Annotated[
         int | None, click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
@@ -88,7 +101,7 @@ class PlanOptions:
 
         return Request(
             methods=self.methods,
-            datasets=self.datasets,
+            datasets=placed(self.datasets, self.located),
             metrics=self.metrics,
             images=self.images,
             data_root=data_root,
@@ -133,7 +146,7 @@ def eval_command(
         say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
-    request = tasks.request()
+    request = tasks.request(plan, out)
     if request:
         request = task_plan.check(plan, request)
     with Store(out) as store, Bar(json_) as bar:
@@ -238,6 +251,8 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
     from fusionbench.report.tables import build
 
     for source in plan.sources:
+        if source.unmatched:
+            note(f"warning: {source.unmatched}")
         if source.partial:
             note(f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial")
     outcome = runner.run(plan, store, command_line(), bar)
@@ -267,4 +282,5 @@ def describe(plan: Plan) -> str:
     for s in plan.sources:
         part = f" of {s.expected}, partial" if s.partial else ""
         lines.append(f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.token}: " + ", ".join(m.id for m in s.metrics))
+    lines += [f"warning: {s.unmatched}" for s in plan.sources if s.unmatched]
     return "\n".join([*lines, *(spelt(f"skipped {s}") for s in plan.skipped)])

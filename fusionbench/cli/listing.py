@@ -135,7 +135,7 @@ def _task(entry: TaskCard) -> list[str]:
 def _training(entry: Card[Facts]) -> list[str]:
     name = entry.facts.networks[0] if isinstance(entry.facts, TaskFacts) else entry.name
     lines = []
-    for training in entry.facts.training:
+    for training in entry.facts.training if isinstance(entry.facts, MethodFacts | TaskFacts) else ():
         stage = f" --stage {training.stage}" if training.stage else ""
         many = "one or several of" if training.together else "one of"
         lines.append(f"training: fusionbench train {name}{stage} --datasets, {many} {', '.join(training.datasets)}")

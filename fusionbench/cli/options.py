@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.errors import PluginError
+from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import without_tex
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import KINDS, Card, cards, profiles
@@ -162,6 +162,37 @@ def data_root(function: Command) -> Command:
         metavar="DIR",
         help="Folder that holds the datasets [FUSIONBENCH_DATA, else ./data].",
     )(function)
+
+
+def located(function: Command) -> Command:
+    """The option --data."""
+    return click.option(
+        "--data",
+        "located",
+        multiple=True,
+        metavar="NAME=DIR",
+        help="A dataset, or your own data in its layout, in a folder of its own; repeatable.",
+    )(function)
+
+
+def placed(datasets: tuple[str, ...], located: tuple[str, ...]) -> tuple[str, ...]:
+    """Datasets as the library takes them, with the folders that --data names; without any, those of --data.
+
+    Raises:
+        FusionbenchError: --data without a folder, for a dataset that is not asked for, or twice for one.
+    """
+    folders: dict[str, str] = {}
+    for spec in located:
+        name, _, folder = spec.partition("=")
+        if not name or not folder:
+            raise FusionbenchError(f"--data {spec}: is not NAME=DIR, e.g. --data msrs=my/pairs")
+        if folders.setdefault(name, folder) != folder:
+            raise FusionbenchError(f"--data {spec}: {name} has another folder already, {folders[name]}")
+    if not datasets:
+        return tuple(f"{name}={folder}" for name, folder in folders.items())
+    if strange := sorted(folders.keys() - set(datasets)):
+        raise FusionbenchError(f"--data {strange[0]}=...: {strange[0]} is not among the datasets {', '.join(datasets)}")
+    return tuple(f"{name}={folders[name]}" if name in folders else name for name in datasets)
 
 
 def out(function: Command) -> Command:

@@ -15,6 +15,7 @@ from fusionbench.naming import matches
 from fusionbench.plugins.cards import card, cards
 
 if TYPE_CHECKING:
+    from fusionbench.evaluation.plan import Plan
     from fusionbench.evaluation.task_plan import TaskRequest
 
 
@@ -75,18 +76,32 @@ class TaskOptions:
             "--frozen",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="A trained task network to score with.",
+            help="A trained task network to score with: a run of `train`, or with --network a file of mmsegmentation "
+            "or mmdetection.",
+        ),
+    ]
+    network: Annotated[
+        str | None,
+        click.option(
+            "--network",
+            metavar="NAME",
+            help="What a --frozen file of another program holds: a network's name, or its OpenMMLab config, a .py "
+            "file, which is Python that is run.",
         ),
     ]
 
-    def request(self) -> TaskRequest | None:
+    def request(self, plan: Plan, out: Path) -> TaskRequest | None:
         """The options as the library takes them; None without --tasks.
+
+        Args:
+            plan: whose dataset a network of another program was trained for.
+            out: where its weights are kept.
 
         Raises:
             FusionbenchError: a task, protocol, network or file that does not exist or fit.
         """
         if not self.tasks:
-            if self.task_networks or self.frozen or self.task_size or self.task_options:
+            if self.task_networks or self.frozen or self.task_size or self.task_options or self.network:
                 raise click.UsageError("say which tasks: --tasks segmentation,detection,saliency")
             return None
         from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
@@ -94,7 +109,9 @@ class TaskOptions:
         tasks = tuple(dict.fromkeys(card("task", name).name for name in self.tasks))
         protocols = [_one_of(name, PROTOCOLS, f"--task-protocols {name}: ") for name in self.task_protocols]
         networks = self._networks(tasks)
-        self._check_frozen(tasks)
+        frozen = self._adopted(plan, out, tasks)
+        self._check_frozen(tasks, frozen)
+        config = self.network if self.network and self.network.endswith(".py") else ""
         return TaskRequest(
             tasks=tasks,
             networks=networks,
@@ -102,7 +119,8 @@ class TaskOptions:
             seeds=tuple(range(self.seeds)),
             size=self.task_size,
             frozen_on=self.frozen_on,
-            frozen=self.frozen,
+            frozen=tuple(frozen),
+            configs={new: config for new, old in zip(frozen, self.frozen, strict=True) if config and new != old},
             options=self.task_options,
         )
 
@@ -117,10 +135,33 @@ class TaskOptions:
             raise FusionbenchError(f"--task-networks {','.join(self.task_networks)}: one network of a task at a time")
         return chosen
 
-    def _check_frozen(self, tasks: tuple[str, ...]) -> None:
+    def _adopted(self, plan: Plan, out: Path, tasks: tuple[str, ...]) -> list[Path]:
+        """The frozen networks, those of other programs brought into the form of ours."""
+        from fusionbench.evaluation.adopted import adopt, is_ours
+
+        if self.network and not self.frozen:
+            raise click.UsageError("--network says what a --frozen file holds; give that too")
+        foreign = [path for path in self.frozen if path.exists() and not is_ours(path)]
+        if not foreign:
+            return list(self.frozen)
+        if not self.network:
+            raise FusionbenchError(
+                f"--frozen {foreign[0]}: not a file that `fusionbench train` wrote; for one of mmsegmentation or "
+                "mmdetection say --network NAME, or --network CONFIG.py, which is Python that is run"
+            )
+        if len(plan.sources) != 1:
+            raise FusionbenchError(f"--network {self.network}: with one dataset at a time, whose classes it tells")
+        dataset = plan.sources[0].dataset
+        return [
+            adopt(path, self.network, dataset, tasks, out / "given") if path in foreign else path
+            for path in self.frozen
+        ]
+
+    @staticmethod
+    def _check_frozen(tasks: tuple[str, ...], frozen: list[Path]) -> None:
         from fusionbench.training.trained import facts_of
 
-        for path in self.frozen:
+        for path in frozen:
             if (task := facts_of(path).get("task")) not in tasks:
                 raise FusionbenchError(
                     f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fusionbench.cli import Terminated
-from fusionbench.cli.options import Comma, command_line, data_root, names, records
+from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
@@ -34,8 +34,15 @@ class RecipeOptions:
 
     datasets: Annotated[
         tuple[str, ...],
-        click.option("--datasets", type=Comma(), required=True, shell_complete=names("dataset"), help="e.g. fmb"),
+        click.option(
+            "--datasets",
+            type=Comma(),
+            default=(),
+            shell_complete=names("dataset"),
+            help="e.g. fmb, or several where the recipe takes them.",
+        ),
     ]
+    located: Annotated[tuple[str, ...], located]
     stage: Annotated[str | None, click.option("--stage", help="For methods that are trained in stages.")]
     size: Annotated[
         str | None,
@@ -48,6 +55,16 @@ class RecipeOptions:
             "entry",
             metavar="ENTRY",
             help="For task networks: train on this entry's fused images [visible].",
+        ),
+    ]
+    start: Annotated[
+        str,
+        click.option(
+            "--from",
+            "start",
+            default="",
+            metavar="WEIGHTS",
+            help="Start from weights: a checkpoint, a run's folder, or the name of weights of the method.",
         ),
     ]
     file: Annotated[
@@ -133,9 +150,12 @@ def train_command(
 
     if more and not recipe.options:
         raise click.UsageError(f"what is {more[0]!r}? Settings are given as --cfg-options {more[0]}")
+    datasets = placed(recipe.datasets, recipe.located)
+    if not datasets:
+        raise click.UsageError(f"say what to train on: --datasets NAME, or --data NAME=DIR; {name} has {_known(name)}")
     request = TrainRequest(
         name=name,
-        datasets=recipe.datasets,
+        datasets=datasets,
         stage=recipe.stage,
         size=recipe.size,
         entry=recipe.entry,
@@ -146,6 +166,7 @@ def train_command(
         weights_name=how.weights_name,
         device=how.device,
         data_root=data_root,
+        start=recipe.start,
     )
     launch = _launch()
     try:
@@ -167,6 +188,12 @@ def train_command(
             raise FusionbenchError(text) from None
         say(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _known(name: str) -> str:
+    """The datasets that the recipes of a name are for."""
+    known = dict.fromkeys(dataset for t in trainings() if t.name == name for dataset in t.datasets)
+    return ", ".join(known) or "no recipe"
 
 
 def _launch() -> Launch:

@@ -17,10 +17,11 @@ synth.py        generated scenes in a dataset's layout
 
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.labels import Boxes
+from fusionbench.data.lists import read_list
 from fusionbench.data.opening import find_root, open_dataset, open_spec
 from fusionbench.data.origin import ORIGIN
 from fusionbench.data.sample import Files, Sample
-from fusionbench.data.splits import Split, read_list
+from fusionbench.data.splits import Split
 from fusionbench.results.records import Origin
 
 __all__ = [

@@ -15,7 +15,7 @@ from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
 from fusionbench.data.leaks import alike_text, shared_text, signature, tested
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import grey
+from fusionbench.pixels.images import grey, image_size
 
 HALF_PIXEL = 0.5  # less is rounding
 Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
@@ -152,10 +152,39 @@ def check(
             report.findings += _shared(dataset, first, second, keys)
     report.findings = _once(report.findings)
     order = ("damage", "missing", "note")
-    report.findings.sort(key=lambda f: order.index(f.level))
+    once: dict[tuple[str, str], Finding] = {}  # what all images share is told of the first
+    for finding in report.findings:
+        once.setdefault((finding.level, finding.text), finding)
+    report.findings = sorted(once.values(), key=lambda f: order.index(f.level))
     if report.of("missing") or report.of("damage"):
         report.instructions = instructions(dataset.card)
     return report
+
+
+def check_labels(dataset: Dataset, split: str, ids: Sequence[str]) -> None:
+    """Read every label of these pairs, before hours are spent on what then cannot be scored or learnt from.
+
+    Raises:
+        DataError: the first that is damaged, in the words of :func:`check`, and how many more there are.
+    """
+    with ThreadPoolExecutor() as pool:
+        damage = [line for line in pool.map(_label_damage, repeat(dataset), repeat(split), ids) if line]
+    if damage:
+        more = f"; {len(damage) - 1} more of {len(ids)}: fusionbench data check {dataset.name}" if damage[1:] else ""
+        raise DataError(damage[0] + more)
+
+
+def _label_damage(dataset: Dataset, split: str, ident: str) -> str:
+    """What is wrong with the labels of a pair, whose images are looked at only for their size."""
+    try:
+        files = dataset.files(split, ident)
+        if files.ir is not None:
+            width, height = image_size(files.ir)
+            blank = np.broadcast_to(np.uint8(0), (3, height, width))
+            dataset.read_labels(Sample(ident, split, blank[:1], blank))
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _key(dataset: Dataset, split: str, ident: str) -> Key:
@@ -178,7 +207,8 @@ def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
     if spec.count is not None and here < spec.count:
         absent = dataset.missing(name)
         first = f" (first: {', '.join(absent[:3])})" if absent and here else ""
-        findings.append(Finding("missing", f"{name}: {here} of {spec.count} images{first}", name))
+        text = dataset.unmatched(name) or f"{name}: {here} of {spec.count} images{first}"
+        findings.append(Finding("missing", text, name))
     elif spec.count is None and not here:
         findings.append(Finding("missing", f"{name}: no images", name))
     if spec.count is not None and here > spec.count:

@@ -14,15 +14,14 @@ import numpy as np
 
 from fusionbench.data.labels import (
     Boxes,
-    read_mask,
-    read_saliency,
     read_voc,
     read_yolo,
-    write_mask,
     write_voc,
     write_yolo,
 )
 from fusionbench.data.layout import ROLES, Layout
+from fusionbench.data.lists import found, unmatched
+from fusionbench.data.masks import read_mask, read_saliency, write_mask
 from fusionbench.data.origin import read_origin
 from fusionbench.data.pairs import read_pair
 from fusionbench.data.sample import Files, Sample
@@ -137,14 +136,25 @@ class Dataset:
 
     def ids(self, split: str) -> list[str]:
         """Ids on disk, in the list's order, else sorted. One file of the pair is enough to be counted."""
-        spec = self.split(split)
-        seen = {i for folder in spec.folders for role in ("ir", "vis") for i in self.layout.index(role, folder)}
-        return sorted(seen) if spec.ids is None else [i for i in spec.ids if i in seen]
+        spec, seen = self.split(split), self._seen(split)
+        return sorted(seen) if spec.ids is None else list(found(spec.ids, seen).values())
 
     def missing(self, split: str) -> list[str]:
         """Listed ids of which no image is there."""
-        here = set(self.ids(split))
-        return [i for i in self.split(split).ids or () if i not in here]
+        listed = self.split(split).ids or ()
+        here = found(listed, self._seen(split))
+        return [i for i in listed if i not in here]
+
+    def unmatched(self, split: str) -> str:
+        """How many names of a user's list are not there, which, and what is nearest; "" where all are."""
+        spec = self.split(split)
+        if spec.file is None or not (absent := self.missing(split)):
+            return ""
+        return f"{spec.file}: {unmatched(spec.ids or (), absent, self._seen(split), self.root)}"
+
+    def _seen(self, split: str) -> set[str]:
+        folders = self.split(split).folders
+        return {i for folder in folders for role in ("ir", "vis") for i in self.layout.index(role, folder)}
 
     # ------------------------------------------------------------ files
 
@@ -248,7 +258,7 @@ class Dataset:
     def read_boxes(self, path: Path, size: tuple[int, int]) -> Boxes:
         """Objects from one annotation file of an image of this (width, height)."""
         if self.layout.voc:
-            return read_voc(path, self.box_classes, self.card.facts.classes.box_aliases)
+            return read_voc(path, self.box_classes, self.card.facts.classes.box_aliases, size)
         return read_yolo(path, size, self.box_classes)
 
     # ------------------------------------------------------------ writing

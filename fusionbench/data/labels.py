@@ -1,4 +1,4 @@
-"""Labels on disk: masks, boxes (YOLO text and VOC XML) and saliency maps."""
+"""Boxes on disk: YOLO text and VOC XML."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
-from PIL import Image
 
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import atomic, open_image, save_image
-from fusionbench.runtime.files import read_regular
+from fusionbench.pixels.images import atomic
+from fusionbench.runtime.files import decoded, read_regular
 
 MAX_BYTES = 16 << 20  # of a file of boxes
+SHARE = 1.5  # a larger number in a YOLO file is a pixel; annotators leave the image by less
+INSIDE = 0.5  # share of a box that must lie in the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,102 +50,22 @@ def _write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-# ---------------------------------------------------------------- masks
-
-
-def read_mask(path: Path, count: int, palette: Sequence[Sequence[int]] = (), ignore: int | None = None) -> np.ndarray:
-    """Read a segmentation mask: grey ids, palette indices, or colours of the dataset's palette.
-
-    Args:
-        path: the image file.
-        count: number of classes; ids run from 0.
-        palette: RGB of each class, for colour-coded files.
-        ignore: the id that stands for "do not score", allowed besides the classes.
-
-    Returns:
-        uint8 ``[H,W]`` ids.
-
-    Raises:
-        DataError: an unreadable file, an id outside the class list, or a colour outside the palette.
-    """
-    image = open_image(path)
-    array: np.ndarray
-    if image.mode == "P":
-        array = _indices(image, palette)
-    elif image.mode in ("L", "1", "LA"):
-        array = np.array(image if image.mode == "L" else image.convert("L"))
-    else:
-        rgb = np.array(image.convert("RGB"))
-        plain = (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all()
-        array = rgb[..., 0].copy() if plain else _from_colours(path, rgb, palette)
-    used = np.bincount(array.ravel(), minlength=256)
-    bad = [i for i in np.flatnonzero(used).tolist() if i >= count and i != ignore]
-    if bad:
-        also = "" if ignore is None else f" and {ignore} (ignored)"
-        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
-        raise DataError(
-            f"{path}: label id {shown} ({int(used[bad].sum())} pixels) is outside the class list; "
-            f"allowed are 0 to {count - 1}{also}"
-        )
-    return array
-
-
-def _indices(image: Image.Image, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Indices are ids, unless every colour in use is a class colour standing at another index."""
-    array = np.array(image)
-    flat = image.getpalette("RGB") or []
-    own = [tuple(flat[i : i + 3]) for i in range(0, len(flat), 3)]
-    ids = {tuple(colour): i for i, colour in enumerate(palette)}
-    used = np.unique(array).tolist()
-    if ids and all(i < len(own) and own[i] in ids for i in used):
-        id_of = np.zeros(256, np.uint8)
-        id_of[used] = [ids[own[i]] for i in used]
-        array = id_of[array]
-    return array
-
-
-def _from_colours(path: Path, rgb: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    if not palette:
-        raise DataError(f"{path}: a colour-coded mask, but the dataset has no palette; use the mask of grey ids")
-    packed = (rgb.astype(np.int32) << np.array([16, 8, 0], np.int32)).sum(-1, dtype=np.int32)
-    colours = np.array([(r << 16) | (g << 8) | b for r, g, b in palette], np.int32)
-    order = np.argsort(colours)
-    nearest = np.minimum(np.searchsorted(colours[order], packed), len(order) - 1)
-    ids: np.ndarray = order[nearest].astype(np.uint8)
-    wrong = colours[ids] != packed
-    if wrong.any():
-        y, x = np.argwhere(wrong)[0]
-        raise DataError(
-            f"{path}: colour {tuple(rgb[y, x].tolist())} at x={x}, y={y} ({int(wrong.sum())} pixels in all) is no "
-            f"class colour of the palette; use the mask of grey ids"
-        )
-    return ids
-
-
-def write_mask(path: Path, mask: np.ndarray) -> None:
-    """Write ids as a single-channel PNG."""
-    save_image(path, Image.fromarray(np.asarray(mask, np.uint8)))
-
-
-def read_saliency(path: Path) -> np.ndarray:
-    """Read a saliency ground truth: uint8 ``[H,W]``, 255 where the file is above 128, else 0."""
-    truth: np.ndarray = np.where(np.array(open_image(path).convert("L")) > 128, np.uint8(255), np.uint8(0))
-    return truth
-
-
 # ---------------------------------------------------------------- YOLO text
 
 
 def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Boxes:
-    """Read ``class cx cy w h`` lines, normalised to the image; an empty file means no objects.
+    """Read ``class cx cy w h`` lines, as shares of the image; an empty file means no objects.
+
+    Lines of more numbers, ``class x1 y1 x2 y2 x3 y3 ...``, are polygons, which become the boxes around them.
 
     Args:
-        path: the text file; a missing final newline and repeated blanks are fine.
+        path: the text file, UTF-8 or UTF-16; a missing final newline and repeated blanks are fine.
         size: width and height of the image.
         classes: the dataset's box classes.
 
     Raises:
-        DataError: a malformed line or a class id outside the list.
+        DataError: a malformed line, a class id outside the list, pixels in the place of shares, or a box without an
+            area or with less than half of it in the image.
     """
     rows, labels = [], []
     for number, line in enumerate(_text(path).splitlines(), 1):
@@ -152,18 +73,38 @@ def read_yolo(path: Path, size: tuple[int, int], classes: Sequence[str]) -> Boxe
             continue
         where = f"{path}: line {number}"
         try:
-            label, (cx, cy, w, h) = float(fields[0]), map(float, fields[1:5])
+            label, *values = map(float, fields)
         except ValueError:
-            raise DataError(f"{where} is not 'class cx cy w h': {line.strip()[:80]!r}") from None
+            values = []
+        if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+            shown = line.strip()[:80]
+            more = ", nor a polygon of three points or more" if len(values) > 4 else ""
+            raise DataError(f"{where} is not 'class cx cy w h'{more}: {shown!r}")
         if not 0 <= label < len(classes) or label != int(label):
             raise DataError(
                 f"{where}: label id {fields[0]} is outside the class list; allowed are {_numbered(classes)}"
             )
-        x, y = cx * size[0], cy * size[1]
-        w, h = w * size[0], h * size[1]
-        rows.append(_box((x - w / 2, y - h / 2, x + w / 2, y + h / 2), where))
+        if max(values) > SHARE:
+            raise DataError(
+                f"{where}: {max(values):g} is no share of the image; are these pixels? "
+                f"Divide x and widths by {size[0]}, y and heights by {size[1]}"
+            )
+        rows.append(_checked(_corners(values, size), where, size))
         labels.append(int(label))
     return Boxes.of(rows, labels)
+
+
+def _corners(values: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
+    """Left, top, right, bottom in pixels of shares ``cx cy w h``, or of a polygon's points."""
+    if len(values) > 4:
+        xs, ys = values[::2], values[1::2]
+        if not all(map(math.isfinite, values)):
+            return (math.nan,) * 4
+        return min(xs) * size[0], min(ys) * size[1], max(xs) * size[0], max(ys) * size[1]
+    cx, cy, w, h = values
+    x, y = cx * size[0], cy * size[1]
+    w, h = w * size[0], h * size[1]
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
 
 def write_yolo(path: Path, boxes: Boxes, size: tuple[int, int]) -> None:
@@ -183,25 +124,28 @@ class _NoDoctype(ET.TreeBuilder):
         raise ValueError("it declares a document type, which annotations never do; refused")
 
 
-def read_voc(path: Path, classes: Sequence[str], aliases: Mapping[str, str] | None = None) -> Boxes:
+def read_voc(
+    path: Path,
+    classes: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Boxes:
     """Read a Pascal VOC annotation; classes are mapped by name, in any case.
 
     Args:
         path: the XML file.
         classes: the dataset's box classes.
         aliases: other spellings in circulation, to a class.
+        size: width and height of the image, which the file's ``<size>`` (if it states one) and boxes must fit.
 
     Raises:
-        DataError: broken XML, a class name not in the list, or a box without an area.
+        DataError: broken XML, a class name not in the list, another size, shares in the place of pixels, or a box
+            without an area or with less than half of it in the image.
     """
     index = {name.lower(): i for i, name in enumerate(classes)}
     index.update({other.lower(): index[name.lower()] for other, name in (aliases or {}).items()})
-    try:
-        root = ET.fromstring(read_regular(path, "the labels", MAX_BYTES), ET.XMLParser(target=_NoDoctype()))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (ET.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{path}: not a readable VOC annotation: {error}") from None
+    root = _xml(path)
+    _check_size(path, root, size)
     rows, labels, difficult = [], [], []
     for number, item in enumerate(root.iter("object"), 1):
         where = f"{path}: object {number}"
@@ -213,10 +157,34 @@ def read_voc(path: Path, classes: Sequence[str], aliases: Mapping[str, str] | No
             corners = [float((box.findtext(k) if box is not None else None) or "") for k in _CORNERS]
         except ValueError:
             raise DataError(f"{where} ({name}) has no bndbox with four numbers") from None
-        rows.append(_box(corners, where))
+        rows.append(_checked(corners, where, size))
         labels.append(index[name.lower()])
         difficult.append((item.findtext("difficult") or "0").strip() == "1")
+    if rows and max(map(max, rows)) <= 1:
+        raise DataError(f"{path}: its boxes are shares of the image; a VOC annotation has pixels: multiply by its size")
     return Boxes.of(rows, labels, difficult)
+
+
+def _xml(path: Path) -> ET.Element:
+    try:
+        return ET.fromstring(read_regular(path, "the labels", MAX_BYTES), ET.XMLParser(target=_NoDoctype()))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: not a readable VOC annotation: {error}") from None
+
+
+def _check_size(path: Path, root: ET.Element, size: tuple[int, int] | None) -> None:
+    """Compare the annotation's ``<size>`` with the image; annotators that do not know it write 0 or nothing."""
+    try:
+        width, height = (float(root.findtext(f"size/{side}") or 0) for side in ("width", "height"))
+    except ValueError:
+        return
+    if size is not None and width > 0 and height > 0 and (width, height) != size:
+        raise DataError(
+            f"{path}: made for an image of {width:g}x{height:g}, but its image is {size[0]}x{size[1]}; "
+            "scale the boxes and <size> with the image, or use the image they were drawn on"
+        )
 
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -246,7 +214,7 @@ def write_voc(path: Path, boxes: Boxes, size: tuple[int, int], classes: Sequence
 
 def _text(path: Path) -> str:
     try:
-        return read_regular(path, "the labels", MAX_BYTES).decode("utf-8-sig")
+        return decoded(read_regular(path, "the labels", MAX_BYTES))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError:
@@ -257,8 +225,15 @@ def _numbered(classes: Sequence[str]) -> str:
     return ", ".join(f"{i} {name}" for i, name in enumerate(classes))
 
 
-def _box(corners: Sequence[float], where: str) -> tuple[float, ...]:
+def _checked(corners: Sequence[float], where: str, size: tuple[int, int] | None) -> tuple[float, ...]:
     x1, y1, x2, y2 = corners
     if not all(map(math.isfinite, corners)) or x2 <= x1 or y2 <= y1:
         raise DataError(f"{where}: box {x1:g}, {y1:g}, {x2:g}, {y2:g} has no area; correct or remove it")
+    if size is not None:
+        within = max(min(x2, size[0]) - max(x1, 0), 0) * max(min(y2, size[1]) - max(y1, 0), 0)
+        if within < INSIDE * (x2 - x1) * (y2 - y1):
+            raise DataError(
+                f"{where}: box {x1:g}, {y1:g}, {x2:g}, {y2:g} lies outside the {size[0]}x{size[1]} image, or most "
+                "of it; correct or remove it"
+            )
     return tuple(corners)

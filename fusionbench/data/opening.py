@@ -28,7 +28,8 @@ def find_root(base: str | Path, entry: DatasetCard) -> Path | None:
     """
     base = Path(base)
     named = [path for name in entry.facts.folders for path in children(base, name)]
-    return next((path for path in [*named, base] if Dataset(path, entry).present()), None)
+    adapter: type[Dataset] = resolve("dataset", entry.name)
+    return next((path for path in [*named, base] if adapter(path, entry).present()), None)
 
 
 def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None = None, exact: bool = False) -> Dataset:
@@ -48,7 +49,7 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
         dataset: Dataset = resolve("dataset", name)(root, entry, lists)
         read_origin(root)  # refuses an unfinished tree, whatever is asked of the dataset
         return dataset
-    expected = Dataset(Path(base, *entry.facts.folders[:1]), entry)
+    expected: Dataset = resolve("dataset", name)(Path(base, *entry.facts.folders[:1]), entry)
     folder = expected.split(expected.splits()[-1]).folders[0]
     wanted = " and ".join(str(expected.layout.official(role, folder)) for role in ("ir", "vis"))
     raise DataError(f"{name}: not found under {base}: looked for {wanted}")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fusionbench.data.lists import read_list
 from fusionbench.errors import DataError, find
-from fusionbench.pixels.images import SUFFIXES
 from fusionbench.plugins.cards import DatasetCard
-from fusionbench.runtime.files import read_regular
 
 HINT = ", or give a list file"
-MAX_BYTES = 64 << 20  # of a list
-_WORD = re.compile(r"\S+")
-_BOX = re.compile(r"-?[\d.]+(,-?[\d.]+){4}")
+SUFFIXES = (".txt", ".lst", ".csv", ".tsv", ".list")  # of what is meant as a file although it is not there
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,7 @@ class Split:
         sha256: of the ids, one per line, or "" without a list.
         source: where the split comes from.
         folders: names of the split folders its files lie in, most likely one first.
+        file: the user's list, or None.
     """
 
     name: str
@@ -38,44 +36,7 @@ class Split:
     sha256: str
     source: str
     folders: tuple[str, ...] = ()
-
-
-def read_list(path: Path) -> tuple[str, ...]:
-    """Ids of a split list: one image name per line, with or without suffix; boxes after the name are skipped.
-
-    Raises:
-        DataError: when the file is missing, names nothing, or names an image twice.
-    """
-    try:
-        lines = read_regular(path, "the split list", MAX_BYTES).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise DataError(f"{path}: cannot read the split list: {reason}") from None
-    ids: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        name = _without_boxes(line)
-        if not name or name.startswith("#"):
-            continue
-        stem = _stem(name.replace("\\", "/").rsplit("/", 1)[-1])
-        if stem in ids:
-            raise DataError(f"{path}: line {number}: {stem} is listed twice (first on line {ids[stem]})")
-        ids[stem] = number
-    if not ids:
-        raise DataError(f"{path}: the split list names no image")
-    return tuple(ids)
-
-
-def _without_boxes(line: str) -> str:
-    """A line without the boxes at its end, each of them five numbers behind white space."""
-    words = list(_WORD.finditer(line))
-    while words and words[-1].start() and _BOX.fullmatch(words[-1].group()):
-        words.pop()
-    return line[: words[-1].end()].strip() if words else ""
-
-
-def _stem(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in (*SUFFIXES, ".xml", ".txt") else name
+    file: Path | None = None
 
 
 def listed(name: str, ids: tuple[str, ...], source: str, folders: tuple[str, ...]) -> Split:
@@ -143,7 +104,8 @@ class Splits:
     def _make(self, name: str) -> Split:
         if name in self.lists or (name not in self._declared and _is_path(name)):
             path = self.lists.get(name, Path(name))
-            return listed(name, read_list(path), f"list file {path.name}", self.folders or (name,))
+            split = listed(name, read_list(path), f"list file {path.name}", self.folders or (name,))
+            return replace(split, file=path)
         name = find(name, self.names, f"{self._card.name} has no split", error=DataError, hint=HINT)
         if name in self.lists:
             return self._make(name)
@@ -155,4 +117,6 @@ class Splits:
 
 
 def _is_path(given: str) -> bool:
-    return "/" in given or given.endswith(".txt")
+    """Whether a file is meant: one that is there under any name, or what looks like one."""
+    there = os.path.lexists(given) and not os.path.isdir(given)
+    return there or "/" in given or "\\" in given or given.lower().endswith(SUFFIXES)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 READING = ("fusionbench.pixels.images", "fusionbench.data.pairs")
 PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", "fusionbench.plugins.method", *READING)
 SCORES = ("fusionbench.evaluation.scoring", *READING)
-LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.dataset")
+LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.masks", "fusionbench.data.dataset")
 TESTING = ("fusionbench.evaluation.task_scores", "fusionbench.tasks.testing")
 TRAINING = ("fusionbench.training.run", "fusionbench.training.loop", "fusionbench.tasks.recipe")
 # Plans and stores decide what is computed, not its value.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fusionbench.data.checks import check_labels
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.outcome import FailedImage
@@ -112,6 +113,7 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     entry = one_entry(request.entry).on(request.device)
     with Store(folder) as store:
         source = labelled(plan.sources[0], plan.sources[0].split, trained.needs)
+        check_labels(dataset, split, source.ids)
         pictures, missing = fused_pictures(plan, [entry], store, source, trained, lambda *_: None)
     for name, reason in missing.items():
         raise FusionbenchError(f"{name} has not every picture of {dataset.name} {split}: {reason}")

@@ -82,6 +82,11 @@ class Source:
         """Whether images of the split are not scored."""
         return self.expected is not None and len(self.ids) < self.expected
 
+    @property
+    def unmatched(self) -> str:
+        """What of a user's list is not there, in one line; "" where all of it is."""
+        return self.dataset.unmatched(self.split)
+
     def board(self) -> Board:
         """What provenance and tables tell of it."""
         split, title = self.dataset.split(self.split), self.dataset.card.title
@@ -153,6 +158,9 @@ def make_plan(request: Request) -> Plan:
             )
         sources.append(source)
     if not sources:
+        if request.datasets:  # they are there, but not what was asked of them
+            asked = [skip for skip in skipped if skip.what in request.datasets]
+            raise FusionbenchError("; ".join(skip.why + (f"; {skip.fix}" if skip.fix else "") for skip in asked))
         raise FusionbenchError(
             f"no images under {data_root(request.data_root)}: name a data folder with data_root= or FUSIONBENCH_DATA "
             "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
@@ -234,6 +242,8 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     ids = dataset.ids(rules.split)
     if request.ids:
         ids = [i for i in ids if i in set(request.ids)]
+    if not ids and (absent := dataset.unmatched(rules.split)):
+        return Skip(spec, absent)
     if not ids:
         return Skip(
             spec,

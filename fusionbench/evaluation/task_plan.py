@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
+from fusionbench.data.checks import check_labels
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import labels_said, task_code, training_code
-from fusionbench.evaluation.pictures import Pictures
+from fusionbench.evaluation.pictures import Pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
 from fusionbench.evaluation.task_training import Trained, restore, trained_by
@@ -48,6 +49,7 @@ class TaskRequest:
         size: of the recipes.
         frozen_on: the entry on whose pictures the frozen networks are trained.
         frozen: run folders or weight files of task networks to score with, in place of networks trained here.
+        configs: the OpenMMLab config of those that other programs trained by one.
         options: changes to the recipes' settings.
     """
 
@@ -58,6 +60,7 @@ class TaskRequest:
     size: str | None = None
     frozen_on: str = "visible"
     frozen: tuple[Path, ...] = ()
+    configs: Mapping[Path, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
 
     @property
@@ -100,6 +103,7 @@ class Job:
         lists: the user's own splits of it.
         split: the test split.
         device: where it is computed.
+        config: of the network, where the user named one.
         tests: (entry key, test) of everything that is wanted.
         by: what computes here.
         again: whether a finished network is trained again.
@@ -115,6 +119,7 @@ class Job:
     lists: Mapping[str, Path]
     split: str
     device: str
+    config: str = ""
     tests: tuple[tuple[str, TaskTest], ...] = ()
     by: Trained = field(default_factory=Trained)
     again: bool = False
@@ -122,27 +127,39 @@ class Job:
 
 
 def check(plan: Plan, request: TaskRequest) -> TaskRequest:
-    """Make every recipe's settings once, so that a wrong size or option is refused before anything is fused.
+    """Make every recipe's settings once and read every label, so that what is wrong is told before anything is fused.
 
     Returns:
         The request with names as they are, however they were typed.
 
     Raises:
-        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry.
+        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry, a
+            label that is damaged.
     """
-    learnt = [task(name) for name in request.tasks if request.trains(name)]
+    learnt = {name for name in request.tasks if request.trains(name)}
     if "frozen" in request.protocols and learnt:
         request = replace(request, frozen_on=one_entry(request.frozen_on).id)
     for source in plan.sources:
-        for learner in learnt:
+        for name in request.tasks:
+            asked = task(name)
             try:
-                learner.classes(source.dataset)
+                asked.classes(source.dataset)
             except DataError:
                 continue  # reported when the tasks run
-            draft = request.draft(learner, source.dataset, plan.device, 0).canonical()
-            draft.settings_text()
-            request = replace(request, size=draft.size)
+            if name in learnt:
+                draft = request.draft(asked, source.dataset, plan.device, 0).canonical()
+                draft.settings_text()
+                request = replace(request, size=draft.size)
+            train, test = splits_of(source, asked)
+            for split in (train, test) if name in learnt else (test,):
+                check_labels(source.dataset, split, labelled(source, split, asked.needs).ids)
     return request
+
+
+def splits_of(source: Source, task: Task) -> tuple[str, str]:
+    """The splits to train and to test on; the user's own is tested on."""
+    train, test = source.dataset.task_splits(task.needs)
+    return train, source.split if source.protocol.other_split else test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +284,7 @@ class TaskPlanner:
             split=self.test.split,
             device=self.run.plan.device,
             by=self.by,
+            config=self.run.request.configs.get(weights, ""),
         )
 
     def _hash(self, weights: Path) -> str:

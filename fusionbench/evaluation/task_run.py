@@ -16,7 +16,7 @@ from fusionbench.evaluation.entries import one_entry
 from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
-from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun
+from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun, splits_of
 from fusionbench.evaluation.task_scores import score
 from fusionbench.evaluation.task_training import Trained, train, trained_by
 from fusionbench.plugins.weights import sha256
@@ -83,9 +83,7 @@ def run_tasks(
 
 def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> TaskPlanner:
     """The jobs of one task on one source, with every picture fused that they need."""
-    train_split, test_split = source.dataset.task_splits(task.needs)
-    if source.protocol.other_split:
-        test_split = source.split
+    train_split, test_split = splits_of(source, task)
     trains = run.request.trains(task.name)
     retrained = "retrained" in run.request.protocols and trains
     frozen = (
@@ -181,7 +179,7 @@ def scores(job: Job) -> list[tuple[str, TaskResult]]:
     for key, pictures in job.scored.items():
         tests = [test for wanted, test in job.tests if wanted == key]
         result = msgspec.structs.replace(
-            score(job.weights, dataset, tests[0], pictures, job.device),
+            score(job.weights, dataset, tests[0], pictures, job.device, job.config),
             weights=sha256(weights_file(job.weights)),
             training_code=trained.code,
             trained_with=trained.made,

@@ -15,7 +15,9 @@ from fusionbench.tasks.testing import evaluate, picture
 from fusionbench.training.trained import settings_hash
 
 
-def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str, Path], device: str) -> TaskResult:
+def score(
+    weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str, Path], device: str, config: str = ""
+) -> TaskResult:
     """Score the pictures of one entry.
 
     Args:
@@ -24,6 +26,7 @@ def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str
         test: what is wanted.
         pictures: image id to file, of the test's split.
         device: where it is computed.
+        config: of the network, where the user named one.
 
     Returns:
         Scores by condition: ``all``, then ``day`` and ``night`` where the data tell.
@@ -31,7 +34,7 @@ def score(weights: Path, dataset: Dataset, test: TaskTest, pictures: Mapping[str
     Raises:
         FusionbenchError: the network or a picture cannot be read, or they do not go together.
     """
-    network, facts = load_network(weights, device)
+    network, facts = load_network(weights, device, config)
     scored = task(test.task)
     classes, narrow = scored.common(tuple(facts["classes"]), dataset)
     size = facts["config"].get("resize")

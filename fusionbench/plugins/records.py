@@ -70,6 +70,20 @@ class Training(Record, frozen=True, kw_only=True):
     together: bool = False
 
 
+class LearntFrom(Record, frozen=True, kw_only=True):
+    """On a dataset's card: what is trained on it besides the recipes that name it.
+
+    Attributes:
+        recipe: a method, a task, or a network of a task.
+        like: the dataset whose settings are begun with; "" for those that are no dataset's own.
+        settings: changes to them, as ``--cfg-options`` makes them.
+    """
+
+    recipe: str
+    like: str = ""
+    settings: dict[str, Value | tuple[Value, ...]] = {}
+
+
 class Facts(Record, frozen=True, kw_only=True):
     """What every card says.
 
@@ -103,7 +117,6 @@ class Facts(Record, frozen=True, kw_only=True):
     extra: str = ""
     differs: str = ""
     ours: tuple[str, ...] = ()
-    training: tuple[Training, ...] = ()
 
 
 class OutputFacts(Record, frozen=True, kw_only=True):
@@ -190,8 +203,10 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         bibtex: the entry to cite.
         parity: what its output was compared with.
         unverified: what its output could not be compared with, or "": such a row is not ranked.
+        training: its recipes.
     """
 
+    training: tuple[Training, ...] = ()
     output: OutputFacts | None = None
     weights: tuple[WeightFacts, ...] = ()
     requires_weights: bool = False
@@ -397,8 +412,10 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
         download: where a plain address exists.
         scenes: how generated scenes are written in this layout.
         generic: whether any folder will do, named by the user.
+        training: what is trained on it besides the recipes that name it.
     """
 
+    training: tuple[LearntFrom, ...] = ()
     layout: dict[str, str | tuple[str, ...]]
     protocols: dict[str, ProtocolFacts] = {}
     folders: tuple[str, ...] = ()
@@ -425,8 +442,10 @@ class TaskFacts(Facts, frozen=True, kw_only=True):
         needs: the label it is scored against.
         columns: (score, title) of what stands in tables; the first chooses and ranks.
         lower: those of the columns where a smaller score is better.
+        training: recipes of its networks.
     """
 
+    training: tuple[Training, ...] = ()
     networks: tuple[str, ...]
     needs: Label
     columns: tuple[tuple[str, str], ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.naming import matches
 from fusionbench.plugins.cards import MethodCard, TaskCard, cards
-from fusionbench.plugins.records import TaskFacts
+from fusionbench.plugins.records import LearntFrom, TaskFacts
 from fusionbench.plugins.registry import load_module
 
 
@@ -37,17 +37,30 @@ class Training:
         return self.name if self.card.kind == "task" else None
 
     def check_dataset(self, dataset: str) -> None:
-        """Refuse a dataset that the recipe is not for; a task's network learns from any that has the task's label.
+        """Refuse a dataset that the recipe is not for.
+
+        A task's network learns from any that has the task's label, and all from those whose cards say so.
 
         Raises:
             FusionbenchError: it has other datasets.
         """
         label = self.card.facts.needs if isinstance(self.card.facts, TaskFacts) else ""
         other = cards("dataset").get(dataset)
-        if dataset not in self.datasets and not (label and other and label in other.facts.layout):
-            more = f", and others with {label}" if label else ""
+        labelled = label and other and (label in other.facts.layout or other.facts.generic)
+        if dataset not in self.datasets and not labelled and self.learnt_from(dataset) is None:
+            more = f", others with {label}" if label else ""
             known = ", ".join(self.datasets)
-            raise FusionbenchError(f"no recipe of {self.name} for {dataset}; there are: {known}{more}")
+            raise FusionbenchError(
+                f"no recipe of {self.name} for {dataset}; there are: {known}{more}, and those whose card says so under "
+                "[[training]]"
+            )
+
+    def learnt_from(self, dataset: str) -> LearntFrom | None:
+        """What a dataset's card says of learning this from it, or None."""
+        other = cards("dataset").get(dataset)
+        rules = other.facts.training if other else ()
+        named = (self.name, self.card.name)
+        return next((rule for name in named for rule in rules if rule.recipe == name), None)
 
     def make(self) -> object:
         """A new recipe.

@@ -6,11 +6,11 @@ import json
 import os
 import re
 import sys
-import zipfile
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +18,8 @@ from fusionbench.errors import WeightsError
 from fusionbench.plugins.cards import MethodCard, card
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.released import released
+from fusionbench.plugins.tensors import first_line, fitting
+from fusionbench.plugins.tensors import read_tensors as read_tensors
 from fusionbench.runtime import locations
 from fusionbench.runtime.files import sha256 as sha256
 from fusionbench.runtime.files import sweep
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
     from fusionbench.plugins.method import Method
 
-SPARE = 64 << 20  # bytes that a checkpoint may unpack to beyond its own size
-MAX_VALUES = 10_000_000
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 _warned: set[Path] = set()
 
@@ -158,22 +158,7 @@ def add(
     if name is None:
         name = known.name if known else file.stem.lower()
     check_name(entry, name, digest, file, replace)
-    network = resolve("method", method)()
-    if checkpoint.names:
-        state = {part: read_tensors(f) for part, f in zip(checkpoint.names, checkpoint.files, strict=True)}
-    else:
-        state = read_tensors(file)
-    try:
-        state = network.convert(state)
-    except Exception as error:  # the plugin's code, on whatever the file holds
-        raise WeightsError(f"{file}: not a checkpoint of {method}: {_first_line(error)}") from None
-    if not isinstance(state, dict) or not all(hasattr(value, "isfinite") for value in state.values()):
-        raise WeightsError(
-            f"{file}: not a checkpoint of {method}: it holds other things than tensors by name; of a training run, "
-            "its weights.safetensors is meant"
-        )
-    if bad := next((name for name, tensor in state.items() if not bool(tensor.isfinite().all())), None):
-        raise WeightsError(f"{file}: {bad} holds numbers that are infinite or none (NaN); the training has failed")
+    network: Method = resolve("method", method)()
     weights = Weights(
         method=method,
         name=name,
@@ -183,7 +168,37 @@ def add(
         listed=known is not None,
         path=locations.current().cache / "weights" / method / f"{name}.safetensors",
     )
+    if checkpoint.names:
+        held = {part: read_tensors(f) for part, f in zip(checkpoint.names, checkpoint.files, strict=True)}
+    else:
+        held = read_tensors(file)
+    state, remark = fitting(held, file, method, lambda tensors: _converted(network, tensors))
+    if bad := next((name for name, tensor in state.items() if not bool(tensor.isfinite().all())), None):
+        raise WeightsError(f"{file}: {bad} holds numbers that are infinite or none (NaN); the training has failed")
+    if remark:
+        print(f"note: {remark}", file=sys.stderr)
     return _store(weights, network, state, file)
+
+
+def _converted(network: Method, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as the method reads them, once it has.
+
+    Raises:
+        ValueError: they are no checkpoint of it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        converted = network.convert(state)
+    except Exception as error:  # the plugin's code, on whatever the file holds
+        raise ValueError(first_line(error)) from None
+    if not isinstance(converted, dict) or not all(hasattr(value, "isfinite") for value in converted.values()):
+        raise ValueError("it holds other things than tensors by name")
+    with tempfile.TemporaryDirectory() as scratch, suppress(OSError, SafetensorError):  # told when they are kept
+        save_file({k: v.contiguous() for k, v in converted.items()}, part := Path(scratch) / "w.safetensors")
+        network.load(part)
+    return converted
 
 
 def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Path) -> Weights:
@@ -204,10 +219,10 @@ def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Pa
         part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(part, folder / f"{weights.name}.json")
     except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or _first_line(error)
+        why = getattr(error, "strerror", None) or first_line(error)
         raise WeightsError(f"{folder}: cannot be written ({why}); set FUSIONBENCH_CACHE") from None
     except (RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(f"{file}: not a checkpoint of {weights.method}: {_first_line(error)}") from None
+        raise WeightsError(f"{file}: not a checkpoint of {weights.method}: {first_line(error)}") from None
     finally:
         with suppress(OSError):  # its folder may be a file
             part.unlink(missing_ok=True)
@@ -236,90 +251,6 @@ def check_name(entry: MethodCard, name: str, digest: str, file: Path, replace: b
             f"{file}: {entry.name}[{name}] is another file; "
             f"remove it first: fusionbench weights remove {entry.name} {name}, or choose another name="
         )
-
-
-def read_tensors(file: Path) -> Any:
-    """What a checkpoint holds, tensors nested as its author liked, without executing anything in it.
-
-    Raises:
-        WeightsError: damaged, no checkpoint, or pickled code in it.
-    """
-    if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return _plain(load_file(file), file)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{file}: damaged safetensors file ({_first_line(error)}); get it again") from None
-    import pickle
-    import warnings
-
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a remark on the pickle protocol says nothing to the user
-            _check_unpacked(file)
-            return _plain(torch.load(file, map_location="cpu", weights_only=True), file)
-    except WeightsError:
-        raise
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "GLOBAL " in str(error):
-            raise WeightsError(
-                f"{file}: refused, it holds pickled code and not only tensors; nothing was executed; "
-                "ask its author for a plain state dict"
-            ) from None
-        raise WeightsError(f"{file}: damaged or no checkpoint; get it again") from None
-    except Exception as error:
-        # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
-        raise WeightsError(f"{file}: damaged or no checkpoint ({_first_line(error)}); get it again") from None
-
-
-def _check_unpacked(file: Path) -> None:
-    """Refuse a zip archive that is much smaller than its content; torch writes its archives uncompressed."""
-    size = file.stat().st_size
-    if not zipfile.is_zipfile(file):
-        return
-    with zipfile.ZipFile(file) as archive:
-        if sum(info.file_size for info in archive.infolist()) > size + SPARE:
-            raise WeightsError(f"{file}: {size} bytes that unpack to many more; refused")
-
-
-def _plain(state: Any, file: Path) -> Any:
-    """What a file holds, when each tensor in it is dense, real, and has its own numbers in the file.
-
-    Raises:
-        WeightsError: a tensor that is sparse, complex, quantised or repeats a few numbers: it may become many times as
-            large as the file when it is used.
-    """
-    import torch
-
-    room = 4 * file.stat().st_size + SPARE  # some tensors are there twice, or become float32 from float16
-    waiting, seen = [state], 0
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict | list | tuple | set):
-            seen += len(value)
-            waiting += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, torch.Tensor):
-            if value.layout is not torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
-                kind = "complex" if value.is_complex() else "sparse, quantised or empty"
-                raise WeightsError(
-                    f"{file}: holds {kind} tensors; ask its author for a plain state dict of real numbers"
-                )
-            size = value.numel() * value.element_size()
-            room -= size
-            if size > value.untyped_storage().nbytes() or room < 0:
-                raise WeightsError(f"{file}: its tensors are far larger than the file; refused")
-        if seen > MAX_VALUES:
-            raise WeightsError(f"{file}: more than {MAX_VALUES} values, or some that hold themselves; refused")
-    return state
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300] if lines else type(error).__name__
 
 
 def hint(entry: MethodCard) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -63,6 +64,23 @@ def sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def decoded(data: bytes) -> str:
+    """A text that other programs saved: UTF-8, or UTF-16 in either order (PowerShell's), with or without mark.
+
+    Raises:
+        UnicodeDecodeError: another encoding, or no text.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16")
+    elif len(data) > 1 and not len(data) % 2 and 0 in data[:2] and data[:2] != b"\0\0":
+        text = data.decode("utf-16-le" if data[1] == 0 else "utf-16-be")  # no text in UTF-8 has a zero byte
+    else:
+        text = data.decode("utf-8-sig")
+    if "\0" in text:
+        raise UnicodeDecodeError("utf-8", data[:1], 0, 1, "holds zero bytes")
+    return text
 
 
 def short_name(name: str) -> str:

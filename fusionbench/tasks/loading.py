@@ -21,12 +21,13 @@ class Made(msgspec.Struct):
     ignored: int | None
 
 
-def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str, Any]]:
+def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[TaskNetwork, dict[str, Any]]:
     """A trained task network in evaluation mode, and what is known of it.
 
     Args:
         path: a run's folder, or its ``weights.safetensors``.
         device: where to.
+        config: the OpenMMLab config that the user named for it, which is run; "" for the name in the file.
 
     Returns:
         The network; its facts: ``task``, ``name``, ``classes``, ``config``, ``trained_on``.
@@ -47,10 +48,10 @@ def load_network(path: Path, device: str = "cpu") -> tuple[TaskNetwork, dict[str
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
         raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
     owner = task(str(kind))
-    if name not in owner.networks:  # a name from a file never chooses a config file, which is a program
+    if not config and name not in owner.networks:  # a name from a file never chooses a config file, which is a program
         raise FusionbenchError(f"{file}: {name!r} is no network of the task {owner.name}")
     try:
-        network = owner.make(name, made.classes, made.channels, ignore_index=made.ignored)
+        network = owner.make(config or name, made.classes, made.channels, ignore_index=made.ignored)
         network.load_state_dict(load_file(file))
     except FusionbenchError:
         raise

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.plugins.weights import read_tensors
+from fusionbench.plugins.tensors import fitting, read_tensors
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -270,12 +270,9 @@ def load_backbone(module: nn.Module, file: str | Path, layout: str = "openmmlab"
     file = Path(file)
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
-    state = read_tensors(file)
-    for key in ("state_dict", "model"):
-        state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-    if not isinstance(state, dict):
-        raise WeightsError(f"{file}: holds no dict of tensors")
-    _fill(module, _backbone_tensors(state, layout), f"{file}: not a backbone file of this network in {layout} layout")
+    what = f"this backbone in {layout} layout"
+    state, _ = fitting(read_tensors(file), file, what, lambda tensors: fit(module, _backbone_tensors(tensors, layout)))
+    module.load_state_dict(state, strict=False)
 
 
 def _backbone_tensors(state: Mapping[str, object], layout: str) -> dict[str, Tensor]:
@@ -289,20 +286,25 @@ def _backbone_tensors(state: Mapping[str, object], layout: str) -> dict[str, Ten
     return {k: v for k, v in tensors.items() if not other.search(k)}
 
 
-def _fill(module: nn.Module, state: Mapping[str, Tensor], refusal: str) -> None:
-    """Copy tensors into a backbone; every one but batch counters must be there and fit."""
+def fit(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as a network takes them: each but batch counters is there and has the shape.
+
+    Raises:
+        WeightsError: names or shapes of another network.
+    """
     own = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
-    if missing := sorted(own.keys() - state.keys()):
-        raise WeightsError(f"{refusal}: {len(missing)} of {len(own)} tensors are missing, first {missing[0]}")
-    if extra := sorted(state.keys() - own.keys()):
-        raise WeightsError(f"{refusal}: {len(extra)} tensors are not of this network, first {extra[0]}")
+    given = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    if missing := sorted(own.keys() - given.keys()):
+        raise WeightsError(f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]}")
+    if extra := sorted(given.keys() - own.keys()):
+        raise WeightsError(f"{len(extra)} tensors are not of this network, first {extra[0]}")
     for name, value in own.items():
-        given = state[name]
-        if given.ndim == 4 and given.shape[1] == 3 * value.shape[1] and given.shape[0] == value.shape[0]:
-            given = _grey(given)
-        if given.shape != value.shape:
-            raise WeightsError(f"{refusal}: {name} has shape {list(given.shape)}, needed is {list(value.shape)}")
-        value.copy_(given)
+        tensor = given[name]
+        if tensor.ndim == 4 and tensor.shape[1] == 3 * value.shape[1] and tensor.shape[0] == value.shape[0]:
+            given[name] = tensor = _grey(tensor)
+        if tensor.shape != value.shape:
+            raise WeightsError(f"{name} has shape {list(tensor.shape)}, needed is {list(value.shape)}")
+    return given
 
 
 def _from_mit(state: dict[str, Tensor]) -> dict[str, Tensor]:

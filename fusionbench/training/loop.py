@@ -19,6 +19,7 @@ from torch import nn
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.results import provenance
 from fusionbench.training import distributed, returned
+from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import RunOptions, silent
@@ -123,6 +124,8 @@ class _Run(Generic[S, B]):
         self.recipe.precision, self.recipe.note = Precision(self.settings.precision, self.device), self.note
         with self.explained("while building the networks"):
             self.recipe.build(self.settings, self.device)
+        if self.recipe.start is not None and not checkpoint:
+            self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
         self.recipe.check()
         self.plan(checkpoint.epoch if checkpoint else 0)
         distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))

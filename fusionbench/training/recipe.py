@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from fusionbench.training.options import Note
@@ -49,6 +49,8 @@ class Recipe(Generic[S, B]):
         pictures_of: set before ``build`` where a task network is trained on fused pictures: those, by id.
         note: set before ``build``: takes remarks, a line each; silent in all processes but the first.
         batch_key: the setting that is the batch size, named when memory runs out.
+        start: weights that the networks start from, put there after ``build`` by the names of ``export``; see `.begin`.
+        adapt: what brings a released file's tensors to those names, where a method is trained.
     """
 
     presets: Presets[S]
@@ -57,6 +59,8 @@ class Recipe(Generic[S, B]):
     datasets: Mapping[str, Dataset] = {}
     pictures_of: Mapping[str, Path] | None = None
     batch_key: str = "batch"
+    start: Path | None = None
+    adapt: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
 
     def build(self, settings: S, device: torch.device) -> None:
         """Make networks, optimisers, schedules and the training set. Weights come from the global generator."""

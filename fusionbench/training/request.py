@@ -14,9 +14,10 @@ from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.naming import matches
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.trainable import Training, training
+from fusionbench.plugins.weights import sha256
 from fusionbench.training.recipe import Recipe
 from fusionbench.training.settings import FREE, Settings, flat, flat_name, settings_text
-from fusionbench.training.trained import WEIGHTS, portable
+from fusionbench.training.trained import WEIGHTS, portable, start_file
 
 
 def _known_spec(spec: str) -> str:
@@ -44,6 +45,7 @@ class TrainRequest:
         weights_name: of the entry that a trained method becomes.
         device: ``cpu``, ``cuda``, ``cuda:1``...
         data_root: where the datasets lie.
+        start: weights to start from: a checkpoint, a run's folder, or the name of weights of the method; "" for none.
     """
 
     name: str
@@ -58,6 +60,16 @@ class TrainRequest:
     weights_name: str | None = None
     device: str = "cpu"
     data_root: Path | None = None
+    start: str = ""
+
+    @cached_property
+    def start_file(self) -> Path | None:
+        """The file to start from.
+
+        Raises:
+            FusionbenchError: there is none.
+        """
+        return start_file(self.start, None if self.training.network else self.name) if self.start else None
 
     def canonical(self) -> TrainRequest:
         """The same request with every name as it is, however it was typed.
@@ -136,8 +148,16 @@ class TrainRequest:
         keys = [key for key, _ in flat(self.file)] + [option.partition("=")[0] for option in self.options]
         if network and any(matches(flat_name(key), ("network",)) for key in keys):
             raise FusionbenchError(f"{self.name} is the network; for another one: fusionbench train OTHER")
+        rules = {name: rule for name in self.names if (rule := self.training.learnt_from(name))}
         settings: Settings = self.recipe().presets.choose(
-            self.names, network=network, size=self.size, on=self.entry, file=self.file, options=self.options
+            self.names,
+            network=network,
+            size=self.size,
+            on=self.entry,
+            file=self.file,
+            options=self.options,
+            like={name: rule.like for name, rule in rules.items() if rule.like},
+            own={key: value for rule in rules.values() for key, value in rule.settings.items()},
         )
         return settings
 
@@ -184,4 +204,5 @@ class TrainRequest:
         options = [*(f"{key}={value}" for key, value in flat(self.file)), *self.options]
         shown = (portable(option) for option in options if not matches(flat_name(option.partition("=")[0]), silent))
         changes = "".join(f", {option}" for option in shown)
-        return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}"
+        start = f", from {self.start_file.name}@{sha256(self.start_file)[:8]}" if self.start_file else ""
+        return f"{' + '.join(where)}{on}{size}, seed {self.settings.seed}{changes}{start}"

@@ -41,7 +41,13 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
     from fusionbench.training.returned import tensors
 
     check_device(request.device)
-    recipe.datasets, recipe.pictures_of = request.opened, pictures
+    recipe.datasets, recipe.pictures_of, recipe.start = request.opened, pictures, request.start_file
+    if request.training.card.kind == "method":
+        recipe.adapt = resolve("method", request.name)().convert
+    for dataset in request.opened.values():
+        split = getattr(settings, "split", None)
+        if split and (absent := dataset.unmatched(split)):
+            options.note(f"warning: {absent}")
     result = train(recipe, settings, request.out, resume=request.resume, device=request.device, options=options)
     if not result.finished:
         return [f"{result.checkpoint}: {result.step} steps are done; the same command with resume=True goes on"]

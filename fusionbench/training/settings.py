@@ -102,6 +102,8 @@ class Presets(Generic[S]):
         on: str | None = None,
         file: Changes | None = None,
         options: Sequence[str] = (),
+        like: Mapping[str, str] | None = None,
+        own: Changes | None = None,
     ) -> S:
         """The settings for some datasets: presets, then a file, then options.
 
@@ -112,6 +114,8 @@ class Presets(Generic[S]):
             on: the entry whose pictures are trained on.
             file: the values of a config file, flat or in sections.
             options: ``key=value``, the key flat or dotted.
+            like: dataset to the one whose presets it has, where that is another.
+            own: what the datasets' cards change.
 
         Raises:
             FusionbenchError: no such size or setting, or a value that does not fit.
@@ -119,13 +123,15 @@ class Presets(Generic[S]):
         if size is not None:
             size = self.size(size)
         changes: dict[str, Any] = {"datasets": tuple(datasets), "on": on}
-        for name in datasets:
+        presets = [(like or {}).get(name, name) for name in datasets]
+        for name in presets:
             changes |= self.datasets.get(name, {})
+        changes |= self._on_card(own or {})
         if network is not None:
             changes |= self.networks.get(network, {})
         if size is not None:
             changes |= self.sizes[size]
-            for name in datasets:
+            for name in presets:
                 changes |= self.dataset_sizes.get(size, {}).get(name, {})
         if network is not None:
             changes["network"] = network
@@ -144,6 +150,14 @@ class Presets(Generic[S]):
                 raise FusionbenchError(f"option {option!r} is not key=value")
             settings = changed(settings, key, parse(text), text)
         return settings
+
+    def _on_card(self, own: Changes) -> Changes:
+        known = kinds(self.record)
+        for key, _ in flat(own):
+            if flat_name(key) not in known:
+                near = did_you_mean(flat_name(key), known)
+                raise FusionbenchError(f"the dataset's card changes {key!r}, no setting of this recipe; {near}")
+        return {flat_name(key): value for key, value in flat(own)}
 
 
 # ---------------------------------------------------------------- keys

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fusionbench.errors import FusionbenchError
-from fusionbench.plugins.weights import sha256
+from fusionbench.errors import FusionbenchError, did_you_mean
+from fusionbench.plugins.weights import installed, sha256
 
 WEIGHTS = "weights.safetensors"
 
@@ -64,3 +64,24 @@ def facts_of(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, KeyError, ValueError):
         raise FusionbenchError(f"{path}: not a file that `fusionbench train` wrote") from None
     return facts
+
+
+def start_file(given: str, method: str | None) -> Path:
+    """The file that a user means by weights to start from.
+
+    Args:
+        given: a checkpoint, a run's folder, or the name of weights of the method.
+        method: whose weights go by name; None for networks of tasks.
+
+    Raises:
+        FusionbenchError: there is none.
+    """
+    path = weights_file(Path(given))
+    if path.is_file():
+        return path
+    known = {weights.name: weights.path for weights in installed(method)} if method else {}
+    name = given.removeprefix(f"{method}[").removesuffix("]")
+    if name not in known:
+        near = f"; {did_you_mean(name, known)}" if known else ""
+        raise FusionbenchError(f"from={given}: no such file, run or weights{near}")
+    return known[name]

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError, WeightsError
-from fusionbench.plugins.weights import installed, read_tensors, verify
+from fusionbench.plugins.tensors import fitting, read_tensors
+from fusionbench.plugins.weights import installed, verify
 from fusionbench.registry import resolve
 
 from .rsc import EMBED, RSC, STRUCTURES, VECTORS
@@ -160,10 +161,7 @@ def find_vfn(given: str | None) -> dict[str, Tensor]:
         if given not in names:
             raise WeightsError(f"vfn={given}: no such file and no installed weights of that name; {how}")
         path = verify(names[given])
-    try:
-        state = convert(read_tensors(path))
-    except (ValueError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path}: not a checkpoint of cldyn: {error}") from None
+    state, _ = fitting(read_tensors(path), path, "cldyn", convert)
     return {name: value for name, value in state.items() if name.startswith("vfn.")}
 
 

@@ -10,7 +10,8 @@ from _data_samples import card_of, opened
 from PIL import Image
 
 from fusionbench.data import Dataset
-from fusionbench.data.labels import Boxes, read_mask, read_saliency, read_voc, read_yolo, write_voc, write_yolo
+from fusionbench.data.labels import Boxes, read_voc, read_yolo, write_voc, write_yolo
+from fusionbench.data.masks import read_mask, read_saliency
 from fusionbench.errors import DataError, PluginError
 
 

@@ -84,7 +84,10 @@ def test_task_networks_learn_from_any_dataset_with_their_label(own: Path) -> Non
     for network, code in (("yolov8-tiny", 0), ("segformer-tiny", 2)):
         done = fusionbench("--plugins", own, "train", network, "--dataset", "yard", "--show-config")
         assert done.returncode == code, done.stderr
-    assert "no recipe of segformer-tiny for yard; there are: msrs, fmb, and others with mask" in done.stderr
+    assert (
+        "no recipe of segformer-tiny for yard; there are: msrs, fmb, others with mask, and those whose card says so"
+        in done.stderr
+    )
 
 
 def test_a_fault_of_a_plugin_is_not_taken_for_ours(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_words_that_are_left_over(here: Any) -> None:
 def test_dataset_is_needed(here: Any) -> None:
     done = here("train", "yolov8-tiny")
     assert done.code == 2
-    assert "Missing option '--datasets'" in done.err
+    assert "say what to train on: --datasets NAME, or --data NAME=DIR; yolov8-tiny has msrs, m3fd, llvip" in done.err
 
 
 def test_show_config(here: Any, tmp_path: Path) -> None:

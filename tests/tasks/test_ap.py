@@ -172,7 +172,7 @@ def devkit(images, c, rule, interpolation, difficult=None):
     return sum((recall[i] - recall[i - 1]) * precision[i] for i in range(1, len(recall)))
 
 
-@pytest.mark.parametrize(("name", "interpolation"), [("voc", "all"), ("voc2007", "11")])
+@pytest.mark.parametrize(("name", "interpolation"), [("voc", "all"), ("tdfusion-voc", "all"), ("voc2007", "11")])
 @pytest.mark.parametrize(("classes", "images"), CASES)
 def test_voc_devkit(classes, images, name, interpolation):
     metric = filled(classes, images, protocols=(name,))
@@ -203,20 +203,35 @@ def test_protocols_differ_as_named():
         return filled(1, [(*found, truth, np.zeros(len(truth), int))]).compute()
 
     faint = scores((one, np.array([0.01]), yes), one)
-    assert [faint[f"ap50@{n}"] for n in ("coco", "yolov5", "tdfusion", "voc")] == pytest.approx([1, 1, 0, 0])
+    assert [faint[f"ap50@{n}"] for n in ("coco", "yolov5", "tdfusion", "tdfusion-voc", "voc")] == pytest.approx(
+        [1, 1, 0, 0, 1]
+    )
     # a second, weaker box on each object comes before the box of the other object
     far = one + 100
     found = np.concatenate([one, one + 2, far]), np.array([0.9, 0.8, 0.7]), np.zeros(3, int)
     doubled = scores(found, np.concatenate([one, far]))
-    assert [doubled[f"ap50@{n}"] for n in ("tdfusion", "yolov5", "voc")] == pytest.approx([1, 1, 1])
+    assert [doubled[f"ap50@{n}"] for n in ("tdfusion", "yolov5", "tdfusion-voc")] == pytest.approx([1, 1, 1])
+    assert doubled["ap50@voc"] == pytest.approx(0.5 + 0.5 * 2 / 3)  # the devkit suppresses nothing
     assert doubled["ap50@coco"] == pytest.approx((51 + 50 * 2 / 3) / 101)
     # COCO lets the weaker of two boxes take the second-best free object, VOC does not
     pair = np.array([[0.0, 0, 100, 100], [0, 40, 100, 140]])
     found = np.array([[0.0, 0, 100, 100], [0, 18, 100, 118]]), np.array([0.9, 0.8]), np.zeros(2, int)
-    loose = [PROTOCOLS["voc"].nms, iou(found[0][:1], found[0][1:])[0, 0]]
+    loose = [PROTOCOLS["tdfusion-voc"].nms, iou(found[0][:1], found[0][1:])[0, 0]]
     assert loose[0] < loose[1]  # so NMS must be off to see it
     assert scores(found, pair)["ap50@coco"] == pytest.approx(1)
     assert devkit([(*found, pair, np.zeros(2, int))], 0, PROTOCOLS["coco"], "all") == 0.5
+    assert scores(found, pair)["ap50@voc"] == 0.5
+
+
+def test_voc_has_no_limits():
+    """150 faint boxes of one image, the right one last: the devkit counts them all, TDFusion's limits do not."""
+    truth = np.array([[500.0, 500, 540, 560]])
+    boxes = np.concatenate([np.repeat([[0.0, 0, 9, 9]], 149, 0) + np.arange(149)[:, None] * 12, truth])
+    image = boxes, np.linspace(0.04, 0.001, 150), np.zeros(150, int), truth, np.zeros(1, int)
+    found = filled(1, [image], protocols=tuple(PROTOCOLS)).compute()
+    assert found["ap@voc"] == pytest.approx(1 / 150)
+    assert found["ap@voc2007"] == pytest.approx(1 / 150)
+    assert found["ap@tdfusion-voc"] == 0
 
 
 def test_interpolations_by_hand():

@@ -334,8 +334,8 @@ def test_files_that_do_not_fit(tmp_path: Path):
         ("missing", {"0.weight": good["0.weight"]}, "1 of 2 tensors are missing, first 0.bias"),
         ("extra", {**good, "1.weight": torch.zeros(1)}, "1 tensors are not of this network, first 1.weight"),
         ("shape", {**good, "0.bias": torch.zeros(3)}, r"0.bias has shape \[3\], needed is \[2\]"),
-        ("nothing", torch.zeros(1), "no dict of tensors"),
-        ("code", {"x": Path("x")}, "refused"),
+        ("nothing", torch.zeros(1), "other things than tensors by name"),
+        ("code", {"x": nn.Linear(1, 1)}, "refused"),
     ):
         torch.save(state, tmp_path / f"{name}.pth")
         with pytest.raises(WeightsError, match=said):

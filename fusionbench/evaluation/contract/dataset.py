@@ -13,6 +13,8 @@ from fusionbench.evaluation.contract.report import Report, SkippedCheck, need
 from fusionbench.evaluation.contract.samples import sample_images
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.plugins.registry import resolve
+from fusionbench.plugins.trainable import trainings
+from fusionbench.training.request import TrainRequest
 
 
 def check_dataset(entry: DatasetCard, report: Report) -> None:
@@ -42,6 +44,21 @@ def check_dataset(entry: DatasetCard, report: Report) -> None:
     if entry.facts.scenes:
         with report.check("generated scenes: names"):
             check_scenes(entry)
+    if entry.facts.training:
+        with report.check("training: recipes and settings"):
+            _trainings(entry)
+
+
+def _trainings(entry: DatasetCard) -> None:
+    """What the card says is learnt from it is there, and has the settings that it changes."""
+    for rule in entry.facts.training:
+        found = [training for training in trainings() if rule.recipe in (training.name, training.card.name)]
+        need(bool(found), f"[[training]] names {rule.recipe!r}, which nothing to train is called")
+        for training in found:
+            known = (*training.datasets, "")
+            need(rule.like in known, f"[[training]] of {rule.recipe}: like is one of {', '.join(known[:-1])}")
+            request = TrainRequest(name=training.name, datasets=(entry.name,), stage=training.stage or None)
+            request.settings_text()
 
 
 def _labels(dataset: Dataset, split: str, sample: Sample) -> None:
@@ -53,7 +70,7 @@ def _labels(dataset: Dataset, split: str, sample: Sample) -> None:
         sample.mask = np.broadcast_to(np.arange(width) % len(dataset.classes), (height, width)).astype(np.uint8)
     if dataset.layout.has("boxes"):
         labels = range(len(dataset.box_classes))
-        sample.boxes = Boxes.of([(label + 1, 2, label + 9, 31) for label in labels], labels)
+        sample.boxes = Boxes.of([(label % 50 + 1, 2, label % 50 + 9, 31) for label in labels], labels)
     if dataset.layout.has("saliency"):
         sample.saliency = np.where(np.arange(height * width).reshape(height, width) % 2, 255, 0).astype(np.uint8)
     dataset.write(sample, split)

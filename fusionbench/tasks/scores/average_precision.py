@@ -29,7 +29,7 @@ class Protocol:
         nms: boxes that overlap a better one of their class by more than this IoU are dropped; None: the boxes are
             taken as the network gave them. Boxes that went through a stricter NMS are not brought back.
         per_image: most boxes of an image, all classes together, best first; None: no limit.
-        per_class: most boxes of an image and class.
+        per_class: most boxes of an image and class; None: no limit.
         ious: thresholds a match must reach.
         match: ``coco``: a box takes the free object it overlaps most. ``voc``: a box stands for the object it
             overlaps most, and is false where that is taken; difficult objects count neither way; corner pixels are
@@ -42,7 +42,7 @@ class Protocol:
     confidence: float = 0.0
     nms: float | None = None
     per_image: int | None = None
-    per_class: int = 100
+    per_class: int | None = 100
     ious: tuple[float, ...] = COCO_IOUS
     match: str = "coco"
     interpolation: str = "101"
@@ -56,14 +56,27 @@ PROTOCOLS = {
         0.001, 0.6, 300, 300, used_by="YOLOv5 val.py's settings (CLDyN); matching and interpolation are pycocotools'"
     ),
     "tdfusion": _TDFUSION,
-    "voc": replace(
+    "tdfusion-voc": replace(
         _TDFUSION,
         ious=(0.5,),
         match="voc",
         interpolation="all",
-        used_by="PASCAL VOC devkit 2010 and later; TDFusion where pycocotools is absent",
+        used_by="TDFusion where pycocotools is absent: its confidence, suppression and limits, the devkit's matching",
     ),
-    "voc2007": replace(_TDFUSION, ious=(0.5,), match="voc", interpolation="11", used_by="PASCAL VOC devkit of 2007"),
+    "voc": Protocol(
+        per_class=None,
+        ious=(0.5,),
+        match="voc",
+        interpolation="all",
+        used_by="PASCAL VOC devkit 2010 and later: every box counts",
+    ),
+    "voc2007": Protocol(
+        per_class=None,
+        ious=(0.5,),
+        match="voc",
+        interpolation="11",
+        used_by="PASCAL VOC devkit of 2007: every box counts",
+    ),
 }
 
 
@@ -96,7 +109,9 @@ class AveragePrecision:
         ValueError: an unknown protocol.
     """
 
-    def __init__(self, classes: int, protocols: tuple[str, ...] = ("coco", "yolov5", "tdfusion", "voc")) -> None:
+    def __init__(
+        self, classes: int, protocols: tuple[str, ...] = ("coco", "yolov5", "tdfusion", "tdfusion-voc", "voc")
+    ) -> None:
         unknown = [name for name in protocols if name not in PROTOCOLS]
         if unknown:
             raise ValueError(f"protocols are {', '.join(PROTOCOLS)}, got {unknown[0]!r}")
@@ -241,9 +256,8 @@ def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
         for number, image in enumerate(images)
         for label, box, score in zip(image.labels.tolist(), image.boxes.tolist(), image.scores.tolist(), strict=True)
     ]
-    curves = precision_curves(
-        truths, detections, images=len(images), classes=classes, ious=rule.ious, per_class=rule.per_class
-    )
+    limit = len(detections) if rule.per_class is None else rule.per_class
+    curves = precision_curves(truths, detections, images=len(images), classes=classes, ious=rule.ious, per_class=limit)
     ap: Array = np.where(curves[:, 0] < 0, np.nan, curves.mean(1)).T
     return ap
 

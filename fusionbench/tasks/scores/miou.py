@@ -115,10 +115,17 @@ class Confusion:
         """The mean of the IoU over the classes of a convention; NaN where there is none.
 
         Raises:
-            ValueError: an unknown convention.
+            ValueError: an unknown convention, or truth in which all that is not class 0 was left out, so that a network
+                that sees nothing would be perfect.
         """
         if convention not in CONVENTIONS:
             raise ValueError(f"convention is one of {', '.join(CONVENTIONS)}, got {convention!r}")
+        if any(self.dropped.values()) and self.matrix[0].any() and not self.matrix[1:].any():
+            raise ValueError(
+                f"the labels are class 0 and {sum(self.dropped.values())} pixels that are not scored "
+                f"(ignore_index={self.ignore_index}, classes=0..{self.classes - 1}); if objects are drawn as 255, "
+                "write their class ids"
+            )
         rule = CONVENTIONS[convention]
         hits, union = self._counts()
         counted = {

@@ -1,0 +1,114 @@
+"""Checkpoints of task networks that other programs trained, brought into the form of our own runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionbench.data import Dataset
+from fusionbench.errors import FusionbenchError
+from fusionbench.plugins.tensors import fitting, read_tensors
+from fusionbench.plugins.weights import sha256
+from fusionbench.runtime.files import check_regular
+from fusionbench.tasks.network import TaskNetwork, fit
+from fusionbench.tasks.task import Task, task, task_of
+from fusionbench.training.trained import WEIGHTS, facts_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INNER = "model."  # where our networks hold one of mmsegmentation or mmdetection
+BESIDE = "data_preprocessor."  # normalisation, which comes from the config
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `fusionbench train` wrote a file, or a run's folder."""
+    if path.is_dir():
+        return True
+    try:
+        facts_of(path)
+    except FusionbenchError:
+        return False
+    return True
+
+
+def adopt(path: Path, network: str, dataset: Dataset, tasks: tuple[str, ...], folder: Path) -> Path:
+    """Write another program's checkpoint as a run of ours, from which it is scored.
+
+    Args:
+        path: the checkpoint; nothing in it is executed.
+        network: a name of a task's card, or the path of an OpenMMLab config, **which is Python that is run**.
+        dataset: whose classes the network tells, in the dataset's order.
+        tasks: those asked for; with a config there is one.
+        folder: gets a folder for it.
+
+    Returns:
+        That folder.
+
+    Raises:
+        FusionbenchError: no such file or network, or tensors that are not this network's, in one line.
+    """
+    check_regular_file(path)
+    owner = _owner(network, tasks)
+    built = owner.build(network, dataset)
+    what = f"{Path(network).name} with {len(owner.classes(dataset))} classes of {dataset.name}"
+    state, remark = fitting(read_tensors(path), path, what, lambda tensors: _fitted(built, tensors))
+    facts: dict[str, object] = {
+        "name": network if network in owner.networks else Path(network).stem,
+        "task": owner.name,
+        "classes": list(owner.classes(dataset)),
+        "ignore_index": dataset.ignore_index,
+        "datasets": [dataset.name],
+        "config": {"channels": built.channels},
+        "trained_on": f"{path.name} of another program" + (" (averaged)" if remark else ""),
+    }
+    home = folder / f"{owner.name}-{dataset.name}-{sha256(path)[:12]}"
+    _write(home / WEIGHTS, {**built.state_dict(), **state}, facts)
+    return home
+
+
+def check_regular_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        FusionbenchError: it is not there, or a pipe or device.
+    """
+    if not path.exists() or path.is_dir():
+        raise FusionbenchError(f"{path}: no such file")
+    check_regular(path, "the checkpoint")
+
+
+def _owner(network: str, tasks: tuple[str, ...]) -> Task:
+    if not network.endswith(".py"):
+        owner = task_of(network)
+        if owner.name not in tasks:
+            raise FusionbenchError(f"network={network}: is of {owner.name}, which is not among tasks={','.join(tasks)}")
+        return owner
+    if len(tasks) != 1:
+        raise FusionbenchError(f"network={network}: a config goes with one task at a time, not with {', '.join(tasks)}")
+    return task(tasks[0])
+
+
+def _fitted(network: TaskNetwork, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of our network, whose normalisation is its own."""
+    own = network.state_dict()
+    given = {name: value for name, value in state.items() if not name.startswith(BESIDE)}
+    if not own.keys() & given.keys():
+        given = {INNER + name: value for name, value in given.items()}
+    rest = {name: value for name, value in own.items() if not name.startswith(INNER)}
+    return fit(network, {**rest, **given} if len(rest) < len(own) else given)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, object]) -> None:
+    from safetensors.torch import save_file
+
+    from fusionbench.pixels.images import atomic
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as part:
+            whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+            save_file(whole, part, {"fusionbench": json.dumps(facts, sort_keys=True)})
+    except OSError as error:
+        raise FusionbenchError(f"{path}: cannot be written ({error.strerror})") from None
