@@ -19,7 +19,7 @@ import msgspec
 
 from fusionbench.errors import PluginError
 from fusionbench.plugins.cards import IN_FOLDER, KINDS, OUTSIDE, Card, cards
-from fusionbench.plugins.records import Facts, MetricFacts, TaskFacts, Value
+from fusionbench.plugins.records import Facts, MethodFacts, MetricFacts, TaskFacts, Value
 from fusionbench.plugins.syntax import ANY, Lookup, Source, read
 
 ROOT = "fusionbench"
@@ -167,7 +167,8 @@ def modules_of(entry: Card[Facts]) -> list[str]:
     """A plugin's own modules: its file, or all of its folder but for the recipes."""
     if entry.path.name != IN_FOLDER:
         return [entry.module]
-    recipes = {rule.recipe.partition(":")[0] for rule in entry.facts.training}
+    rules = entry.facts.training if isinstance(entry.facts, (MethodFacts, TaskFacts)) else ()
+    recipes = {rule.recipe.partition(":")[0] for rule in rules}
     below = sorted(p for p in entry.source.parent.rglob("*.py") if p != entry.source)
     modules = [p.relative_to(entry.source.parent).with_suffix("").parts for p in below]
     return [

@@ -42,8 +42,8 @@ def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[Tas
         name, kind = str(facts["name"]), facts.get("task")
         if not kind:
             raise FusionbenchError(f"{file}: holds {name}, which is no task network")
-        config = facts["config"]
-        said = {"classes": facts["classes"], "channels": config["channels"], "ignored": facts["ignore_index"]}
+        channels = facts["config"]["channels"]
+        said = {"classes": facts["classes"], "channels": channels, "ignored": facts["ignore_index"]}
         made = msgspec.convert(said, Made)
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
         raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
