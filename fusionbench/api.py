@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench import environment
+from fusionbench.data.pairing import reading
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
@@ -47,6 +48,11 @@ def evaluate(
     metrics: Sequence[str] = (),
     *,
     images: Sequence[str] = (),
+    images_root: str | Path | None = None,
+    ir_range: tuple[float, float] | None = None,
+    pattern: Sequence[str] = (),
+    match: str = "name",
+    rgbt4: bool = False,
     data_root: str | Path | None = None,
     limit: int | None = None,
     profile: str | None = None,
@@ -62,6 +68,11 @@ def evaluate(
         datasets: ``msrs``, ``folder=DIR``...; all present ones by default.
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
         images: ``NAME=DIR``: pictures that another program made.
+        images_root: folder of a tree METHOD/DATASET of such pictures.
+        ir_range: levels of infrared with more than 8 bits that become 0 and 255.
+        pattern: names of files by role, e.g. ``fused={id}_fused``.
+        match: ``order`` pairs what does not pair by name in the order of names.
+        rgbt4: whether colour and thermal are the four channels of one file.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
         profile: metric profile, e.g. ``cddfuse``.
@@ -84,6 +95,8 @@ def evaluate(
         datasets=tuple(datasets),
         metrics=tuple(metrics),
         images=tuple(images),
+        images_root=Path(images_root) if images_root else None,
+        reading=reading(ir_range, pattern, match, rgbt4),
         data_root=Path(data_root) if data_root else None,
         profile=profile,
         output_rule=output_rule,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, command_line, data_root, names, out, profile_names, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, spelt
 from fusionbench.cli.task_options import TaskOptions
 
@@ -56,6 +57,15 @@ class PlanOptions:
         tuple[str, ...],
         click.option("--images", multiple=True, metavar="NAME=DIR", help="Score pictures that another program made."),
     ]
+    images_root: Annotated[
+        Path | None,
+        click.option(
+            "--images-root",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Score every METHOD/DATASET folder of pictures in a tree.",
+        ),
+    ]
     profile: Annotated[
         str | None,
         click.option("--profile", shell_complete=profile_names, help="Metric profile: whose evaluator to follow."),
@@ -73,7 +83,7 @@ class PlanOptions:
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
 
-    def request(self, data_root: Path | None) -> Request:
+    def request(self, data_root: Path | None, reading: ReadingOptions) -> Request:
         """The options as the library takes them."""
         from fusionbench.evaluation.plan import Request
 
@@ -82,6 +92,8 @@ class PlanOptions:
             datasets=self.datasets,
             metrics=self.metrics,
             images=self.images,
+            images_root=self.images_root,
+            reading=reading.reading(),
             data_root=data_root,
             split=self.split,
             profile=self.profile,
@@ -94,21 +106,27 @@ class PlanOptions:
 
 
 @click.command("eval")
-@records(asked=PlanOptions, tasks=TaskOptions)
+@records(asked=PlanOptions, read=ReadingOptions, tasks=TaskOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @data_root
 @out
 @as_json
 def eval_command(
-    asked: PlanOptions, tasks: TaskOptions, dry_run: bool, data_root: Path | None, out: Path, json_: bool
+    asked: PlanOptions,
+    read: ReadingOptions,
+    tasks: TaskOptions,
+    dry_run: bool,
+    data_root: Path | None,
+    out: Path,
+    json_: bool,
 ) -> None:
     """Fuse and score methods on datasets, and write the tables.
 
     What is already in --out is not computed again; an interrupted run continues with the same command.
     Exit code: 0 everything scored, 1 some images or methods failed (they are named), 2 nothing could be run.
     """
-    if not (asked.all_ or asked.methods or asked.images):
-        raise click.UsageError("say what to run: --all, --methods or --images")
+    if not (asked.all_ or asked.methods or asked.images or asked.images_root):
+        raise click.UsageError("say what to run: --all, --methods, --images or --images-root")
     from fusionbench.evaluation import task_plan
     from fusionbench.evaluation.plan import make_plan
     from fusionbench.report.writing import write_tables
@@ -117,7 +135,9 @@ def eval_command(
     from fusionbench.runtime.device import check_device
 
     keep_memory()
-    plan = make_plan(asked.request(data_root))
+    plan = make_plan(asked.request(data_root, read))
+    for line in plan.notes:
+        note(line)
     if dry_run:
         click.echo(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
@@ -154,6 +174,16 @@ class Evaluation:
         """Images that could not be fused or scored, a line each."""
         return [f"{d} {i} ({e}): {spelt(reason)}" for (e, d, i), reason in sorted(self.outcome.failures.items())]
 
+    def grouped(self) -> list[str]:
+        """The failures, where those of one entry that have the same reason but for the image's name share a line."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for (e, d, i), reason in sorted(self.outcome.failures.items()):
+            groups.setdefault((e, d, reason.replace(i, "NAME")), []).append(f"{d} {i} ({e}): {spelt(reason)}")
+        lines: list[str] = []
+        for texts in groups.values():
+            lines += texts if len(texts) < 4 else [f"{texts[0]} (and {len(texts) - 1} more like it)"]
+        return lines
+
     @property
     def undefined(self) -> list[str]:
         """Metrics without a value on some images, a line for each entry."""
@@ -181,6 +211,7 @@ class Evaluation:
             "failures": self.failures,
             "undefined": self.undefined,
             "replaced": self.outcome.replaced,
+            "odd": self.outcome.odd,
             "skipped": [spelt(str(s)) for s in self.outcome.skipped],
             "problems": [spelt(line) for line in self.problems],
             "files": [str(f) for f in files],
@@ -194,9 +225,9 @@ class Evaluation:
             click.echo(markdown(table))
         for skip in self.outcome.skipped:
             note(f"skipped {skip}")
-        for line in [*self.outcome.replaced, *self.undefined]:
+        for line in [*self.outcome.replaced, *self.outcome.odd, *self.undefined]:
             note(f"warning: {line}")
-        failures = self.failures
+        failures = self.grouped()
         for line in failures[:20]:
             note(f"failed: {line}")
         if len(failures) > 20:

@@ -14,7 +14,8 @@ RENAMED = {"entry": "--on", "folder": "--out", "options": "--cfg-options", "sett
 # The others: NAME is --NAME, with dashes. Only these are spelt anew, as settings of recipes and options of methods are
 # written ``key=value`` on the command line too.
 PARAMETERS = (
-    *("cfg_options", "data_root", "dataset", "datasets", "device", "format", "frozen", "frozen_on", "images", "ir"),
+    *("cfg_options", "data_root", "dataset", "datasets", "device", "format", "frozen", "frozen_on", "images"),
+    *("images_root", "ir", "ir_range", "match", "pattern", "rgbt4"),
     *("jobs", "like", "max_seconds", "max_steps", "methods", "metrics", "name", "on", "out", "output_rule", "plugins"),
     *("profile", "resume", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
     *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),

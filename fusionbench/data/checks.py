@@ -14,6 +14,7 @@ from PIL import Image
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
+from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import grey
 
@@ -128,9 +129,13 @@ def check(
     for name in names:
         spec, ids = dataset.split(name), dataset.ids(name)
         report.counts[name] = (len(ids), spec.count)
+        deep = _too_deep(dataset, name, ids)
         for ident in ids:
             key = keys[name, ident] = _key(dataset, name, ident)
-            todo.setdefault(key, (name, ident))
+            if not deep:
+                todo.setdefault(key, (name, ident))
+        report.findings += deep + [Finding("note", text, name) for text in dataset.layout.notes]
+        dataset.layout.notes.clear()
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     if dataset.origin:
         text = f"generated images ({dataset.origin.source}), not the real {dataset.card.title}"
@@ -145,7 +150,7 @@ def check(
             if progress:
                 progress(f"checking {dataset.name}", number, len(todo))
     for name in names:
-        report.findings += _unlabelled(dataset, name)
+        report.findings += _unlabelled(dataset, name) + _oddities(dataset, name)
         if (other := name.replace("train", "test")) != name and other in names:
             codes = [
                 {i: signatures[keys[split, i]] for i in dataset.ids(split) if keys[split, i] in signatures}
@@ -157,6 +162,14 @@ def check(
     if report.of("missing") or report.of("damage"):
         report.instructions = instructions(dataset.card)
     return report
+
+
+def _too_deep(dataset: Dataset, name: str, ids: Sequence[str]) -> list[Finding]:
+    try:
+        dataset.check_depth(name, ids)
+    except DataError as error:
+        return [Finding("damage", f"{name}: {error}", name)]
+    return []
 
 
 def _key(dataset: Dataset, split: str, ident: str) -> Key:
@@ -232,7 +245,7 @@ def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Find
         sample = dataset.pair(split, ident)
     except DataError as error:
         return [Finding("damage", str(error), split, ident)], None
-    code, findings = signature(sample.vis), _oddities(dataset, sample)
+    code, findings = signature(sample.vis), list[Finding]()
     try:
         findings += _stray_boxes(dataset, dataset.read_labels(sample))
     except DataError as error:
@@ -240,11 +253,11 @@ def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Find
     return findings, code
 
 
-def _oddities(dataset: Dataset, sample: Sample) -> list[Finding]:
-    if np.array_equal(sample.ir, grey(sample.vis)):
-        text = f"{dataset.name} {sample.id}: the infrared image is the visible image; one folder copied to both?"
-        return [Finding("note", text, sample.split, sample.id)]
-    return []
+def _oddities(dataset: Dataset, name: str) -> list[Finding]:
+    """What is odd about the pictures of a split, each kind once; `dataset` noted it when they were read."""
+    looks = {ident: odd for (split, ident), odd in dataset.looks.items() if split == name}
+    found = warnings(looks, dataset.card.facts.expected).values()
+    return [Finding("note", f"{name}: {text}", name, ids[0]) for text, ids in found]
 
 
 def _stray_boxes(dataset: Dataset, sample: Sample) -> list[Finding]:

@@ -16,7 +16,9 @@ from typing import TypeVar
 
 import torch
 
+from fusionbench.data.looks import levels
 from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
@@ -62,6 +64,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
             work.fuse(entry)
         for source in plan.sources:
             work.score(source)
+            work.outcome.odd += oddities.of_source(source, work.hashes[source.label])
             failures = work.failures[source.label]
             store.set_failures(source.label, source.split, failures, {e.key for e in plan.entries})
     outcome = work.finished()
@@ -174,6 +177,7 @@ class _Work:
                 key = SOURCE if isinstance(problem, _BadPair) else entry.key
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
             self.progress(f"fusing {entry.id}", done, len(todo))
+        self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
         for source in self.plan.sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])
 
@@ -217,10 +221,10 @@ class _Work:
             entry.key, source.label, source.split, stored - made if changed else self.hashes[source.label].keys() - made
         )
         if changed:
-            folders = ", ".join(str(entry.options[name]) for name in entry.card.facts.path_options)
+            folder = entry.options[entry.card.facts.path_options[0]]
             self.outcome.replaced.append(
                 f"{entry.id} on {source.label}: {len(changed)} pictures are not those of an earlier run, "
-                f"e.g. {changed[0]}; its row is now that of {folders}"
+                f"e.g. {changed[0]}; its row is now that of {folder}"
             )
 
     def score(self, source: Source) -> None:
@@ -308,6 +312,7 @@ class _Fuser:
     def __init__(self, entry: Entry, method: Method, device: str, store: Store) -> None:
         self.entry, self.method, self.device, self.store = entry, method, device, store
         self.rule = entry.output_rule()
+        self.odd: dict[tuple[str, str], str] = {}  # what is odd about each picture
 
     def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
@@ -318,6 +323,7 @@ class _Fuser:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)
         picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
+        self.odd[source.label, ident] = levels(picture, "fused")
         path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:
             write_image(self.store.folder / path, picture)

@@ -74,7 +74,7 @@ def test_every_kind_of_damage(make):
     assert any("1 of 8 images have no mask in" in t for t in texts(report, "missing"))
     assert texts(report, "note") == [
         f"msrs {ids[5]}: 1 of 1 boxes leave the 40x24 image",
-        f"msrs {ids[6]}: the infrared image is the visible image; one folder copied to both?",
+        f"test: the infrared image is the visible image in 1 of 5 pairs (first {ids[6]}); one folder copied to both?",
     ]
     assert report.exit_code() == 1
     assert seen[-1] == ("checking msrs", 8, 8)
