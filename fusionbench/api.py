@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench import environment
-from fusionbench.data.pairing import reading
+from fusionbench.data.layout import DEFAULT
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
@@ -29,10 +30,11 @@ class Result:
     Attributes:
         tables: the leaderboards.
         outcome: what was computed, what failed.
+        notes: how files were paired, where names do not say it, and what fitted nothing.
     """
 
-    def __init__(self, tables: Sequence[Table], outcome: Outcome) -> None:
-        self.tables, self.outcome = tuple(tables), outcome
+    def __init__(self, tables: Sequence[Table], outcome: Outcome, notes: Sequence[str] = ()) -> None:
+        self.tables, self.outcome, self.notes = tuple(tables), outcome, tuple(notes)
 
     def __str__(self) -> str:
         return "\n".join(markdown(t) for t in self.tables)
@@ -49,10 +51,7 @@ def evaluate(
     *,
     images: Sequence[str] = (),
     images_root: str | Path | None = None,
-    ir_range: tuple[float, float] | None = None,
-    pattern: Sequence[str] = (),
-    match: str = "name",
-    rgbt4: bool = False,
+    reading: Reading = DEFAULT,
     data_root: str | Path | None = None,
     limit: int | None = None,
     profile: str | None = None,
@@ -69,10 +68,7 @@ def evaluate(
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
         images: ``NAME=DIR``: pictures that another program made.
         images_root: folder of a tree METHOD/DATASET of such pictures.
-        ir_range: levels of infrared with more than 8 bits that become 0 and 255.
-        pattern: names of files by role, e.g. ``fused={id}_fused``.
-        match: ``order`` pairs what does not pair by name in the order of names.
-        rgbt4: whether colour and thermal are the four channels of one file.
+        reading: how files are read and paired, e.g. ``fusionbench.data.Reading(ir_range=(7000, 9000))``.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
         profile: metric profile, e.g. ``cddfuse``.
@@ -96,7 +92,7 @@ def evaluate(
         metrics=tuple(metrics),
         images=tuple(images),
         images_root=Path(images_root) if images_root else None,
-        reading=reading(ir_range, pattern, match, rgbt4),
+        reading=reading,
         data_root=Path(data_root) if data_root else None,
         profile=profile,
         output_rule=output_rule,
@@ -111,7 +107,7 @@ def evaluate(
             build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
             for s in plan.sources
         ]
-        return Result(tables, outcome)
+        return Result(tables, outcome, plan.notes)
 
 
 def fuse(

@@ -13,6 +13,7 @@ from fusionbench.cli.options import Comma, as_json, names, out
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of
 from fusionbench.plugins.cards import profiles
+from fusionbench.report.numbers import fixed
 
 if TYPE_CHECKING:
     from fusionbench.report.analysis import Comparison, Stability
@@ -56,11 +57,13 @@ def print_comparison(comparison: Comparison) -> None:
     click.echo(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'effect':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
-        span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
+        span = f"[{fixed(d.low, digits)}, {fixed(d.high, digits)}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
         if d.better and d.mean * d.effect < 0:
             verdict += " (by ranks; a few large differences turn the mean)"
-        click.echo(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
+        click.echo(
+            f"  {name:<18} {fixed(d.mean, digits):>12} {span:>26} {d.p:>10.2g} {fixed(d.effect, 2):>7}  {verdict}"
+        )
 
 
 @click.command("stability")
@@ -131,6 +134,6 @@ def print_stability(items: Sequence[Stability]) -> None:
         click.echo(f"{s.metric}")
         for p, order in s.order.items():
             click.echo(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
-        click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
+        click.echo("  Kendall tau: " + ", ".join(f"{a}/{b} {fixed(t, 2)}" for (a, b), t in s.tau.items()))
         if len(set(s.first_places.values())) > 1:
             click.echo("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))

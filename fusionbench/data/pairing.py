@@ -184,12 +184,16 @@ def holds(folder: Path) -> str:
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if pictures:
-        return f"holds {len(pictures)} pictures ({_few(pictures)})"
+        return f"holds {_count(pictures, 'picture')}"
     if folders:
-        return f"holds no picture itself but {len(folders)} folders ({_few(folders)}); name the one with the pictures"
+        return f"holds no picture itself but {_count(folders, 'folder')}; name the one with the pictures"
     if others:
-        return f"holds no picture but {len(others)} other files ({_few(others)}); read are {', '.join(SUFFIXES)}"
+        return f"holds no picture but {_count(others, 'other file')}; read are {', '.join(SUFFIXES)}"
     return "is empty"
+
+
+def _count(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({_few(names)})"
 
 
 def _few(names: Sequence[str]) -> str:

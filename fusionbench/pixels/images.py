@@ -72,6 +72,7 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
+_TAG = 0x0112  # of the orientation in EXIF
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -85,13 +86,32 @@ _TURNS = {
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8. (Pillow turns TIFF by itself and takes the mark away; what is damaged is none.)"""
-    if image.format != "TIFF" and not {"exif", "Raw profile type exif"} & image.info.keys():
-        return 1
+    value = 1
     try:
-        value = image.getexif().get(0x0112, 1)
+        if image.format == "TIFF":
+            value = image.getexif().get(_TAG, 1)
+        elif data := image.info.get("exif"):
+            value = _from_exif(data)
+        elif text := image.info.get("Raw profile type exif"):  # of PNG before EXIF had a place there
+            value = _from_exif(bytes.fromhex("".join(text.split("\n")[3:])))
     except _BROKEN:
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return value if value in _TURNS else 1
+
+
+def _from_exif(data: bytes) -> int:
+    """The orientation in a block of EXIF. (Pillow's reader prints warnings about blocks that are damaged elsewhere.)"""
+    data = data.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return 1
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", data, place)
+        if (tag, kind) == (_TAG, 3):  # a number of 16 bits
+            return int(value)
+    return 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -151,7 +171,7 @@ def read_image(path: str | Path, levels: Range | None = None) -> np.ndarray:
     """
     image = open_image(Path(path), deep=levels is not None)
     if levels is not None and is_deep(image):
-        return _scaled(path, np.asarray(image), levels)
+        return scaled(path, np.asarray(image), levels)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "RGBX"):
         _check_last(path, image)
     if image.mode in ("1", "LA", "La"):
@@ -162,7 +182,12 @@ def read_image(path: str | Path, levels: Range | None = None) -> np.ndarray:
     return array[None].copy() if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _scaled(path: str | Path, values: np.ndarray, levels: Range) -> np.ndarray:
+def scaled(path: str | Path, values: np.ndarray, levels: Range) -> np.ndarray:
+    """Grey of more than 8 bits as 8-bit levels, ``[H,W]`` to uint8 ``[1,H,W]``: linear, rounded half to even, clipped.
+
+    Raises:
+        DataError: a level is not finite.
+    """
     low, high = levels
     if not np.isfinite(values).all():
         raise DataError(f"{path}: some of its levels are not finite (NaN or infinity); replace them")
