@@ -81,11 +81,7 @@ def evaluate(
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
     environment.apply()
-    if limit is not None and limit < 1:
-        raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
-    if jobs < 0:
-        raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
-    check_device(device)
+    _check(limit, jobs, device)
     request = Request(
         methods=tuple(methods),
         datasets=tuple(datasets),
@@ -104,10 +100,18 @@ def evaluate(
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         outcome = run(plan, store, command="fusionbench.evaluate")
         tables = [
-            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries], ids=s.ids)
+            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries_of(s)], ids=s.ids)
             for s in plan.sources
         ]
         return Result(tables, outcome, plan.notes)
+
+
+def _check(limit: int | None, jobs: int, device: str) -> None:
+    if limit is not None and limit < 1:
+        raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
+    if jobs < 0:
+        raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
+    check_device(device)
 
 
 def fuse(

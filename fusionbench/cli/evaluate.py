@@ -261,7 +261,7 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]
         try:
             if columns:
-                keys = [e.key for e in plan.entries]
+                keys = [e.key for e in plan.entries_of(source)]
                 result.tables.append(build(store, source.board(), columns, keys, ids=source.ids))
         except FusionbenchError as error:
             result.problems.append(str(error))

@@ -86,12 +86,14 @@ class Placing:
 
     Attributes:
         notes: what the user should know before the run, a line each.
+        absent: (entry id, source label) of entries that have no pictures of a source, as they have no folder for it.
     """
 
     def __init__(self, sources: Sequence[Source], reading: Reading) -> None:
         self.sources, self.reading = sources, reading
         self.pattern = reading.pattern("fused") or Pattern()
         self.notes: list[str] = []
+        self.absent: set[tuple[str, str]] = set()
 
     @property
     def datasets(self) -> Names:
@@ -114,17 +116,30 @@ class Placing:
         places: dict[str, dict[str, object]] = {}
         unfit: list[str] = []
         for source in self.sources:
+            if folders and source.label not in folders:
+                self.absent.add((entry.id, source.label))
+                continue
             folder = (folders or {}).get(source.label, base)
             if not listing(folder) and (below := _of_split(folder, source)):
                 folder = below
             files, problem = self._fitting(entry, source, folder)
             unfit += [problem] if problem else []
             places[source.label] = {"dir": str(folder), **({"files": files} if files else {})}
-        if len(unfit) == len(self.sources):
+        if unfit and len(unfit) == len(places):
             raise FusionbenchError(unfit[0])
         self.notes += [f"warning: {problem}" for problem in unfit]
         options = {**entry.options, "places": json.dumps(places), "pattern": self.pattern.text}
         return replace(entry, options=options)
+
+    def lacking(self) -> list[str]:
+        """A line for each source of which entries have no pictures."""
+        lines = []
+        for source in self.sources:
+            names = sorted(entry for entry, label in self.absent if label == source.label)
+            if names:
+                shown_names = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+                lines.append(f"warning: {source.label}: no folder for it of {len(names)} names ({shown_names})")
+        return lines
 
     def _fitting(self, entry: Entry, source: Source, folder: Path) -> tuple[dict[str, str], str]:
         """Files that are paired by order, and what is wrong where no picture fits."""

@@ -117,6 +117,15 @@ class Plan:
     device: str
     jobs: int
     notes: tuple[str, ...] = ()
+    absent: frozenset[tuple[str, str]] = frozenset()
+
+    def entries_of(self, source: Source) -> list[Entry]:
+        """The entries that have or can make pictures of a source."""
+        return [entry for entry in self.entries if (entry.id, source.label) not in self.absent]
+
+    def sources_of(self, entry: Entry) -> list[Source]:
+        """The sources of which an entry has or can make pictures."""
+        return [source for source in self.sources if (entry.id, source.label) not in self.absent]
 
     def summary(self) -> PlanInfo:
         """What provenance tells of it."""
@@ -166,12 +175,21 @@ def make_plan(request: Request) -> Plan:
         )
     if (own := _rule(sources)) != rule:
         chosen, _ = _entries(request, own)
-    chosen, more = _placed(chosen, request, own, sources)
+    placing = Placing(sources, request.reading)
+    chosen = _placed(chosen, request, own, placing)
     if not chosen:
         reasons = "; ".join(str(s) for s in skipped if s.fix)
         raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
     jobs = 1 if request.device != "cpu" else request.jobs or os.cpu_count() or 1
-    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, jobs, (*notes, *more))
+    return Plan(
+        tuple(chosen),
+        tuple(sources),
+        tuple(skipped),
+        request.device,
+        jobs,
+        (*notes, *placing.notes, *placing.lacking()),
+        frozenset(placing.absent),
+    )
 
 
 def _of(label: str, line: str) -> str:
@@ -180,18 +198,16 @@ def _of(label: str, line: str) -> str:
     return f"{warning}{colon}{label}: {text}" if colon else f"{label}: {line}"
 
 
-def _placed(chosen: list[Entry], request: Request, rule: str, sources: list[Source]) -> tuple[list[Entry], list[str]]:
-    """The entries, where pictures of other programs have a place for each source, and what to know of them."""
-    notes: list[str] = []
-    placing = Placing(sources, request.reading)
+def _placed(chosen: list[Entry], request: Request, rule: str, placing: Placing) -> list[Entry]:
+    """The entries, where pictures of other programs have a place for each source."""
     placed = [placing.place(entry) if entry.precomputed else entry for entry in chosen]
     if request.images_root:
         root = request.images_root.resolve()
         tree = picture_tree(root, placing.datasets)
         for name, folders in tree.items():
             placed.append(placing.place(pictures_in(name, next(iter(folders.values())), rule), folders))
-        notes += tree_notes(root, tree)
-    return _in_order(placed), notes + placing.notes
+        placing.notes += tree_notes(root, tree)
+    return _in_order(placed)
 
 
 def _rule(sources: list[Source]) -> str:

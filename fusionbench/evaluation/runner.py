@@ -142,14 +142,14 @@ class _Work:
     def fuse(self, entry: Entry) -> None:
         """Fuse what is missing of one entry, over all sources, with the method loaded once."""
         self.store.put_entry(entry.key, entry.info())
-        cached = self._cached(entry)
+        cached, sources = self._cached(entry), self.plan.sources_of(entry)
         todo = [
             (source, image, pair)
-            for source in self.plan.sources
+            for source in sources
             for image, pair in self.hashes[source.label].items()
             if (source.label, image) not in cached
         ]
-        self.outcome.cached += sum(len(self.hashes[s.label]) for s in self.plan.sources) - len(todo)
+        self.outcome.cached += sum(len(self.hashes[s.label]) for s in sources) - len(todo)
         if not todo:
             return
         try:
@@ -178,7 +178,7 @@ class _Work:
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
             self.progress(f"fusing {entry.id}", done, len(todo))
         self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
-        for source in self.plan.sources if entry.precomputed else ():
+        for source in sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])
 
     def _stored(self, entry: Entry, source: Source) -> dict[str, Fused]:

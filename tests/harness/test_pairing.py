@@ -308,6 +308,23 @@ def test_a_tree_for_one_dataset(tree: Path, tmp_path: Path) -> None:
     one_line(evaluate(tmp_path / "out", *asked), "--pattern fused={id}_f")
 
 
+def test_not_every_method_has_every_dataset(tree_of_pictures: Path) -> None:
+    """It is no failure, and what an earlier run scored stays."""
+    root = tree_of_pictures
+    both = f"--datasets=folder={root / 'one'},folder={root / 'two'}"
+    assert evaluate(root / "out", both, "--images-root", root / "tree").returncode == 0
+    shutil.rmtree(root / "tree/A/TWO")
+    done = evaluate(root / "out", both, "--images-root", root / "tree", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "warning: folder-two: no folder for it of 1 names (images[A])" in done.stderr
+    tables = {t["dataset"]: {r["id"] for r in t["rows"]} for t in json.loads(done.stdout)["tables"]}
+    assert tables == {"folder-one": {"images[A]", "images[B-2]"}, "folder-two": {"images[B-2]"}}
+    assert len(values(root / "out", "images[A]")) == 5
+    done = evaluate(root / "new", both, f"--images=Mine={root / 'tree/A'}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [t["dataset"] for t in json.loads(done.stdout)["tables"]] == ["folder-one"]
+
+
 def test_a_tree_that_fits_nothing(tree: Path, tmp_path: Path) -> None:
     asked = ("--datasets=msrs", "--data-root", tree, "--images-root")
     one_line(evaluate(tmp_path / "out", *asked, tmp_path / "none"), "no such folder")

@@ -25,9 +25,7 @@ KINDS = {  # suffix to FFmpeg's container, codec and pixels
 }
 
 
-def write(
-    av, path: Path, count: int = 5, rate: object = 25, size=SIZE, seed: int = 0, deep: bool = False
-) -> np.ndarray:
+def write(path: Path, count: int = 5, rate: object = 25, size=SIZE, seed: int = 0, deep: bool = False) -> np.ndarray:
     """A video of smooth noise; its frames as they were given to the encoder."""
     container, codec, pixels = KINDS[path.suffix.lower()]
     rng = np.random.default_rng(seed)
