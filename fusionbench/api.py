@@ -102,6 +102,7 @@ def evaluate(
         tables = [
             build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries_of(s)], ids=s.ids)
             for s in plan.sources
+            if plan.entries_of(s)
         ]
         return Result(tables, outcome, plan.notes)
 

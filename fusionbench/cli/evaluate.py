@@ -259,9 +259,9 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         result.problems += problems.failures
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]
+        keys = [e.key for e in plan.entries_of(source)]
         try:
-            if columns:
-                keys = [e.key for e in plan.entries_of(source)]
+            if columns and keys:
                 result.tables.append(build(store, source.board(), columns, keys, ids=source.ids))
         except FusionbenchError as error:
             result.problems.append(str(error))

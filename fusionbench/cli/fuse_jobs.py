@@ -57,7 +57,8 @@ def _of_files(ir: Path, vis: Path, output: Path) -> Job:
 
 
 def _of_folders(ir: Path, vis: Path, output: Path, reading: Reading) -> list[Job]:
-    suffixes, suffix = SUFFIXES, ".png"
+    suffixes: tuple[str, ...] = SUFFIXES
+    suffix = ".png"
     if not (reading.pattern("vis") or listing(vis)) and listing(vis, video.SUFFIXES):
         suffixes, suffix = video.SUFFIXES, ".mkv"
     right = (reading.pattern("vis") or Pattern()).find(vis, suffixes)

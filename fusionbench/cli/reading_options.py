@@ -12,8 +12,12 @@ from fusionbench.cli.options import Comma
 if TYPE_CHECKING:
     from fusionbench.data.pairing import Reading
 
+    RangeType = click.ParamType[tuple[float, float]]
+else:
+    RangeType = click.ParamType  # generic in newer versions of click only
 
-class Range(click.ParamType):
+
+class Range(RangeType):
     """``LO,HI``."""
 
     name = "LO,HI"

@@ -62,8 +62,8 @@ def _coloured(picture: np.ndarray) -> bool:
 def _same(ir: np.ndarray, vis: np.ndarray) -> bool:
     if ir.shape[1:] != vis.shape[1:]:
         return False
-    grids = (grey(np.ascontiguousarray(x[:, ::_STEP, ::_STEP])) for x in (ir, vis))
-    return np.array_equal(*grids) and np.array_equal(grey(ir), grey(vis))
+    a, b = (grey(np.ascontiguousarray(x[:, ::_STEP, ::_STEP])) for x in (ir, vis))
+    return np.array_equal(a, b) and np.array_equal(grey(ir), grey(vis))
 
 
 def warnings(looks: Mapping[str, Collection[str]], expected: Iterable[str] = ()) -> dict[str, tuple[str, list[str]]]:

@@ -20,7 +20,7 @@ from fusionbench.runtime.files import check_regular
 
 if TYPE_CHECKING:
     import av
-    from av.container import OutputContainer
+    from av.container import InputContainer, OutputContainer
     from av.video.stream import VideoStream
 
 SUFFIXES = (".mkv", ".mp4", ".avi", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
@@ -62,7 +62,7 @@ class Facts:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[VideoStream]:
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     import av
 
     try:
@@ -73,7 +73,7 @@ def _opened(path: Path) -> Iterator[VideoStream]:
             stream = container.streams.video[0]
             if stream.width * stream.height > MAX_PIXELS:
                 raise DataError(f"{path}: {stream.width}x{stream.height}, over the limit of {MAX_PIXELS} pixels")
-            yield stream
+            yield container, stream
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (av.FFmpegError, ValueError) as error:
@@ -86,9 +86,9 @@ def facts(path: Path) -> Facts:
     Raises:
         DataError: not a readable video.
     """
-    with _opened(path) as stream:
+    with _opened(path) as (container, stream):
         rate = stream.average_rate or stream.guessed_rate
-        frames = sum(1 for packet in stream.container.demux(stream) if packet.size)
+        frames = len([packet.size for packet in container.demux(stream) if packet.size])
         if not rate or not frames:
             raise DataError(f"{path}: no frames in it, or no frame rate")
         return Facts(frames, rate)
@@ -118,8 +118,8 @@ def frames(path: Path, reading: Reading, infrared: bool = False) -> Iterator[np.
     Raises:
         DataError: unreadable, or infrared of more than 8 bits without a range.
     """
-    with _opened(path) as stream:
-        for frame in stream.container.decode(stream):
+    with _opened(path) as (container, stream):
+        for frame in container.decode(stream):
             yield _picture(path, frame, reading, infrared)
 
 
@@ -172,7 +172,10 @@ class Writer:
         self.container.mux(self.stream.encode(frame))
 
     def _stream(self, height: int, width: int) -> VideoStream:
+        from av.video.stream import VideoStream
+
         stream = self.container.add_stream(self.codec, rate=self.rate)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height = width, height
         if self.codec == "ffv1":
             stream.pix_fmt = "gray" if self.grey else "bgr0"

@@ -216,7 +216,8 @@ def deep_levels(path: str | Path) -> Range | None:
 def _check_last(path: str | Path, image: Image.Image) -> None:
     """Refuse a last channel that says something: nobody but the user knows whether it is transparency or thermal."""
     bands = image.getbands()
-    low, high = image.getextrema()[-1]
+    last = np.asarray(image.getchannel(len(bands) - 1))
+    low, high = int(last.min()), int(last.max())
     if low != high:
         raise DataError(
             f"{path}: {len(bands)} channels, the last with levels {low} to {high}: colour and thermal in one file are "
