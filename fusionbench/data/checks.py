@@ -13,6 +13,7 @@ import numpy as np
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
+from fusionbench.data.beforehand import look_at
 from fusionbench.data.duplicates import near_duplicates, signature
 from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
@@ -125,13 +126,13 @@ def check(
     for name in names:
         spec, ids = dataset.split(name), dataset.ids(name)
         report.counts[name] = (len(ids), spec.count)
-        deep = _too_deep(dataset, name, ids)
+        first = _first_look(dataset, name, ids)
+        unusable = any(finding.level == "damage" for finding in first)
         for ident in ids:
             key = keys[name, ident] = _key(dataset, name, ident)
-            if not deep:
+            if not unusable:
                 todo.setdefault(key, (name, ident))
-        report.findings += deep + [Finding("note", text, name) for text in dataset.layout.notes]
-        dataset.layout.notes.clear()
+        report.findings += [finding for finding in first if finding not in report.findings]
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     if dataset.origin:
         text = f"generated images ({dataset.origin.source}), not the real {dataset.card.title}"
@@ -160,12 +161,13 @@ def check(
     return report
 
 
-def _too_deep(dataset: Dataset, name: str, ids: Sequence[str]) -> list[Finding]:
+def _first_look(dataset: Dataset, name: str, ids: Sequence[str]) -> list[Finding]:
+    """How files were paired, or why none of them can be read."""
     try:
-        dataset.check_depth(name, ids)
+        notes = look_at(dataset, name, ids)
     except DataError as error:
-        return [Finding("damage", f"{name}: {error}", name)]
-    return []
+        return [Finding("damage", str(error), name)]
+    return [Finding("note", text, "") for text in notes if not text.startswith("warning: ")]  # those are found below
 
 
 def _key(dataset: Dataset, split: str, ident: str) -> Key:

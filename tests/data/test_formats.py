@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from fusionbench import fuse
 from fusionbench.data import Reading, open_dataset
 from fusionbench.data.checks import check
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import deep_levels, image_size, read_image, read_rgbt, write_image
 from fusionbench.pixels.names import SUFFIXES
+from fusionbench.training.data import TrainingSplit
+from tests.conftest import fusionbench
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (3, 24, 40), np.uint8)
@@ -190,7 +193,7 @@ def test_deep_infrared_is_read_with_a_range_and_refused_without(tmp_path: Path, 
     hashes = {opened(tmp_path, ir_range=r).hash("all", "001") for r in [(low, high), (low, middle), None]}
     assert len(hashes) == 3  # what was computed under another range is not taken for this one's
     report = check(plain)
-    assert [f.text for f in report.of("damage")] == [f"all: {caught.value}"]
+    assert [f.text for f in report.of("damage")] == [str(caught.value)]
     assert not check(opened(tmp_path, ir_range=(low, high))).of("damage")
 
 
@@ -253,3 +256,95 @@ def test_grey_with_a_second_channel_that_says_something(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([GREY[0], GREY[0][::-1]])).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="2 channels, the last with levels"):
         read_image(tmp_path / "a.png")
+
+
+# ---------------------------------------------------------------- by the commands
+
+
+def average(*arguments: object):
+    done = fusionbench(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_eval_and_fuse_take_the_same_files(tmp_path: Path) -> None:
+    """Decomposed names, turned pictures, other formats, and files of a Mac beside them."""
+    name = unicodedata.normalize("NFD", "Köln")
+    write_image(tmp_path / "ir/Köln.tif", GREY)
+    (tmp_path / "vis").mkdir()
+    save(tmp_path / f"vis/{name}.WEBP", COLOUR.transpose(1, 2, 0), 3, lossless=True)
+    for role in ("ir", "vis"):
+        (tmp_path / role / f"._{name}.png").write_bytes(b"\0\5\x16\7")
+    average("fuse", "average", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "-o", tmp_path / "f")
+    average("eval", "--methods=average", "--metrics=en", f"--datasets=folder={tmp_path}", "--out", tmp_path / "r")
+    (one,), (two,) = (tmp_path / "f").iterdir(), (tmp_path / "r/fused").rglob("*.png")
+    assert one.name == two.name == "Köln.png"
+    turned = np.ascontiguousarray(COLOUR.transpose(1, 2, 0)[::-1, ::-1])
+    want = fuse("average", GREY[0], turned)
+    np.testing.assert_array_equal(read_image(one).transpose(1, 2, 0), want)
+    np.testing.assert_array_equal(read_image(two).transpose(1, 2, 0), want)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_the_range_is_part_of_the_protocol(tmp_path: Path, name: str) -> None:
+    values = DEEP[name]
+    pairs(tmp_path, {name: values}, {"001.png": COLOUR.transpose(1, 2, 0)})
+    low, high = float(values.min()), float(values.max())
+    asked = ("eval", "--methods=infrared", "--metrics=en", f"--datasets=folder={tmp_path}", "--out", tmp_path / "r")
+    both = ("fuse", "infrared", "--ir", tmp_path / "ir", "--vis", tmp_path / "vis", "-o", tmp_path / "f")
+    for command in (asked, both):
+        done = fusionbench(*command)
+        assert done.returncode == 2
+        (line,) = done.stderr.strip().splitlines()
+        assert f"levels {low:.10g} to {high:.10g}" in line
+        assert f"--ir-range {low:.10g},{high:.10g}" in line
+    given = f"--ir-range={low:g},{high:g}"
+    assert f"folder-fusion@v1+ir-range={low:g},{high:g}" in average(*asked, given).stdout
+    average(*both, given)
+    (fused,) = (tmp_path / "r/fused").rglob("*.png")
+    np.testing.assert_array_equal(read_image(fused), read_image(tmp_path / "f/001.png"))
+    other = average(*asked, f"--ir-range={low:g},{2 * high:g}")
+    assert "1 images fused, 0 kept" in other.stderr
+    for wrong in ("7000", "a,b", "9,2", "1,2,3", "nan,1"):
+        assert fusionbench(*asked, f"--ir-range={wrong}").returncode == 2
+
+
+def test_a_range_for_pictures_of_8_bits_is_said(tmp_path: Path) -> None:
+    pairs(tmp_path, {"001.png": GREY[0]}, {"001.png": GREY[0]})
+    done = average(
+        *("eval", "--methods=average", "--metrics=en", f"--datasets=folder={tmp_path}", "--out", tmp_path / "r"),
+        "--ir-range=10,20",
+    )
+    assert done.stderr.count("has 8 bits and is read as it is") == 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_colour_and_thermal_in_one_file_by_the_commands(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        array = np.dstack([np.roll(COLOUR, number, 1).transpose(1, 2, 0), GREY[0]])
+        options = {"lossless": True, "exact": True} if suffix == ".webp" else {}
+        Image.fromarray(array).save(tmp_path / f"images/{number}{suffix}", **options)
+    images = tmp_path / "images"
+    done = fusionbench("fuse", "average", "--ir", images, "--vis", images, "-o", tmp_path / "no")
+    assert done.returncode == 1
+    assert "--rgbt4" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 5  # three failures, how many more, how many of all
+    average("fuse", "average", "--ir", images, "--rgbt4", "-o", tmp_path / "f")
+    average(
+        *("eval", "--methods=average", "--metrics=en", f"--datasets=folder={tmp_path}", "--rgbt4"),
+        *("--out", tmp_path / "r"),
+    )
+    for path in (tmp_path / "r/fused").rglob("*.png"):
+        np.testing.assert_array_equal(read_image(path), read_image(tmp_path / "f" / path.name))
+    assert fusionbench("data", "check", f"folder={tmp_path}", "--rgbt4").returncode == 0
+    assert fusionbench("fuse", "average", "--ir", images, "-o", tmp_path / "f").returncode == 2
+
+
+def test_training_wants_the_range_before_it_begins(tmp_path: Path) -> None:
+    root = tmp_path / "MSRS/train"
+    for role, array in (("ir", DEEP["001.png"]), ("vi", COLOUR.transpose(1, 2, 0))):
+        (root / role).mkdir(parents=True)
+        Image.fromarray(array).save(root / role / "00001D.png")
+    with pytest.raises(DataError, match="ir_range="):
+        TrainingSplit(open_dataset("msrs", tmp_path)).check()
