@@ -15,7 +15,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Outcome
-from fusionbench.evaluation.plan import Request, check_rule, make_plan
+from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
@@ -99,12 +99,16 @@ def evaluate(
     plan = make_plan(request)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         outcome = run(plan, store, command="fusionbench.evaluate")
-        tables = [
-            build(store, s.board(), [m.id for m in s.metrics], [e.key for e in plan.entries_of(s)], ids=s.ids)
-            for s in plan.sources
-            if plan.entries_of(s)
-        ]
-        return Result(tables, outcome, plan.notes)
+        return Result(_tables(plan, store), outcome, plan.notes)
+
+
+def _tables(plan: Plan, store: Store) -> list[Table]:
+    """A table for each source of which any entry has pictures."""
+    tables = []
+    for source in plan.sources:
+        if keys := [entry.key for entry in plan.entries_of(source)]:
+            tables.append(build(store, source.board(), [m.id for m in source.metrics], keys, ids=source.ids))
+    return tables
 
 
 def _check(limit: int | None, jobs: int, device: str) -> None:

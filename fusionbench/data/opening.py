@@ -8,7 +8,7 @@ from pathlib import Path
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import DEFAULT, children
 from fusionbench.data.origin import read_origin
-from fusionbench.data.pairing import Reading, holds, role_patterns
+from fusionbench.data.pairing import Reading, holds, nested, role_patterns
 from fusionbench.errors import DataError
 from fusionbench.pixels.names import listing
 from fusionbench.plugins.cards import DatasetCard, card
@@ -67,22 +67,24 @@ def open_dataset(
     folder = expected.split(expected.splits()[-1]).folders[0]
     wanted = " and ".join(str(expected.layout.official(role, folder)) for role in ("ir", "vis"))
     there = [path for role in ("ir", "vis") for path in expected.layout.folders(role, folder)]
-    raise DataError(f"{name}: not found under {base}: looked for {wanted}{_instead(Path(base), there, reading)}")
+    instead = _instead(Path(base), there, reading, exact)
+    raise DataError(f"{name}: not found under {base}: looked for {wanted}{instead}")
 
 
-def _instead(base: Path, there: list[Path], reading: Reading) -> str:
-    """What lies where a dataset was looked for, for the end of a message."""
+def _instead(base: Path, there: list[Path], reading: Reading, exact: bool) -> str:
+    """What lies where a dataset was looked for, for the end of a message; `exact` where that is the user's folder."""
     given = ", ".join(f"{role}={text}" for role, text in reading.patterns)
     under = f"; no name there fits the pattern {given}" if given else ""
     if there:
-        return "".join(f"; {path} {holds(path)}" for path in dict.fromkeys(there)) + under
+        deeper = "" if given or not all(map(nested, there)) else "; or pattern=ir=*/{id},vis=*/{id} goes into them"
+        return "".join(f"; {path} {holds(path)}" for path in dict.fromkeys(there)) + deeper + under
     if not base.is_dir():
         return "; there is no such folder"
     pictures = [path.stem for path in listing(base)]
     if not given and (found := role_patterns(pictures)):
         text = ",".join(f"{role}={pattern}" for role, pattern in found.items())
         return f"; {base} {holds(base)}: names that say the role are paired with pattern={text}"
-    return (f"; {base} {holds(base)}" if pictures else "") + under
+    return (f"; {base} {holds(base)}" if pictures or exact else "") + under
 
 
 def data_root(given: Path | None) -> Path:

@@ -192,6 +192,11 @@ def holds(folder: Path) -> str:
     return "is empty"
 
 
+def nested(folder: Path) -> bool:
+    """Whether a folder holds no picture itself but folders."""
+    return not listing(folder) and bool(_folders(folder))
+
+
 def _count(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({_few(names)})"
 
@@ -216,7 +221,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 _WORDS = {
-    "ir": ("ir", "infrared", "thermal", "t", "lwir", "nir", "inf", "tir"),
+    "ir": ("ir", "infrared", "thermal", "t", "lwir", "nir", "inf", "tir", "flir"),
     "vis": ("vis", "vi", "visible", "rgb", "v", "color", "colour", "viz"),
 }
 

@@ -154,7 +154,7 @@ class Placing:
             return {ident: str(path) for ident, path in paired.items()}, ""
         where = f"{entry.id} on {source.label}"
         if len(missing) == len(source.ids):
-            return {}, f"{where}: {self._remedy(source.ids, folder, found)}"
+            return {}, f"{where}: {self._remedy(source, folder, found)}"
         if missing:
             near = nearest(missing[0], set(found) - set(source.ids))
             self.notes.append(
@@ -163,13 +163,19 @@ class Placing:
             )
         return {}, ""
 
-    def _remedy(self, ids: Sequence[str], folder: Path, found: Mapping[str, Path]) -> str:
+    def _remedy(self, source: Source, folder: Path, found: Mapping[str, Path]) -> str:
         """What a folder without a fitting picture holds, and what to do."""
+        ids, source_ids = source.ids, source.dataset.ids(source.split)
         text = f"no picture is named like a pair ({ids[0]}, ...); {folder} {holds(folder)}"
         stems = [path.stem for path in listing(folder)]
+        as_many = len(found) == len(source_ids)
         if pattern := proposed(ids, stems):
-            return f"{text}; these names fit with pattern=fused={pattern}"
-        if stems and len(found) == len(ids):
+            fit = len(Pattern(pattern).find(folder).keys() & set(ids))
+            if fit == len(ids):
+                return f"{text}; these names fit with pattern=fused={pattern}"
+            order = "; match=order pairs them by order, as they are as many" if as_many else ""
+            return f"{text}; pattern=fused={pattern} fits {fit} of {len(ids)}{order}"
+        if stems and as_many:
             return f"{text}; they are as many: if they are in the order of the pairs, match=order pairs them"
         return f"{text}{nearest(ids[0], stems)}"
 

@@ -166,6 +166,28 @@ def test_a_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_pattern_that_fits_some_is_not_praised(tmp_path: Path) -> None:
+    """Numbers that begin at 1 beside ids that begin at 0: the order may be meant."""
+    root = pairs(tmp_path / "set", [f"{n}.png" for n in range(4)])
+    mine = folder(tmp_path / "mine", [f"result_{n}.png" for n in range(1, 5)])
+    done = evaluate(tmp_path / "out", f"--datasets=folder={root}", f"--images=Mine={mine}")
+    one_line(done, "--pattern fused=result_{id} fits 3 of 4; --match order pairs them by order, as they are as many")
+
+
+def test_folders_in_folders(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for role, number in (("ir", 0), ("vis", 1)):
+        for scene in ("a", "b"):
+            folder(root / role / f"scene {scene}", [f"{scene}1.png", f"{scene}2.png"], 2 * number, colour=bool(number))
+    spec = f"--datasets=folder={root}"
+    pattern = "ir=*/{id},vis=*/{id}"
+    one_line(evaluate(tmp_path / "out", "--methods=average", spec), f"--pattern {pattern} goes into them")
+    done = evaluate(tmp_path / "out", "--methods=average", spec, "--pattern", pattern)
+    assert done.returncode == 0, done.stderr
+    assert list(values(tmp_path / "out", "average")) == ["a1", "a2", "b1", "b2"]
+    one_line(evaluate(tmp_path / "out", "--methods=average", f"--datasets=folder={tmp_path}"), "2 folders (out, set)")
+
+
 def test_missing_pictures_are_told_once(tmp_path: Path) -> None:
     names = [f"{n:05}N.png" for n in range(12)]
     root = pairs(tmp_path / "set", names)
