@@ -153,14 +153,11 @@ class Work:
 
     def fused(self, ir: np.ndarray, vis: np.ndarray, name: str) -> np.ndarray:
         """The picture that a pair becomes, uint8 ``[1 or 3,H,W]``, of pictures as they were read."""
-        import numpy as np
-
+        from fusionbench.data.pairs import for_methods
         from fusionbench.evaluation.fusing import fuse_pair
-        from fusionbench.pixels.images import grey
         from fusionbench.plugins.method import Context
 
-        colours = np.repeat(vis, 3, axis=0) if vis.shape[0] == 1 else vis
-        return fuse_pair(self.method, self.rule, grey(ir), colours, self.how.device, Context([name]))
+        return fuse_pair(self.method, self.rule, *for_methods(ir, vis), self.how.device, Context([name]))
 
     def pictures(self, job: Job) -> None:
         """Fuse two pictures and save the result.

@@ -13,7 +13,6 @@ labels.py       masks, boxes and saliency maps on disk
 splits.py       named sets of ids, and list files
 origin.py       what a generated tree records of itself
 checks.py       is a dataset sound?
-duplicates.py   frames of one scene
 acquire.py      getting a dataset: instructions, or its archive fetched and unpacked
 download.py     downloading one file
 archives.py     unpacking one archive

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+from PIL import Image
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
 from fusionbench.data.beforehand import look_at
-from fusionbench.data.duplicates import near_duplicates, signature
 from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
+from fusionbench.pixels.images import grey
 
+# Cosine from which two visible images count as one scene. Measured: consecutive frames of M3FD 0.62, one LLVIP camera
+# 0.66 to 0.85; among the 64,980 pairs of MSRS test images fewer than 10 exceed 0.4.
+ALIKE = 0.5
 Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
 
 
@@ -267,6 +271,43 @@ def _stray_boxes(dataset: Dataset, sample: Sample) -> list[Finding]:
         return []
     text = f"{dataset.name} {sample.id}: {int(outside.sum())} of {len(xyxy)} boxes leave the {width}x{height} image"
     return [Finding("note", text, sample.split, sample.id)]
+
+
+# ---------------------------------------------------------------- near-duplicates
+
+
+def signature(image: np.ndarray) -> np.ndarray:
+    """What two pictures of one scene share: local contrast on a 16x16 grid, as a float32 unit vector ``[256]``.
+
+    Args:
+        image: uint8 ``[C,H,W]``.
+    """
+    small = Image.fromarray(grey(image)[0]).resize((16, 16), Image.Resampling.BOX)
+    grid = np.asarray(small, np.float64)
+    padded = np.pad(grid, 1, "edge")
+    around = np.mean([padded[y : y + 16, x : x + 16] for y in range(3) for x in range(3)], axis=0)
+    local = grid - around
+    local = (np.sign(local) * np.sqrt(np.abs(local))).ravel()  # the root keeps one lamp from deciding alone
+    unit: np.ndarray = (local / max(np.linalg.norm(local), 1e-9)).astype(np.float32)
+    return unit
+
+
+def near_duplicates(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], alike: float = ALIKE
+) -> list[tuple[int, int, float]]:
+    """Nearest signature of ``first`` for each one of ``second``.
+
+    Returns:
+        (index in first, index in second, cosine) where the cosine reaches ``alike``.
+    """
+    if not first or not second:
+        return []
+    known, near = np.stack(first), []
+    for start in range(0, len(second), 256):
+        cosines = np.stack(second[start : start + 256]) @ known.T
+        best = cosines.argmax(1)
+        near += [(int(b), start + i, float(cosines[i, b])) for i, b in enumerate(best) if cosines[i, b] >= alike]
+    return near
 
 
 def _leaks(

@@ -27,11 +27,11 @@ from fusionbench.data.layout import DEFAULT, ROLES, Layout
 from fusionbench.data.looks import look
 from fusionbench.data.origin import read_origin
 from fusionbench.data.pairing import Reading
-from fusionbench.data.pairs import check_depth, read_pair
+from fusionbench.data.pairs import check_depth, for_methods, read_pair
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import MAX_BYTES, grey, write_image
+from fusionbench.pixels.images import MAX_BYTES, write_image
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.results.records import Origin
 from fusionbench.runtime.files import read_regular
@@ -233,7 +233,7 @@ class Dataset:
         """
         ir, vis = read_pair(*self._both(split, id), self.reading, f"{self.name} {id}: ")
         self.looks[split, id] = look(ir, vis)
-        return Sample(id, split, grey(ir), vis if vis.shape[0] == 3 else np.repeat(vis, 3, 0))
+        return Sample(id, split, *for_methods(ir, vis))
 
     def read(self, split: str, id: str) -> Sample:
         """The pair and its labels.

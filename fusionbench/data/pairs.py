@@ -9,7 +9,7 @@ import numpy as np
 
 from fusionbench.data.pairing import Reading
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import Range, deep_levels, read_image, read_rgbt
+from fusionbench.pixels.images import Range, deep_levels, grey, read_image, read_rgbt
 
 SAMPLE = 32  # pictures that are looked at for the levels of a set
 
@@ -41,6 +41,11 @@ def read_pair(ir: Path, vis: Path, reading: Reading, name: str = "") -> tuple[np
             f"{name}sizes differ: {ir} is {_size(a)}, {vis} is {_size(b)}; a pair must be aligned pixel by pixel"
         )
     return a, b
+
+
+def for_methods(ir: np.ndarray, vis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A pair as every method and metric gets it: grey, uint8 ``[1,H,W]``, and three channels, uint8 ``[3,H,W]``."""
+    return grey(ir), vis if vis.shape[0] == 3 else np.repeat(vis, 3, 0)
 
 
 def check_depth(files: Sequence[Path], reading: Reading) -> None:

@@ -8,8 +8,7 @@ from _data_samples import opened
 from PIL import Image
 
 from fusionbench.data.acquire import instructions
-from fusionbench.data.checks import check
-from fusionbench.data.duplicates import near_duplicates, signature
+from fusionbench.data.checks import check, near_duplicates, signature
 from fusionbench.pixels.images import write_image
 from fusionbench.plugins.cards import card, cards
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from fusionbench.data import open_dataset
-from fusionbench.data.checks import check
-from fusionbench.data.duplicates import near_duplicates, signature
+from fusionbench.data.checks import check, near_duplicates, signature
 from fusionbench.pixels.images import read_image
 
 pytestmark = pytest.mark.real
