@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names
+from fusionbench.cli.options import Bar, SizeType, as_json, data_root, names, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
@@ -92,9 +93,12 @@ def state_of(name: str, root: Path | None) -> DatasetState:
 @click.argument("name", shell_complete=names("dataset"))
 @click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
 @click.option("--complete", is_flag=True, help="Exit non-zero also when images are missing.")
+@records(read=ReadingOptions)
 @data_root
 @as_json
-def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | None, json_: bool) -> None:
+def check(
+    name: str, splits: tuple[str, ...], complete: bool, read: ReadingOptions, data_root: Path | None, json_: bool
+) -> None:
     """Check counts, pairing, sizes, labels, readability and near-duplicates between train and test.
 
     NAME may be name=FOLDER. Exit code 1 on damage, or on missing images with --complete.
@@ -103,7 +107,7 @@ def check(name: str, splits: tuple[str, ...], complete: bool, data_root: Path | 
     from fusionbench.data.checks import check as run_check
 
     with Bar(json_) as bar:
-        dataset = open_spec(name, data_root)
+        dataset = open_spec(name, data_root, read.reading())
         chosen = [dataset.add_list(split) for split in splits]
         report = run_check(dataset, chosen or None, complete, progress=bar)
     if json_:

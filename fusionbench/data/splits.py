@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionbench.errors import DataError, find
-from fusionbench.pixels.images import SUFFIXES
+from fusionbench.pixels.names import SUFFIXES, nfc
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.runtime.files import read_regular
 
@@ -56,7 +56,7 @@ def read_list(path: Path) -> tuple[str, ...]:
         name = _without_boxes(line)
         if not name or name.startswith("#"):
             continue
-        stem = _stem(name.replace("\\", "/").rsplit("/", 1)[-1])
+        stem = nfc(_stem(name.replace("\\", "/").rsplit("/", 1)[-1]))
         if stem in ids:
             raise DataError(f"{path}: line {number}: {stem} is listed twice (first on line {ids[stem]})")
         ids[stem] = number

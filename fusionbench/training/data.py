@@ -296,6 +296,7 @@ class TrainingSplit:
         name = self.dataset.name
         if not self.ids:
             raise DataError(f"{name} {self.split}: no pairs under {self.dataset.root}; there is nothing to train on")
+        self.dataset.check_depth(self.split, self.ids)
         for ident in self.ids:
             files = self.dataset.files(self.split, ident)
             if files.ir is None or files.vis is None or image_size(files.ir) != image_size(files.vis):
