@@ -127,13 +127,13 @@ def check(
     for name in names:
         spec, ids = dataset.split(name), dataset.ids(name)
         report.counts[name] = (len(ids), spec.count)
-        first = _first_look(dataset, name, ids)
-        unusable = any(finding.level == "damage" for finding in first)
+        looked = _first_look(dataset, name, ids)
+        unusable = any(finding.level == "damage" for finding in looked)
         for ident in ids:
             key = keys[name, ident] = _key(dataset, name, ident)
             if not unusable:
                 todo.setdefault(key, (name, ident))
-        report.findings += [finding for finding in first if finding not in report.findings]
+        report.findings += [finding for finding in looked if finding not in report.findings]
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     if dataset.origin:
         text = f"generated images ({dataset.origin.source}), not the real {dataset.card.title}"

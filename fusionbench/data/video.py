@@ -72,7 +72,9 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise DataError(f"{path}: no video in it")
             stream = container.streams.video[0]
             if stream.width * stream.height > MAX_PIXELS:
-                raise DataError(f"{path}: {stream.width}x{stream.height}, over the limit of {MAX_PIXELS} pixels")
+                raise DataError(
+                    f"{path}: {stream.height}x{stream.width} (height x width), over the limit of {MAX_PIXELS} pixels"
+                )
             yield container, stream
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None

@@ -121,7 +121,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _check_pixels(path: str | Path, image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{path}: {image.width}x{image.height}, over the limit of {MAX_PIXELS} pixels; cut or scale it")
+        raise DataError(
+            f"{path}: {image.height}x{image.width} (height x width), over the limit of {MAX_PIXELS} pixels; "
+            "cut or scale it"
+        )
 
 
 def _several(image: Image.Image, file: IO[bytes]) -> bool:
