@@ -11,10 +11,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fusionbench.data.opening import open_dataset
 from fusionbench.data.pairing import Pattern, Reading, natural, proposed, role_patterns, shown
+from fusionbench.data.synth import synth
 from fusionbench.errors import DataError
 from fusionbench.evaluation.picture_folders import picture_tree
+from fusionbench.evaluation.pictures import fused_pictures, labelled
+from fusionbench.evaluation.plan import Request, make_plan
 from fusionbench.report.numbers import fixed
+from fusionbench.results.store import Store
+from fusionbench.tasks.task import task
 from tests.conftest import Done, fusionbench
 
 SIZE = (24, 32)
@@ -345,6 +351,29 @@ def test_not_every_method_has_every_dataset(tree_of_pictures: Path) -> None:
     done = evaluate(root / "new", both, f"--images=Mine={root / 'tree/A'}", "--json")
     assert done.returncode == 0, done.stderr
     assert [t["dataset"] for t in json.loads(done.stdout)["tables"]] == ["folder-one"]
+    done = fusionbench("explain", "en", "7.0", both, f"--images=Mine={root / 'tree/A'}", "--json")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["scored"]) == ["images[Mine] on folder-one all, 2 images"]
+
+
+def test_a_task_on_a_dataset_that_a_method_has_no_pictures_of(tmp_path: Path) -> None:
+    for name in ("msrs", "fmb"):
+        synth(name, tmp_path / name.upper(), 0, 2, (64, 80), 0)
+    shown = open_dataset("msrs", tmp_path)
+    folder(tmp_path / "mine/MSRS", [f"{ident}.png" for ident in shown.ids("test")])
+    for picture in (tmp_path / "mine/MSRS").iterdir():
+        Image.new("L", (80, 64), 3).save(picture)
+    images = (f"Mine={tmp_path / 'mine'}",)
+    plan = make_plan(
+        Request(
+            datasets=("msrs", "fmb"), methods=("average",), images=images, metrics=("en",), data_root=tmp_path, jobs=1
+        )
+    )
+    with Store(tmp_path / "r") as store:
+        for source, ids in zip(plan.sources, [{"average", "images[Mine]"}, {"average"}], strict=True):
+            on_test = labelled(source, source.split, "mask")
+            made, gaps = fused_pictures(plan, plan.entries, store, on_test, task("segmentation"), lambda *_: None)
+            assert ({entry.id for entry in plan.entries if entry.key in made}, gaps) == (ids, {})
 
 
 def test_a_tree_that_fits_nothing(tree: Path, tmp_path: Path) -> None:
