@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench import environment
+from fusionbench.data.layout import DEFAULT
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Outcome
-from fusionbench.evaluation.plan import Request, check_rule, make_plan
+from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
@@ -28,10 +30,11 @@ class Result:
     Attributes:
         tables: the leaderboards.
         outcome: what was computed, what failed.
+        notes: how files were paired, where names do not say it, and what fitted nothing.
     """
 
-    def __init__(self, tables: Sequence[Table], outcome: Outcome) -> None:
-        self.tables, self.outcome = tuple(tables), outcome
+    def __init__(self, tables: Sequence[Table], outcome: Outcome, notes: Sequence[str] = ()) -> None:
+        self.tables, self.outcome, self.notes = tuple(tables), outcome, tuple(notes)
 
     def __str__(self) -> str:
         return "\n".join(markdown(t) for t in self.tables)
@@ -47,6 +50,8 @@ def evaluate(
     metrics: Sequence[str] = (),
     *,
     images: Sequence[str] = (),
+    images_root: str | Path | None = None,
+    reading: Reading = DEFAULT,
     data_root: str | Path | None = None,
     limit: int | None = None,
     profile: str | None = None,
@@ -63,6 +68,8 @@ def evaluate(
         datasets: ``msrs``, ``folder=DIR``...; all present ones by default.
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
         images: ``NAME=DIR``: pictures that another program made.
+        images_root: folder of a tree METHOD/DATASET of such pictures.
+        reading: how files are read and paired, e.g. ``fusionbench.data.Reading(ir_range=(7000, 9000))``.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
         profile: metric profile, e.g. ``cddfuse``.
@@ -76,16 +83,14 @@ def evaluate(
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
     environment.apply()
-    if limit is not None and limit < 1:
-        raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
-    if jobs < 0:
-        raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
-    check_device(device)
+    _check(limit, jobs, device)
     request = Request(
         methods=tuple(methods),
         datasets=tuple(datasets),
         metrics=tuple(metrics),
         images=tuple(images),
+        images_root=Path(images_root) if images_root else None,
+        reading=reading,
         data_root=Path(data_root) if data_root else None,
         profile=profile,
         output_rule=output_rule,
@@ -95,10 +100,26 @@ def evaluate(
         fresh_versions=fresh_versions,
     )
     plan = make_plan(request)
-    with tempfile.TemporaryDirectory() as scratch, Store(Path(out or scratch)) as store:
-        outcome, keys = run(plan, store, command="fusionbench.evaluate"), [e.key for e in plan.entries]
-        tables = [build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids) for s in plan.sources]
-        return Result(tables, outcome)
+    with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
+        outcome = run(plan, store, command="fusionbench.evaluate")
+        return Result(_tables(plan, store), outcome, plan.notes)
+
+
+def _tables(plan: Plan, store: Store) -> list[Table]:
+    """A table for each source of which any entry has pictures."""
+    tables = []
+    for source in plan.sources:
+        if keys := [entry.key for entry in plan.entries_of(source)]:
+            tables.append(build(store, source.board(), [m.id for m in source.metrics], keys, ids=source.ids))
+    return tables
+
+
+def _check(limit: int | None, jobs: int, device: str) -> None:
+    if limit is not None and limit < 1:
+        raise FusionbenchError(f"limit={limit}: must be at least 1, or None for all images")
+    if jobs < 0:
+        raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
+    check_device(device)
 
 
 def fuse(

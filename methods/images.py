@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from fusionbench.data import Pattern, partners
 from fusionbench.errors import FusionbenchError
 from fusionbench.images import read_image
 from fusionbench.method import Context, Method
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 class PictureError(FusionbenchError, ValueError):
@@ -19,19 +19,23 @@ class PictureError(FusionbenchError, ValueError):
 
 
 class Images(Method):
-    """Reads ``dir/ID.png`` (or jpg, jpeg, bmp, tif, tiff) for every pair.
+    """Reads ``dir/ID.png`` (or another format of pictures) for every pair.
 
     Args:
         dir: the folder.
         name: what to call these pictures in tables.
+        pattern: their names around the pair's, see :class:`fusionbench.data.Pattern`.
+        places: JSON; by dataset, another ``dir`` and ``files``, image to file where names do not say it.
 
     Raises:
         PictureError: no such folder.
     """
 
-    def __init__(self, dir: str = "", name: str = "") -> None:
-        super().__init__(dir=dir, name=name)
-        self.folder = Path(dir)
+    def __init__(self, dir: str = "", name: str = "", pattern: str = "{id}", places: str = "") -> None:
+        super().__init__(dir=dir, name=name, pattern=pattern, places=places)
+        self.folder, self.pattern = Path(dir), Pattern(pattern)
+        self.places = json.loads(places) if places else {}
+        self.indices: dict[str, dict[str, Path]] = {}
         if not dir or not self.folder.is_dir():
             raise PictureError(
                 f"{dir or 'images'}: no such folder; the option dir names a folder with one picture per pair"
@@ -46,16 +50,28 @@ class Images(Method):
         ids = context.ids if context else []
         if len(ids) != len(ir):
             raise PictureError(f"{self.folder}: {len(ir)} pairs but {len(ids)} names; pictures are found by name")
-        pictures = [self._read(name, tuple(ir.shape[-2:])) for name in ids]
+        dataset = context.dataset if context else ""
+        pictures = [self._read(self._path(dataset, name), tuple(ir.shape[-2:])) for name in ids]
         channels = max(p.shape[0] for p in pictures)
         return torch.stack([p.expand(channels, -1, -1) for p in pictures]).to(ir.device, ir.dtype) / 255
 
-    def _read(self, name: str, size: tuple[int, ...]) -> Tensor:
-        path = next((p for s in SUFFIXES if (p := self.folder / (name + s)).is_file()), None)
+    def _path(self, dataset: str, name: str) -> Path:
+        place = self.places.get(dataset, {})
+        folder = Path(place.get("dir", self.folder))
+        if name in (files := place.get("files", {})):
+            return Path(files[name])
+        if dataset not in self.indices:
+            self.indices[dataset] = self.pattern.find(folder)
+        index = self.indices[dataset]
+        path = index.get(name) or partners([name], index).get(name)
         if path is None:
             raise PictureError(
-                f"{self.folder}: no picture {name}.png (or .jpg, .bmp, .tif); put it there under that name"
+                f"{folder}: no picture {self.pattern.text.replace('{id}', name)}.png (or .jpg, .bmp, .tif, .webp); "
+                "put it there under that name"
             )
+        return path
+
+    def _read(self, path: Path, size: tuple[int, ...]) -> Tensor:
         try:
             picture = torch.from_numpy(read_image(path))
         except FusionbenchError as error:

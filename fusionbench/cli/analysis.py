@@ -14,6 +14,7 @@ from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 from fusionbench.plugins.cards import profiles
+from fusionbench.report.numbers import fixed
 
 if TYPE_CHECKING:
     from fusionbench.report.analysis import Comparison, Stability
@@ -64,9 +65,9 @@ def print_comparison(comparison: Comparison) -> None:
     say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'d':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
-        span = f"[{d.low:.{digits}f}, {d.high:.{digits}f}]"
+        span = f"[{fixed(d.low, digits)}, {fixed(d.high, digits)}]"
         name, verdict = f"{d.metric.title} {'↑' if d.metric.up else '↓'}", d.better or "no clear difference"
-        say(f"  {name:<18} {d.mean:>12.{digits}f} {span:>26} {d.p:>10.2g} {d.effect:>7.2f}  {verdict}")
+        say(f"  {name:<18} {fixed(d.mean, digits):>12} {span:>26} {d.p:>10.2g} {fixed(d.effect, 2):>7}  {verdict}")
 
 
 @click.command("stability")
@@ -139,6 +140,6 @@ def print_stability(items: Sequence[Stability]) -> None:
         say(f"{s.metric}")
         for p, order in s.order.items():
             say(f"  {p:<12} {s.variants[p]:<22} " + " > ".join(f"{e} {s.means[p][e]:.4g}" for e in order))
-        say("  Kendall tau: " + ", ".join(f"{a}/{b} {t:.2f}" for (a, b), t in s.tau.items()))
+        say("  Kendall tau: " + ", ".join(f"{a}/{b} {fixed(t, 2)}" for (a, b), t in s.tau.items()))
         if len(set(s.first_places.values())) > 1:
             say("  first place changes: " + ", ".join(f"{p} {e}" for p, e in s.first_places.items()))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cli.options import Bar, SizeType, as_json, data_root, located, names, placed
+from fusionbench.cli.options import Bar, SizeType, as_json, data_root, located, names, placed, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
@@ -93,6 +94,7 @@ def state_of(name: str, root: Path | None) -> DatasetState:
 @located
 @click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
 @click.option("--complete", is_flag=True, help="Exit non-zero also when images are missing.")
+@records(read=ReadingOptions)
 @data_root
 @as_json
 def check(
@@ -100,6 +102,7 @@ def check(
     located: tuple[str, ...],
     splits: tuple[str, ...],
     complete: bool,
+    read: ReadingOptions,
     data_root: Path | None,
     json_: bool,
 ) -> None:
@@ -114,7 +117,7 @@ def check(
     from fusionbench.data.checks import check as run_check
 
     with Bar(json_) as bar:
-        dataset = open_spec(asked[0], data_root)
+        dataset = open_spec(asked[0], data_root, read.reading())
         chosen = [dataset.add_list(split) for split in splits]
         report = run_check(dataset, chosen or None, complete, progress=bar)
     if json_:

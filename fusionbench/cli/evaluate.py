@@ -24,6 +24,7 @@ from fusionbench.cli.options import (
     profile_names,
     records,
 )
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.task_options import TaskOptions
 
@@ -68,6 +69,15 @@ class PlanOptions:
         tuple[str, ...],
         click.option("--images", multiple=True, metavar="NAME=DIR", help="Score pictures that another program made."),
     ]
+    images_root: Annotated[
+        Path | None,
+        click.option(
+            "--images-root",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Score every METHOD/DATASET folder of pictures in a tree.",
+        ),
+    ]
     profile: Annotated[
         str | None,
         click.option("--profile", shell_complete=profile_names, help="Metric profile: whose evaluator to follow."),
@@ -95,7 +105,7 @@ class PlanOptions:
         ),
     ]
 
-    def request(self, data_root: Path | None) -> Request:
+    def request(self, data_root: Path | None, reading: ReadingOptions) -> Request:
         """The options as the library takes them."""
         from fusionbench.evaluation.plan import Request
 
@@ -104,6 +114,8 @@ class PlanOptions:
             datasets=placed(self.datasets, self.located),
             metrics=self.metrics,
             images=self.images,
+            images_root=self.images_root,
+            reading=reading.reading(),
             data_root=data_root,
             split=self.split,
             profile=self.profile,
@@ -117,13 +129,19 @@ class PlanOptions:
 
 
 @click.command("eval")
-@records(asked=PlanOptions, tasks=TaskOptions)
+@records(asked=PlanOptions, read=ReadingOptions, tasks=TaskOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @data_root
 @out
 @as_json
 def eval_command(
-    asked: PlanOptions, tasks: TaskOptions, dry_run: bool, data_root: Path | None, out: Path, json_: bool
+    asked: PlanOptions,
+    read: ReadingOptions,
+    tasks: TaskOptions,
+    dry_run: bool,
+    data_root: Path | None,
+    out: Path,
+    json_: bool,
 ) -> None:
     """Fuse and score methods on datasets, and write the tables.
 
@@ -131,8 +149,8 @@ def eval_command(
     versions of torch or another processor are kept and marked below the table; --fresh-versions computes them again.
     Exit code: 0 everything scored, 1 some images or methods failed (they are named), 2 nothing could be run.
     """
-    if not (asked.all_ or asked.methods or asked.images):
-        raise click.UsageError("say what to run: --all, --methods or --images")
+    if not (asked.all_ or asked.methods or asked.images or asked.images_root):
+        raise click.UsageError("say what to run: --all, --methods, --images or --images-root")
     from fusionbench.evaluation import task_plan
     from fusionbench.evaluation.plan import make_plan
     from fusionbench.report.writing import write_tables
@@ -141,7 +159,9 @@ def eval_command(
     from fusionbench.runtime.device import check_device
 
     keep_memory()
-    plan = make_plan(asked.request(data_root))
+    plan = make_plan(asked.request(data_root, read))
+    for line in plan.notes:
+        note(line)
     if dry_run:
         say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
@@ -178,15 +198,21 @@ class Evaluation:
 
     @property
     def failures(self) -> list[str]:
-        """Images that could not be fused or scored, a line each; in one line where the reason is the same for many."""
-        same: dict[tuple[str, str, str], list[str]] = {}
+        """Images that could not be fused or scored, a line each."""
+        return [f"{d} {i} ({e}): {spelt(reason)}" for (e, d, i), reason in sorted(self.outcome.failures.items())]
+
+    def grouped(self) -> list[str]:
+        """The failures, in one line where the reason is the same for many images but for their names."""
+        same: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
         for (entry, dataset, image), reason in sorted(self.outcome.failures.items()):
-            same.setdefault((entry, dataset, reason), []).append(image)
-        return [
-            f"{dataset} {image} ({entry}): {spelt(reason)}"
-            for (entry, dataset, reason), images in same.items()
-            for image in (images if len(images) <= SAME else [f"{images[0]} and {len(images) - 1} more images"])
-        ]
+            same.setdefault((entry, dataset, reason.replace(image, "NAME")), []).append((image, spelt(reason)))
+        lines: list[str] = []
+        for (entry, dataset, _), failed in same.items():
+            first, reason = failed[0]
+            if len(failed) > SAME:
+                failed = [(f"{first} and {len(failed) - 1} more images", reason)]
+            lines += [f"{dataset} {image} ({entry}): {text}" for image, text in failed]
+        return lines
 
     @property
     def undefined(self) -> list[str]:
@@ -215,6 +241,7 @@ class Evaluation:
             "failures": self.failures,
             "undefined": self.undefined,
             "replaced": self.outcome.replaced,
+            "odd": self.outcome.odd,
             "skipped": [spelt(str(s)) for s in self.outcome.skipped],
             "problems": [spelt(line) for line in self.problems],
             "files": [str(f) for f in files],
@@ -228,9 +255,9 @@ class Evaluation:
             say(markdown(table))
         for skip in self.outcome.skipped:
             note(f"skipped {skip}")
-        for line in [*self.outcome.replaced, *self.undefined]:
+        for line in [*self.outcome.replaced, *self.outcome.odd, *self.undefined]:
             note(f"warning: {line}")
-        failures = self.failures
+        failures = self.grouped()
         for line in failures[:20]:
             note(f"failed: {line}")
         if len(failures) > 20:
@@ -266,9 +293,9 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
         result.problems += problems.failures
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]
+        keys = [e.key for e in plan.entries_of(source)]
         try:
-            if columns:
-                keys = [e.key for e in plan.entries]
+            if columns and keys:
                 result.tables.append(build(store, source.board(), columns, keys, ids=source.ids))
         except FusionbenchError as error:
             result.problems.append(str(error))

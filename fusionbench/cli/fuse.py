@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Bar, names, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note
-from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from fusionbench.cli.fuse_jobs import Job
+    from fusionbench.data.pairing import Reading
     from fusionbench.evaluation.entries import Entry
     from fusionbench.pixels.output_rule import OutputRule
     from fusionbench.plugins.method import Method
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-Job = tuple[Path, Path, Path]  # infrared, visible, target
+
+SHOWN = 3  # failures of one kind that are printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +37,12 @@ class Files:
     ir: Annotated[
         Path,
         click.option(
-            "--ir", required=True, type=click.Path(path_type=Path), help="Infrared image, or folder of images."
+            "--ir", required=True, type=click.Path(path_type=Path), help="Infrared image or video, or a folder of them."
         ),
     ]
     vis: Annotated[
-        Path,
-        click.option(
-            "--vis", required=True, type=click.Path(path_type=Path), help="Visible image, or folder of images."
-        ),
+        Path | None,
+        click.option("--vis", type=click.Path(path_type=Path), help="The visible one [with --rgbt4: that of --ir]."),
     ]
     output: Annotated[
         Path,
@@ -64,12 +69,16 @@ class FuseOptions:
 
 @click.command("fuse")
 @click.argument("method", shell_complete=names("method"))
-@records(files=Files, how=FuseOptions)
-def fuse_command(method: str, files: Files, how: FuseOptions) -> None:
-    """Fuse a pair of images, or all pairs of two folders, and save what the method would save.
+@records(files=Files, how=FuseOptions, read=ReadingOptions)
+def fuse_command(method: str, files: Files, how: FuseOptions, read: ReadingOptions) -> None:
+    """Fuse a pair of images or videos, or all pairs of two folders, and save what the method would save.
 
-    In folders, images pair by name without suffix. Exit code 1 when some pairs failed; the others are saved.
+    In folders, files pair by name without suffix. Exit code 1 when some pairs failed; the others are saved.
     """
+    if files.vis is None and not read.rgbt4:
+        raise click.UsageError("Missing option '--vis'.")
+    from fusionbench.cli.fuse_jobs import jobs_of
+    from fusionbench.data.pairs import check_depth
     from fusionbench.evaluation.entries import entries, single
     from fusionbench.evaluation.plan import check_rule
     from fusionbench.runtime.allocator import keep_memory
@@ -78,27 +87,96 @@ def fuse_command(method: str, files: Files, how: FuseOptions) -> None:
     keep_memory()
     rule_name = check_rule(how.output_rule)
     check_device(how.device)
-    jobs = pairs(files)
-    check_targets(jobs)
+    reading = read.reading()
+    jobs = jobs_of(files.ir, files.vis or files.ir, files.output, reading)
+    check_depth([job.ir for job in jobs if not job.is_video], reading)
     usable, missing = entries(with_settings(method, how.settings), rule_name)
     if not usable:
         raise FusionbenchError("; ".join(map(str, missing)))
     entry = single(method, usable)
-    built, rule = entry.build(how.device), rule_of(entry, how)
-    failed = 0
+    work = Work(entry.build(how.device), rule_of(entry, how), reading, how)
     with Bar() as bar:
         for done, job in enumerate(jobs, 1):
-            try:
-                fuse_files(built, rule, job, how.device)
-            except Exception as error:  # a method may fail in any way; the other pairs go on
-                failed += 1
-                text = " ".join(str(error).split())
-                known = isinstance(error, FusionbenchError)
-                note(f"failed: {text if known else f'{job[1]}: {type(error).__name__}: {text}'}")
+            work.do(job, bar if len(jobs) == 1 else None)
             bar(f"fusing {entry.id}", done, len(jobs))
+    failed = work.report()
     note(f"{len(jobs) - failed} of {len(jobs)} fused with {entry.id} into {files.output}")
     if failed:
         sys.exit(1)
+
+
+class Work:
+    """Fuses job after job.
+
+    Args:
+        method: built.
+        rule: makes pictures of what it returns.
+        reading: how files are read.
+        how: the user's options.
+    """
+
+    def __init__(self, method: Method, rule: OutputRule, reading: Reading, how: FuseOptions) -> None:
+        self.method, self.rule, self.reading, self.how = method, rule, reading, how
+        self.looks: dict[str, Collection[str]] = {}
+        self.failures: dict[str, list[str]] = {}  # the reason without names to every line of it
+
+    def do(self, job: Job, bar: Bar | None) -> None:
+        """Fuse a job; a method may fail in any way, the other jobs go on."""
+        from fusionbench.cli.fuse_video import fuse_videos
+
+        try:
+            if job.is_video:
+                fuse_videos(self, job, bar)
+            else:
+                self.pictures(job)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            known = isinstance(error, FusionbenchError)
+            line = f"failed: {text if known else f'{job.vis}: {type(error).__name__}: {text}'}"
+            same = self.failures.setdefault(
+                re.sub(r"\d+", "", line.replace(job.vis.stem, "").replace(job.ir.stem, "")), []
+            )
+            same.append(line)
+            if len(same) <= SHOWN:
+                note(line)
+
+    def report(self) -> int:
+        """Say what else there is to say, once; the number of jobs that failed."""
+        from fusionbench.data.looks import warnings
+
+        for lines in self.failures.values():
+            if len(lines) > SHOWN:
+                note(f"failed: {len(lines) - SHOWN} more like it, the last: {lines[-1].removeprefix('failed: ')}")
+        for text, _ in warnings(self.looks).values():
+            note(f"warning: {text}")
+        return sum(map(len, self.failures.values()))
+
+    def fused(self, ir: np.ndarray, vis: np.ndarray, name: str) -> np.ndarray:
+        """The picture that a pair becomes, uint8 ``[1 or 3,H,W]``, of pictures as they were read."""
+        from fusionbench.data.pairs import for_methods
+        from fusionbench.evaluation.fusing import fuse_pair
+        from fusionbench.plugins.method import Context
+
+        return fuse_pair(self.method, self.rule, *for_methods(ir, vis), self.how.device, Context([name]))
+
+    def pictures(self, job: Job) -> None:
+        """Fuse two pictures and save the result.
+
+        Raises:
+            FusionbenchError: an image that cannot be read or written, or sizes that differ.
+        """
+        from fusionbench.data.looks import look
+        from fusionbench.data.pairs import read_pair
+        from fusionbench.pixels.images import write_image
+        from fusionbench.results.storage_errors import storage_error
+
+        ir, vis = read_pair(job.ir, job.vis, self.reading)
+        self.looks[job.vis.stem] = look(ir, vis)
+        picture = self.fused(ir, vis, job.vis.stem)
+        try:
+            write_image(job.target, picture)
+        except OSError as error:
+            raise storage_error(job.target, error) from None
 
 
 def rule_of(entry: Entry, how: FuseOptions) -> OutputRule:
@@ -112,63 +190,3 @@ def with_settings(method: str, settings: tuple[str, ...]) -> str:
     name, bracket, inside = method.partition("[")
     parts = [*filter(None, [inside.rstrip("]") if bracket else ""]), *settings]
     return f"{name}[{','.join(parts)}]" if parts else name
-
-
-def pairs(files: Files) -> list[Job]:
-    """The images of two files or two folders.
-
-    Raises:
-        FusionbenchError: nothing to pair, or a file and a folder.
-    """
-    ir, vis, output = files.ir, files.vis, files.output
-    for path in (ir, vis):
-        if not path.exists():
-            raise FusionbenchError(f"{path}: no such file or folder")
-    if ir.is_dir() != vis.is_dir():
-        raise FusionbenchError("--ir and --vis must both be files or both be folders")
-    if not ir.is_dir():
-        return [(ir, vis, output / f"{vis.stem}.png" if output.is_dir() else output)]
-    left, right = ({p.stem: p for p in sorted(d.iterdir()) if p.suffix.lower() in SUFFIXES} for d in (ir, vis))
-    both = sorted(left.keys() & right.keys())
-    if not both:
-        raise FusionbenchError(f"no image name is in both {ir} ({len(left)} images) and {vis} ({len(right)} images)")
-    for lone in sorted(left.keys() ^ right.keys()):
-        note(f"warning: {lone}: no partner, left out")
-    return [(left[n], right[n], output / f"{n}.png") for n in both]
-
-
-def check_targets(jobs: list[Job]) -> None:
-    """Raise when a picture would be written onto one of the sources."""
-    sources = {p.resolve() for a, b, _ in jobs for p in (a, b)}
-    for *_, target in jobs:
-        if target.resolve() in sources:
-            raise FusionbenchError(f"-o {target}: is one of the sources; name another file or folder")
-
-
-def fuse_files(method: Method, rule: OutputRule, job: Job, device: str) -> None:
-    """Fuse two files and save the picture.
-
-    Raises:
-        FusionbenchError: an image that cannot be read or written, or sizes that differ.
-    """
-    import numpy as np
-
-    from fusionbench.evaluation.fusing import fuse_pair
-    from fusionbench.pixels.images import grey, read_image, write_image
-    from fusionbench.plugins.method import Context
-    from fusionbench.results.store import storage_error
-
-    ir, vis, target = job
-    a, b = grey(read_image(ir)), read_image(vis)
-    b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
-    if a.shape[-2:] != b.shape[-2:]:
-        raise DataError(
-            f"{ir} is {a.shape[-2]}x{a.shape[-1]} but {vis} is {b.shape[-2]}x{b.shape[-1]} (height x width); "
-            "pairs must be aligned"
-        )
-    picture = fuse_pair(method, rule, a, b, device, Context([vis.stem]))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(target, picture)
-    except OSError as error:
-        raise storage_error(target, error) from None

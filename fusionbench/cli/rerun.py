@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 
 if TYPE_CHECKING:
@@ -69,15 +70,18 @@ class HereOptions:
         images: tuple[str, ...] = (),
         dataset: str | None = None,
         split: str | None = None,
+        read: ReadingOptions | None = None,
     ) -> Rerun:
         """The options as the library takes them."""
+        from fusionbench.data.layout import DEFAULT
         from fusionbench.report.places import Places
         from fusionbench.report.reproduce import Rerun
         from fusionbench.report.task_rerun import Networks
 
         places = Places(data_root=root, dataset=dataset, images=images, images_root=self.images_root)
         networks = Networks(folders=self.networks, retrain=self.retrain, options=self.task_options)
-        return Rerun(places=places, split=split, networks=networks, jobs=self.jobs, device=self.device)
+        reading = read.reading() if read else DEFAULT
+        return Rerun(places=places, split=split, networks=networks, jobs=self.jobs, device=self.device, reading=reading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +105,18 @@ class OneTable:
 
 @click.command("reproduce")
 @click.argument("result", type=FOLDER)
-@records(one=OneTable, here=HereOptions)
+@records(one=OneTable, read=ReadingOptions, here=HereOptions)
 @click.option("--out", type=FOLDER, metavar="DIR", help="Keep the rerun here [a temporary folder].")
 @data_root
 @as_json
 def reproduce_command(
-    result: Path, one: OneTable, here: HereOptions, out: Path | None, data_root: Path | None, json_: bool
+    result: Path,
+    one: OneTable,
+    read: ReadingOptions,
+    here: HereOptions,
+    out: Path | None,
+    data_root: Path | None,
+    json_: bool,
 ) -> None:
     """Verify a table: its hashes (weights, data, split, code), and every number, count and rank, by running it again.
 
@@ -119,7 +129,7 @@ def reproduce_command(
     from fusionbench.runtime.allocator import keep_memory
 
     keep_memory()
-    rerun = here.rerun(data_root, one.images, one.dataset, one.split)
+    rerun = here.rerun(data_root, one.images, one.dataset, one.split, read)
     with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
         again = reproduce(result, out or Path(scratch), rerun, bar)
     if json_:

@@ -21,10 +21,10 @@ RENAMED = {
 # written ``key=value`` on the command line too.
 PARAMETERS = (
     *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from", "frozen"),
-    *("frozen_on", "images", "images_root", "ir", "jobs", "like", "max_seconds", "max_steps", "methods", "metrics"),
-    *("name", "network", "networks", "on", "out", "output_rule", "plugins", "profile", "resume", "retrain", "seeds"),
-    *("sha256", "size", "split", "stage", "task_networks", "task_options", "task_protocols", "task_size", "tasks"),
-    *("test", "train", "url", "vis"),
+    *("frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match", "max_seconds", "max_steps"),
+    *("methods", "metrics", "name", "network", "networks", "on", "out", "output_rule", "pattern", "plugins", "profile"),
+    *("resume", "retrain", "rgbt4", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
+    *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
 )
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
+from fusionbench.data.beforehand import look_at
 from fusionbench.data.leaks import alike_text, shared_text, signature, tested
+from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import grey, image_size
+from fusionbench.pixels.images import image_size
 
 HALF_PIXEL = 0.5  # less is rounding
 Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
@@ -126,9 +128,13 @@ def check(
     for name in names:
         spec, ids = dataset.split(name), dataset.ids(name)
         report.counts[name] = (len(ids), spec.count)
+        looked = _first_look(dataset, name, ids)
+        unusable = any(finding.level == "damage" for finding in looked)
         for ident in ids:
             key = keys[name, ident] = _key(dataset, name, ident)
-            todo.setdefault(key, (name, ident))
+            if not unusable:
+                todo.setdefault(key, (name, ident))
+        report.findings += [finding for finding in looked if finding not in report.findings]
         report.findings += _counted(dataset, name, len(ids)) + _content(dataset, name)
     if dataset.origin:
         text = f"generated images ({dataset.origin.source}), not the real {dataset.card.title}"
@@ -143,7 +149,7 @@ def check(
             if progress:
                 progress(f"checking {dataset.name}", number, len(todo))
     for name in names:
-        report.findings += _unlabelled(dataset, name)
+        report.findings += _unlabelled(dataset, name) + _oddities(dataset, name)
         if (other := tested(name)) != name and other in names:
             report.findings += _leaks(dataset, name, other, keys, signatures)
     own = [name for name in names if _is_own(dataset, name)]
@@ -185,6 +191,15 @@ def _label_damage(dataset: Dataset, split: str, ident: str) -> str:
     except DataError as error:
         return str(error)
     return ""
+
+
+def _first_look(dataset: Dataset, name: str, ids: Sequence[str]) -> list[Finding]:
+    """How files were paired, or why none of them can be read."""
+    try:
+        notes = look_at(dataset, name, ids)
+    except DataError as error:
+        return [Finding("damage", str(error), name)]
+    return [Finding("note", text, "") for text in notes if not text.startswith("warning: ")]  # those are found below
 
 
 def _key(dataset: Dataset, split: str, ident: str) -> Key:
@@ -278,7 +293,7 @@ def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Find
         sample = dataset.pair(split, ident)
     except DataError as error:
         return [Finding("damage", str(error), split, ident)], None
-    code, findings = signature(sample.vis), _oddities(dataset, sample)
+    code, findings = signature(sample.vis), list[Finding]()
     try:
         findings += _stray_boxes(dataset, dataset.read_labels(sample))
     except DataError as error:
@@ -286,11 +301,11 @@ def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Find
     return findings, code
 
 
-def _oddities(dataset: Dataset, sample: Sample) -> list[Finding]:
-    if np.array_equal(sample.ir, grey(sample.vis)):
-        text = f"{dataset.name} {sample.id}: the infrared image is the visible image; one folder copied to both?"
-        return [Finding("note", text, sample.split, sample.id)]
-    return []
+def _oddities(dataset: Dataset, name: str) -> list[Finding]:
+    """What is odd about the pictures of a split, each kind once; `dataset` noted it when they were read."""
+    looks = {ident: odd for (split, ident), odd in dataset.looks.items() if split == name}
+    found = warnings(looks, dataset.card.facts.expected).values()
+    return [Finding("note", f"{name}: {text}", name, ids[0]) for text, ids in found]
 
 
 def _stray_boxes(dataset: Dataset, sample: Sample) -> list[Finding]:

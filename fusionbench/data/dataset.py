@@ -6,7 +6,8 @@ An adapter is a card and, where the card cannot say it, a subclass of :class:`Da
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from fusionbench.data.labels import (
     write_voc,
     write_yolo,
 )
-from fusionbench.data.layout import ROLES, Layout
+from fusionbench.data.layout import DEFAULT, ROLES, Layout
 from fusionbench.data.lists import found, unmatched
+from fusionbench.data.looks import look
 from fusionbench.data.masks import read_mask, read_saliency, write_mask
 from fusionbench.data.origin import read_origin
-from fusionbench.data.pairs import read_pair
+from fusionbench.data.pairing import Reading
+from fusionbench.data.pairs import check_depth, for_methods, read_pair, size_text
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
@@ -43,12 +46,25 @@ class Dataset:
         root: the dataset's own folder.
         card: its card.
         lists: more splits, name to list file.
+        reading: how files are read and paired, where the user says it; what the card says holds besides.
+
+    Attributes:
+        looks: what is odd about the pairs that were read, by split and id, see :data:`fusionbench.data.looks.ODDITIES`.
     """
 
-    def __init__(self, root: str | Path, card: DatasetCard, lists: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        card: DatasetCard,
+        lists: Mapping[str, Path] | None = None,
+        reading: Reading = DEFAULT,
+    ) -> None:
         self.root = Path(root)
         self.card = card
-        self.layout = Layout(self.root, card)
+        own = card.facts
+        self.reading = replace(reading, ir_range=reading.ir_range or own.ir_range, rgbt4=reading.rgbt4 or own.rgbt4)
+        self.layout = Layout(self.root, card, self.reading)
+        self.looks: dict[tuple[str, str], frozenset[str]] = {}
         self._splits = Splits(card, lists)
 
     # ------------------------------------------------------------ what the card says
@@ -182,9 +198,11 @@ class Dataset:
         return having[0] if having else folders[0]
 
     def hash(self, split: str, id: str) -> str:
-        """SHA-256 over the raw bytes of the infrared file, then the visible file, then :attr:`own_code`."""
+        """SHA-256 over how files are read where that is said, the infrared file, the visible one, :attr:`own_code`."""
         files = self._both(split, id)
         digest = hashlib.sha256()
+        if self.reading.change or self.reading.rgbt4:
+            digest.update(f"{self.reading.change} {self.reading.rgbt4}".encode())
         for path in files:
             digest.update(read_regular(path, "the image", MAX_BYTES))
         digest.update(self.own_code.encode())
@@ -215,20 +233,26 @@ class Dataset:
 
     # ------------------------------------------------------------ reading
 
+    def check_depth(self, split: str, ids: Sequence[str]) -> None:
+        """Refuse infrared of more than 8 bits for which nobody states a range, before anything is read.
+
+        Raises:
+            DataError: it is such, with the levels found.
+        """
+        if self.reading.ir_range is None:
+            folders = self.split(split).folders
+            files = {i: path for f in reversed(folders) for i, path in self.layout.index("ir", f).items()}
+            check_depth([files[i] for i in ids if i in files], self.reading)
+
     def pair(self, split: str, id: str) -> Sample:
         """The two images without labels.
 
         Raises:
             DataError: a partner is missing, a file is unreadable, or the sizes differ.
         """
-        ir_path, vis_path = self._both(split, id)
-        ir, vis = read_pair(ir_path, vis_path)
-        if ir.shape[1:] != vis.shape[1:]:
-            raise DataError(
-                f"{self.name} {id}: sizes differ: {ir_path} is {_size(ir)}, {vis_path} is {_size(vis)}; "
-                "a pair must be aligned pixel by pixel"
-            )
-        return Sample(id, split, ir, vis)
+        ir, vis = read_pair(*self._both(split, id), self.reading, f"{self.name} {id}: ")
+        self.looks[split, id] = look(ir, vis)
+        return Sample(id, split, *for_methods(ir, vis))
 
     def read(self, split: str, id: str) -> Sample:
         """The pair and its labels.
@@ -253,7 +277,10 @@ class Dataset:
 
     def _same_size(self, sample: Sample, path: Path, label: np.ndarray) -> None:
         if label.shape != sample.ir.shape[1:]:
-            raise DataError(f"{self.name} {sample.id}: {path} is {_size(label)}, its images are {_size(sample.ir)}")
+            raise DataError(
+                f"{self.name} {sample.id}: {path} is {size_text(label)}, its images are {size_text(sample.ir)} "
+                "(height x width)"
+            )
 
     def read_boxes(self, path: Path, size: tuple[int, int]) -> Boxes:
         """Objects from one annotation file of an image of this (width, height)."""
@@ -288,7 +315,3 @@ class Dataset:
             else:
                 write_image(path, value)
             self.layout.index(role, folder)[sample.id] = path
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[-1]}x{array.shape[-2]}"

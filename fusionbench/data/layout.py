@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from fusionbench.data.pairing import Pattern, Reading, by_order, partners, shown
 from fusionbench.errors import PluginError
-from fusionbench.pixels.images import SUFFIXES
+from fusionbench.pixels.names import SUFFIXES, natural
 from fusionbench.plugins.cards import DatasetCard
 
 ROLES = ("ir", "vis", "mask", "boxes", "saliency")
+DEFAULT = Reading()
 _LABELS = ("label", "labels", "gt", "annotation", "annotations")
 SPELLINGS = {
     "ir": ("ir", "infrared", "t", "t_gray", "thermal"),
@@ -31,10 +33,14 @@ class Layout:
         root: the dataset's own folder.
         card: its card: ``[layout]`` (a template or a list of them per role, the official one first),
             ``[split_folders]`` (split to folder name or names, the official one first), ``box_format`` (``yolo`` or
-            ``voc``) and ``skip`` (stems that are no samples).
+            ``voc``), ``skip`` (stems that are no samples) and ``generic``.
+        reading: how files are paired; layouts of other cards than generic ones are official and pair by name.
+
+    Attributes:
+        notes: pairings to be shown before they are used, a line each.
     """
 
-    def __init__(self, root: Path, card: DatasetCard) -> None:
+    def __init__(self, root: Path, card: DatasetCard, reading: Reading = DEFAULT) -> None:
         facts = card.facts
         if not {"ir", "vis"} <= set(facts.layout):
             raise PluginError(f"{card.path}: a dataset card needs [layout] with ir and vis")
@@ -43,6 +49,8 @@ class Layout:
         self._templates = {role: _several(templates) for role, templates in facts.layout.items()}
         self._split_folders = {split: _several(names) for split, names in facts.split_folders.items()}
         self._skip = frozenset(facts.skip)
+        self._reading = reading if facts.generic else DEFAULT
+        self.notes: list[str] = []
         self._indices: dict[tuple[str, str], dict[str, Path]] = {}
 
     def has(self, role: str) -> bool:
@@ -76,26 +84,41 @@ class Layout:
     def index(self, role: str, folder: str) -> dict[str, Path]:
         """Files of a role by id, from the first folder that has any.
 
-        An id is the stem of the visible file; a partner whose name differs in case alone is taken under it.
+        An id is the stem of the visible file, in composed Unicode; a partner whose name differs in case alone is taken
+        under it.
+
+        Raises:
+            DataError: the names do not fit the pattern, or there are not as many as there are to be paired by order.
         """
         key = (role, folder)
         if key not in self._indices:
             files = self._scan(role, folder)
             if role != "vis":
                 names = self.index("vis", folder)
-                by_lower = {name.lower(): name for name in names if name not in files}
-                files = {stem if stem in names else by_lower.get(stem.lower(), stem): p for stem, p in files.items()}
+                files = partners(names, files)
+                if role == "ir" and self._reading.match == "order" and files.keys() != names.keys():
+                    files = self._ordered(names, files)
             self._indices[key] = files
         return self._indices[key]
 
+    def _ordered(self, names: dict[str, Path], files: dict[str, Path]) -> dict[str, Path]:
+        """Infrared files that do not pair by name, in the order of the visible ones."""
+        if not (names and files):
+            return files
+        where = next(iter(files.values())).parent
+        paired = by_order(sorted(names, key=natural), files, "visible ones", where)
+        self.notes.append(f"paired by order: {shown({names[i].name: path for i, path in paired.items()})}")
+        return paired
+
     def _scan(self, role: str, folder: str) -> dict[str, Path]:
         suffixes = self.suffixes(role)
-        for path in self.folders(role, folder):
-            files = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
-            if files:
-                # where two files carry one name, .png wins over .jpg
-                files.sort(key=lambda p: (suffixes.index(p.suffix.lower()), p.name), reverse=True)
-                return {p.stem: p for p in files if p.stem not in self._skip}
+        wanted = self._reading.pattern(role)
+        places = list(self.folders(role, folder))
+        if wanted or self._reading.rgbt4:
+            places += [*children(self.root, "images"), self.root]
+        for path in places:
+            if files := (wanted or Pattern()).find(path, suffixes):
+                return {stem: p for stem, p in files.items() if stem not in self._skip}
         return {}
 
 

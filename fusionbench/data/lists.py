@@ -11,13 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import SUFFIXES
+from fusionbench.pixels.names import SUFFIXES, nfc
 from fusionbench.runtime.files import decoded, read_regular
 
 MAX_BYTES = 64 << 20  # of a list
 SHOWN = 3  # names in a message
 LONGEST = 80  # characters of a name in a message, and what is compared of it
-PICTURES = (*SUFFIXES, ".tif", ".tiff", ".webp")
 HEADERS = {"id", "ids", "name", "names", "image", "images", "image_id", "img", "file", "files", "filename", "filenames"}
 HEADERS |= {"file_name", "path", "stem", "ir", "infrared", "vis", "vi", "visible", "rgb"}
 _WORD = re.compile(r"\S+")
@@ -48,7 +47,7 @@ def read_list(path: Path) -> tuple[str, ...]:
     column = _column(rows[0][1]) if len(rows) > 1 else None
     ids: dict[str, int] = {}
     for number, cells in _unsigned(rows if column is None else rows[1:]):
-        stem = _stem(_chosen(cells, column).replace("\\", "/").rsplit("/", 1)[-1])
+        stem = nfc(_stem(_chosen(cells, column).replace("\\", "/").rsplit("/", 1)[-1]))
         if stem in ids and len(cells) == 1:
             raise DataError(f"{path}: line {number}: {shortened(stem)} is listed twice (first on line {ids[stem]})")
         if stem:
@@ -99,12 +98,12 @@ def _unsigned(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
 def _chosen(cells: list[str], column: int | None) -> str:
     if column is not None:
         return cells[column] if column < len(cells) else ""
-    return next((c for c in cells if c.lower().endswith(PICTURES)), next(filter(None, cells), ""))
+    return next((c for c in cells if c.lower().endswith(SUFFIXES)), next(filter(None, cells), ""))
 
 
 def _stem(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in (*PICTURES, ".xml", ".txt") else name
+    return stem if dot and f".{suffix.lower()}" in (*SUFFIXES, ".xml", ".txt") else name
 
 
 # ---------------------------------------------------------------- what of it is there

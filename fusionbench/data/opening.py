@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fusionbench.data.dataset import Dataset
-from fusionbench.data.layout import children
+from fusionbench.data.layout import DEFAULT, children
 from fusionbench.data.origin import read_origin
+from fusionbench.data.pairing import Reading, holds, nested, role_patterns
 from fusionbench.errors import DataError
 from fusionbench.naming import matches
+from fusionbench.pixels.names import listing
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.registry import resolve
 from fusionbench.runtime import locations
 
 
-def find_root(base: str | Path, entry: DatasetCard) -> Path | None:
+def find_root(base: str | Path, entry: DatasetCard, reading: Reading = DEFAULT) -> Path | None:
     """A dataset's own folder under a data root.
 
     Args:
         base: a data root, or the dataset's folder itself.
         entry: the dataset's card.
+        reading: how its files are paired.
 
     Returns:
         The first of the card's ``folders`` under ``base`` (in any case) that has the layout, else ``base`` if that
@@ -29,11 +32,30 @@ def find_root(base: str | Path, entry: DatasetCard) -> Path | None:
     base = Path(base)
     named = [path for name in entry.facts.folders for path in children(base, name)]
     adapter: type[Dataset] = resolve("dataset", entry.name)
-    return next((path for path in [*named, base] if adapter(path, entry).present()), None)
+    more = _reading(reading)
+    return next((path for path in [*named, base] if adapter(path, entry, None, **more).present()), None)
 
 
-def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None = None, exact: bool = False) -> Dataset:
-    """The dataset of this name under a data root, ready to read; `exact`: `base` may be its own folder.
+def _reading(reading: Reading) -> dict[str, Reading]:
+    """The reading as an argument, where it is not the usual one: a plugin's class need not know of it."""
+    return {} if reading == DEFAULT else {"reading": reading}
+
+
+def open_dataset(
+    name: str,
+    base: str | Path,
+    lists: Mapping[str, Path] | None = None,
+    exact: bool = False,
+    reading: Reading = DEFAULT,
+) -> Dataset:
+    """The dataset of this name under a data root, ready to read.
+
+    Args:
+        name: of a card.
+        base: the data root.
+        lists: more splits, name to list file.
+        exact: whether `base` may be the dataset's own folder.
+        reading: how files are read and paired, where the card does not say it.
 
     Raises:
         PluginError: no such dataset.
@@ -41,18 +63,37 @@ def open_dataset(name: str, base: str | Path, lists: Mapping[str, Path] | None =
     """
     entry = card("dataset", name.strip())
     name = entry.name
-    root = find_root(base, entry)
+    root = find_root(base, entry, reading)
     names = {n.lower() for n in entry.facts.folders}
     if root == Path(base) and not exact and not entry.facts.generic and root.resolve().name.lower() not in names:
         root = None  # a data root that holds ir/ and vi/ itself fits every flat layout
     if root is not None:
-        dataset: Dataset = resolve("dataset", name)(root, entry, lists)
+        dataset: Dataset = resolve("dataset", name)(root, entry, lists, **_reading(reading))
         read_origin(root)  # refuses an unfinished tree, whatever is asked of the dataset
         return dataset
-    expected: Dataset = resolve("dataset", name)(Path(base, *entry.facts.folders[:1]), entry)
+    own = Path(base, *entry.facts.folders[:1])
+    expected: Dataset = resolve("dataset", name)(own, entry, None, **_reading(reading))
     folder = expected.split(expected.splits()[-1]).folders[0]
     wanted = " and ".join(str(expected.layout.official(role, folder)) for role in ("ir", "vis"))
-    raise DataError(f"{name}: not found under {base}: looked for {wanted}")
+    there = [path for role in ("ir", "vis") for path in expected.layout.folders(role, folder)]
+    instead = _instead(Path(base), there, reading, exact)
+    raise DataError(f"{name}: not found under {base}: looked for {wanted}{instead}")
+
+
+def _instead(base: Path, there: list[Path], reading: Reading, exact: bool) -> str:
+    """What lies where a dataset was looked for, for the end of a message; `exact` where that is the user's folder."""
+    given = ", ".join(f"{role}={text}" for role, text in reading.patterns)
+    under = f"; no name there fits the pattern {given}" if given else ""
+    if there:
+        deeper = "" if given or not all(map(nested, there)) else "; or pattern=ir=*/{id},vis=*/{id} goes into them"
+        return "".join(f"; {path} {holds(path)}" for path in dict.fromkeys(there)) + deeper + under
+    if not base.is_dir():
+        return "; there is no such folder"
+    pictures = [path.stem for path in listing(base)]
+    if not given and (found := role_patterns(pictures)):
+        text = ",".join(f"{role}={pattern}" for role, pattern in found.items())
+        return f"; {base} {holds(base)}: names that say the role are paired with pattern={text}"
+    return (f"; {base} {holds(base)}" if pictures or exact else "") + under
 
 
 def data_root(given: Path | None) -> Path:
@@ -74,7 +115,7 @@ def known_spec(spec: str) -> str:
     return card("dataset", name.strip()).name + equals + text
 
 
-def open_spec(spec: str, root: Path | None) -> Dataset:
+def open_spec(spec: str, root: Path | None, reading: Reading = DEFAULT) -> Dataset:
     """The dataset a user typed: ``name`` (looked for under the data root) or ``name=folder``.
 
     Raises:
@@ -82,4 +123,4 @@ def open_spec(spec: str, root: Path | None) -> Dataset:
         DataError: the folder is not there.
     """
     name, equals, text = known_spec(spec).partition("=")
-    return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals))
+    return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals), reading=reading)

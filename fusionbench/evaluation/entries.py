@@ -293,10 +293,15 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
         raise FusionbenchError(f"images={spec}: write NAME=DIR")
     if not Path(text).is_dir():
         raise FusionbenchError(f"images={spec}: no such folder {text}")
+    return pictures_in(name, Path(text), rule)
+
+
+def pictures_in(name: str, folder: Path, rule: str = RELEASED) -> Entry:
+    """The entry for pictures that another program made, under a name of the user's."""
     for entry in cards("method").values():
         if entry.facts.precomputed:
             name = without_method(entry, name)
-            return Entry(entry, {"name": name, "dir": str(Path(text).resolve())}, None, rule)
+            return Entry(entry, {"name": name, "dir": str(folder.resolve())}, None, rule)
     raise PluginError("no plugin reads folders of images")
 
 

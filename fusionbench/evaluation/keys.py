@@ -25,6 +25,7 @@ TRAINING = ("fusionbench.training.run", "fusionbench.training.loop", "fusionbenc
 _BESIDE = (
     *(package for package in HARNESS if package not in ("fusionbench.evaluation", "fusionbench.data")),
     *(f"fusionbench.evaluation.{name}" for name in ("plan", "protocol", "entries", "runner")),
+    "fusionbench.data.pairing",  # which files are a pair; their bytes are in its hash
 )
 
 

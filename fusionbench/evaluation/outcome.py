@@ -38,6 +38,7 @@ class Outcome:
         undefined: column to the images where the metric has no value.
         skipped: what was left out, and entries that could not start.
         broken: metric id to what it raised; such a metric has no column.
+        odd: pictures that do not look like what they should be, a line for each kind.
         replaced: pictures of other programs that are not those of an earlier run, a line for each entry and dataset.
     """
 
@@ -50,3 +51,4 @@ class Outcome:
     skipped: list[Skip] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)

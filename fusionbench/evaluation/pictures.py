@@ -57,7 +57,7 @@ def fused_pictures(
     Raises:
         BrokenPair: a pair that cannot be read.
     """
-    every = tuple({e.key: e for e in entries}.values())
+    every = tuple({e.key: e for e in entries if (e.id, source.label) not in plan.absent}.values())
     pairs, outcome = fuse_only(replace(plan, entries=every, sources=(source,)), store, progress)
     for ident in source.ids:  # scores over fewer pairs would be of another test
         reason = outcome.failures.get(FailedImage(SOURCE_NAME, source.label, ident))

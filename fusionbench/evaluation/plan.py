@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +12,13 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset, open_spec
+from fusionbench.data.beforehand import look_at
+from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import data_root, known_spec
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError, find
-from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, runnable
+from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, pictures_in, runnable
+from fusionbench.evaluation.picture_folders import Placing, picture_tree, tree_notes
 from fusionbench.evaluation.protocol import (
     Metric,
     Protocol,
@@ -35,6 +40,8 @@ class Request:
     datasets: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    images_root: Path | None = None
+    reading: Reading = DEFAULT
     data_root: Path | None = None
     split: str | None = None
     profile: str | None = None
@@ -108,10 +115,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be run, and what is left out with the reason.
+    """Everything that will be run, what is left out with the reason, and what the user should know before.
 
     Attributes:
         fresh_versions: whether results of other versions or another processor are computed again.
+        notes: how files were paired and what is odd about them, a line each.
+        absent: (entry id, source label) where an entry has no pictures of a source.
     """
 
     entries: tuple[Entry, ...]
@@ -120,6 +129,16 @@ class Plan:
     device: str
     jobs: int
     fresh_versions: bool = False
+    notes: tuple[str, ...] = ()
+    absent: frozenset[tuple[str, str]] = frozenset()
+
+    def entries_of(self, source: Source) -> list[Entry]:
+        """The entries that have or can make pictures of a source."""
+        return [entry for entry in self.entries if (entry.id, source.label) not in self.absent]
+
+    def sources_of(self, entry: Entry) -> list[Source]:
+        """The sources of which an entry has or can make pictures."""
+        return [source for source in self.sources if (entry.id, source.label) not in self.absent]
 
     def summary(self) -> PlanInfo:
         """What provenance tells of it."""
@@ -147,11 +166,20 @@ def make_plan(request: Request) -> Plan:
     )
     chosen, skipped = _entries(request, rule)
     sources: list[Source] = []
+    notes: list[str] = []
     for spec in request.datasets or tuple(cards("dataset")):
         source = _source(spec, request, explicit=bool(request.datasets))
         if isinstance(source, Skip):
             skipped.append(source)
             continue
+        try:
+            looked = look_at(source.dataset, source.split, source.ids)
+        except FusionbenchError as error:
+            if request.datasets:
+                raise
+            skipped.append(Skip(source.label, str(error)))
+            continue
+        notes += [_of(source.label, line) for line in looked]
         if source.label in {other.label for other in sources}:
             raise FusionbenchError(
                 f"{source.dataset.root}: a second dataset called {source.label}; score it into another out="
@@ -168,12 +196,40 @@ def make_plan(request: Request) -> Plan:
         )
     if (own := _rule(sources)) != rule:
         chosen, _ = _entries(request, own)
+    placing = Placing(sources, request.reading)
+    chosen = _placed(chosen, request, own, placing)
     if not chosen:
         reasons = "; ".join(str(s) for s in skipped if s.fix)
         raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
-    jobs = request.jobs or os.cpu_count() or 1
-    jobs = 1 if request.device != "cpu" else jobs
-    return Plan(tuple(chosen), tuple(sources), tuple(skipped), request.device, jobs, request.fresh_versions)
+    jobs = 1 if request.device != "cpu" else request.jobs or os.cpu_count() or 1
+    return Plan(
+        tuple(chosen),
+        tuple(sources),
+        tuple(skipped),
+        request.device,
+        jobs,
+        request.fresh_versions,
+        (*notes, *placing.notes, *placing.lacking()),
+        frozenset(placing.absent),
+    )
+
+
+def _of(label: str, line: str) -> str:
+    """A remark with the source that it is about; ``warning:`` stays in front."""
+    warning, colon, text = line.partition("warning: ")
+    return f"{warning}{colon}{label}: {text}" if colon else f"{label}: {line}"
+
+
+def _placed(chosen: list[Entry], request: Request, rule: str, placing: Placing) -> list[Entry]:
+    """The entries, where pictures of other programs have a place for each source."""
+    placed = [placing.place(entry) if entry.precomputed else entry for entry in chosen]
+    if request.images_root:
+        root = request.images_root.resolve()
+        tree = picture_tree(root, placing.datasets)
+        for name, folders in tree.items():
+            placed.append(placing.place(pictures_in(name, next(iter(folders.values())), rule), folders))
+        placing.notes += tree_notes(root, tree)
+    return _in_order(placed)
 
 
 def _rule(sources: list[Source]) -> str:
@@ -195,7 +251,7 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
     """The entries in the order of tables, and what is left out."""
     every: list[Entry] = []
     skipped: list[Skip] = []
-    if request.all_ or not (request.methods or request.images):
+    if request.all_ or not (request.methods or request.images or request.images_root):
         every, skipped = runnable(rule)
     for spec in request.methods:
         rows, missing = entries(spec, rule)
@@ -207,11 +263,20 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         first = different.setdefault((entry.key, str(sorted(entry.options.items()))), entry)  # no folder is in the key
         if entry.id != first.id:
             skipped.append(Skip(entry.id, f"the same file as {first.id}, which stands for both"))
-    chosen = sorted(different.values(), key=lambda e: (not e.source_only, e.id))
+    return _in_order(different.values()), skipped
+
+
+def _in_order(every: Iterable[Entry]) -> list[Entry]:
+    """Entries in the order of tables.
+
+    Raises:
+        FusionbenchError: two of one name.
+    """
+    chosen = sorted(every, key=lambda e: (not e.source_only, e.id))
     for entry, following in pairwise(chosen):
         if entry.id == following.id:
             raise FusionbenchError(f"{entry.id}: two entries would have this id; give them different names")
-    return chosen, skipped
+    return chosen
 
 
 def check_rule(rule: str) -> str:
@@ -227,14 +292,16 @@ def check_rule(rule: str) -> str:
 
 def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
     try:
-        dataset = open_spec(spec, request.data_root)
+        dataset = open_spec(spec, request.data_root, request.reading)
     except FusionbenchError as error:
         if explicit:
             raise
         return Skip(spec, str(error).partition(": ")[2] or str(error))
     name = dataset.card.name
     split_name = dataset.add_list(request.split) if request.split else None
-    rules = protocol(dataset.card).with_changes(split=split_name, output=request.output_rule)
+    rules = protocol(dataset.card).with_changes(
+        split=split_name, output=request.output_rule, reading=request.reading.change
+    )
     profile = profile_name(request.profile or rules.profile)
     names = rules.metrics if profile == rules.profile else None
     chosen = [m for spec in request.metrics for m in variants_of(spec, profile)]

@@ -102,10 +102,11 @@ class Protocol:
         """The protocol's own metrics in its variants."""
         return metrics_of(self.profile, self.metrics or None, self.colour)
 
-    def with_changes(self, *, split: str | None = None, output: str | None = None) -> Protocol:
-        """A copy with the given fields that are not None, noting those that differ."""
+    def with_changes(self, *, split: str | None = None, output: str | None = None, reading: str = "") -> Protocol:
+        """A copy with the given fields that are not None, noting those that differ, and how files are read."""
         given = {"split": split or self.split, "output": output or self.output}
         notes = tuple(f"{name}={value}" for name, value in given.items() if value != getattr(self, name))
+        notes += (reading,) if reading else ()
         return replace(self, split=given["split"], output=given["output"], changed=self.changed + notes)
 
 

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 
 import torch
 
+from fusionbench.data.looks import levels
 from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
@@ -60,6 +62,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
             work.fuse(entry)
         for source in plan.sources:
             work.score(source)
+            work.outcome.odd += oddities.of_source(source, work.hashes[source.label])
             failures = work.failures[source.label]
             store.set_failures(source.label, source.split, failures, {e.key for e in plan.entries})
     outcome = work.finished()
@@ -141,15 +144,15 @@ class _Work:
     def fuse(self, entry: Entry) -> None:
         """Fuse what is missing of one entry, over all sources, with the method loaded once."""
         self.store.put_entry(entry.key, entry.info())
-        made_of = self._made_of(entry)
+        made_of, sources = self._made_of(entry), self.plan.sources_of(entry)
         cached = self._cached(entry, made_of)
         todo = [
             (source, image, pair)
-            for source in self.plan.sources
+            for source in sources
             for image, pair in self.hashes[source.label].items()
             if (source.label, image) not in cached
         ]
-        self.outcome.cached += sum(len(self.hashes[s.label]) for s in self.plan.sources) - len(todo)
+        self.outcome.cached += sum(len(self.hashes[s.label]) for s in sources) - len(todo)
         if not todo:
             return
         try:
@@ -178,7 +181,8 @@ class _Work:
                 key = SOURCE if isinstance(problem, _BadPair) else entry.key
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
             self.progress(f"fusing {entry.id}", done, len(todo))
-        for source in self.plan.sources if entry.precomputed else ():
+        self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
+        for source in sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])
 
     def _made_of(self, entry: Entry) -> int:
@@ -231,10 +235,10 @@ class _Work:
             entry.key, source.label, source.split, stored - made if changed else self.hashes[source.label].keys() - made
         )
         if changed:
-            folders = ", ".join(str(entry.options[name]) for name in entry.card.facts.path_options)
+            folder = entry.options[entry.card.facts.path_options[0]]
             self.outcome.replaced.append(
                 f"{entry.id} on {source.label}: {len(changed)} pictures are not those of an earlier run, "
-                f"e.g. {changed[0]}; its row is now that of {folders}"
+                f"e.g. {changed[0]}; its row is now that of {folder}"
             )
 
     def score(self, source: Source) -> None:
@@ -302,6 +306,7 @@ class _Fuser:
     def __init__(self, entry: Entry, method: Method, device: str, store: Store) -> None:
         self.entry, self.method, self.device, self.store = entry, method, device, store
         self.rule = entry.output_rule()
+        self.odd: dict[tuple[str, str], str] = {}  # what is odd about each picture
 
     def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
@@ -312,6 +317,7 @@ class _Fuser:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)
         picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
+        self.odd[source.label, ident] = levels(picture, "fused")
         path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:
             write_image(self.store.folder / path, picture)

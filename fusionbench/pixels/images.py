@@ -1,8 +1,9 @@
-"""Reading and writing 8-bit images, and the one conversion to grey that everything here uses."""
+"""Reading and writing pictures, and the one conversion to grey that everything here uses."""
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import struct
 import threading
@@ -16,9 +17,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fusionbench.errors import DataError
+from fusionbench.pixels.names import SUFFIXES
 from fusionbench.runtime.files import check_regular, short_name
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+Range = tuple[float, float]  # levels of a deep file that become 0 and 255
 # What a file may be, told by its content. Pillow knows many more formats, and starts other programs for some.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 1 << 26  # 8192 x 8192
@@ -34,23 +36,28 @@ _BLUE = np.arange(256) * np.float64(np.float32(0.114))
 _GREEN = (np.arange(256) * np.float64(np.float32(0.587))).astype(np.float32)
 
 
-def open_image(path: Path) -> Image.Image:
-    """Open and decode an image file as it is stored.
+def open_image(path: Path, deep: bool = False) -> Image.Image:
+    """Open and decode an image file, turned as its EXIF orientation says: what every viewer shows.
+
+    Args:
+        path: the file.
+        deep: whether grey of more than 8 bits is taken too.
 
     Raises:
-        DataError: when the file is missing, empty, truncated, no image, too large, holds more than 8 bits a channel,
-            or several pictures.
+        DataError: when the file is missing, empty, truncated, no image, too large, holds several pictures, or more than
+            8 bits a channel.
     """
     try:
         check_regular(path, limit=MAX_BYTES)
         with open(path, "rb") as file:
             image = Image.open(file, formats=FORMATS)
-            if image.mode in ("I", "F") or image.mode.startswith("I;") or _raw_mode(image).find(";16") > 0:
+            if not (deep and is_deep(image)) and (is_deep(image) or _raw_mode(image).find(";16") > 0):
                 raise DataError(f"{path}: {_depth(image)}; only 8-bit images are read: convert it to 8 bits a channel")
             _check_pixels(path, image)
             if _several(image, file):
                 raise DataError(f"{path}: an animation or a file of several pages; save the one picture that is meant")
             image.load()
+            return _upright(image)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnidentifiedImageError:
@@ -58,12 +65,66 @@ def open_image(path: Path) -> Image.Image:
         raise DataError(f"{path}: {what}; fetch it again") from None
     except _BROKEN as error:
         raise DataError(f"{path}: unreadable or truncated image ({_line(error)}); fetch it again") from None
-    return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an opened file is grey of more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
+_TAG = 0x0112  # of the orientation in EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. (Pillow turns TIFF by itself and takes the mark away; what is damaged is none.)"""
+    value = 1
+    try:
+        if image.format == "TIFF":
+            value = image.getexif().get(_TAG, 1)
+        elif data := image.info.get("exif"):
+            value = _from_exif(data)
+        elif text := image.info.get("Raw profile type exif"):  # of PNG before EXIF had a place there
+            value = _from_exif(bytes.fromhex("".join(text.split("\n")[3:])))
+    except _BROKEN:
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _from_exif(data: bytes) -> int:
+    """The orientation in a block of EXIF. (Pillow's reader prints warnings about blocks that are damaged elsewhere.)"""
+    data = data.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return 1
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, start)
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", data, place)
+        if (tag, kind) == (_TAG, 3):  # a number of 16 bits
+            return int(value)
+    return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _check_pixels(path: str | Path, image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{path}: {image.width}x{image.height}, over the limit of {MAX_PIXELS} pixels; cut or scale it")
+        raise DataError(
+            f"{path}: {image.height}x{image.width} (height x width), over the limit of {MAX_PIXELS} pixels; "
+            "cut or scale it"
+        )
 
 
 def _several(image: Image.Image, file: IO[bytes]) -> bool:
@@ -96,11 +157,14 @@ def _depth(image: Image.Image) -> str:
     return f"32-bit floating-point {colour}" if image.mode == "F" else f"16-bit {colour}"
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an 8-bit image file.
+def read_image(path: str | Path, levels: Range | None = None) -> np.ndarray:
+    """Read an image file as 8-bit levels.
 
     Args:
-        path: png, jpg, bmp, tif or webp, told by content. Palettes are resolved and alpha is dropped (not blended).
+        path: png, jpg, bmp, tif or webp, told by content; turned as its EXIF says. Palettes are resolved; alpha that is
+            the same everywhere is dropped (not blended).
+        levels: of a grey file with more than 8 bits, what becomes 0 and 255; such files are refused without. Others are
+            read as they are.
 
     Returns:
         uint8 ``[C,H,W]``, C = 1 for a grey file, else 3 (red, green, blue).
@@ -108,7 +172,11 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         DataError: one line with the path, what is wrong and what to do.
     """
-    image = open_image(Path(path))
+    image = open_image(Path(path), deep=levels is not None)
+    if levels is not None and is_deep(image):
+        return scaled(path, np.asarray(image), levels)
+    if image.mode in ("LA", "La", "RGBA", "RGBa", "RGBX"):
+        _check_last(path, image)
     if image.mode in ("1", "LA", "La"):
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
@@ -117,32 +185,101 @@ def read_image(path: str | Path) -> np.ndarray:
     return array[None].copy() if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
+def scaled(path: str | Path, values: np.ndarray, levels: Range) -> np.ndarray:
+    """Grey of more than 8 bits as 8-bit levels, ``[H,W]`` to uint8 ``[1,H,W]``: linear, rounded half to even, clipped.
+
+    Raises:
+        DataError: a level is not finite.
+    """
+    low, high = levels
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: some of its levels are not finite (NaN or infinity); replace them")
+    scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+    result: np.ndarray = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    return result[None]
+
+
+def deep_levels(path: str | Path) -> Range | None:
+    """The least and the largest level of a grey file with more than 8 bits; None for every other file.
+
+    Raises:
+        DataError: as :func:`read_image`.
+    """
+    try:
+        check_regular(path, limit=MAX_BYTES)
+        with Image.open(path, formats=FORMATS) as image:
+            if not is_deep(image):
+                return None
+    except _BROKEN:
+        pass  # said better below
+    values = np.asarray(open_image(Path(path), deep=True))
+    return (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else (0.0, 0.0)
+
+
+def _check_last(path: str | Path, image: Image.Image) -> None:
+    """Refuse a last channel that says something: nobody but the user knows whether it is transparency or thermal."""
+    bands = image.getbands()
+    last = np.asarray(image.getchannel(len(bands) - 1))
+    low, high = int(last.min()), int(last.max())
+    if low != high:
+        raise DataError(
+            f"{path}: {len(bands)} channels, the last with levels {low} to {high}: colour and thermal in one file are "
+            "read with rgbt4=True; a picture with transparency has to be saved without"
+        )
+
+
+def read_rgbt(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """A file of four channels, colour and thermal, as MFNet has them.
+
+    Returns:
+        uint8 ``[1,H,W]``, the fourth channel, and uint8 ``[3,H,W]``, the colours.
+
+    Raises:
+        DataError: as :func:`read_image`, and for another number of channels.
+    """
+    image = open_image(Path(path))
+    if image.mode not in ("RGBA", "RGBX"):
+        channels = len(image.getbands())
+        raise DataError(f"{path}: {channels} channels where rgbt4=True needs four, colour and thermal; leave it out")
+    array = np.asarray(image).transpose(2, 0, 1)
+    return array[3:].copy(), np.ascontiguousarray(array[:3])
+
+
 def picture_digest(picture: np.ndarray) -> str:
     """SHA-256 of a picture's shape and pixels."""
     return hashlib.sha256(str(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Width and height from the file's header, without decoding it.
+    """Width and height as the picture is shown, from the file's header, without decoding it.
 
     Raises:
         DataError: when it is no image.
     """
     try:
         check_regular(path, limit=MAX_BYTES)
-        with Image.open(path, formats=FORMATS) as image:
+        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             _check_pixels(path, image)
-            width, height = image.size
-            return int(width), int(height)
+            width, height = map(int, image.size)  # of a TIFF, Pillow has exchanged them
+            if image.format == "TIFF":
+                return width, height
+            if image.format == "PNG" and "exif" not in image.info and _mentions_exif(file):
+                image.load()  # EXIF may stand behind the pixels
+            return (height, width) if _orientation(image) >= 5 else (width, height)
     except _BROKEN as error:
         raise DataError(f"{path}: not a readable image ({_line(error)})") from None
+
+
+def _mentions_exif(file: IO[bytes]) -> bool:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"eXIf") >= 0 or data.find(b"Raw profile type exif") >= 0
 
 
 def write_image(path: str | Path, array: np.ndarray) -> None:
     """Write an image so that a reader never sees half a file.
 
     Args:
-        path: the suffix chooses the format; png and bmp are lossless, jpg has quality 95. The folder is made.
+        path: the suffix chooses the format; all but jpg (quality 95) are lossless. The folder is made.
         array: uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``.
 
     Raises:
@@ -159,10 +296,18 @@ def write_image(path: str | Path, array: np.ndarray) -> None:
     save_image(path, Image.fromarray(array if array.ndim == 2 else np.ascontiguousarray(array.transpose(1, 2, 0))))
 
 
+# Suffix to Pillow's name of the format and how it is saved; any other suffix is PNG.
+_SAVED: dict[str, tuple[str, dict[str, int | str | bool]]] = {
+    **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", {"quality": 95})),
+    **dict.fromkeys((".tif", ".tiff"), ("TIFF", {"compression": "tiff_lzw"})),
+    ".bmp": ("BMP", {}),
+    ".webp": ("WEBP", {"lossless": True}),
+}
+
+
 def save_image(path: Path, image: Image.Image) -> None:
     """Save a PIL image in one step: a temporary file in the same folder, then a rename."""
-    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}.get(path.suffix.lower(), "PNG")
-    options = {"JPEG": {"quality": 95}, "PNG": {"compress_level": 1}}.get(kind, {})
+    kind, options = _SAVED.get(path.suffix.lower(), ("PNG", {"compress_level": 1}))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         image.save(file, kind, **options)

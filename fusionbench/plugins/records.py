@@ -198,7 +198,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         role: ``source`` for a source image itself: shown in every table, ranked in none.
         precomputed: whether it reads pictures that another program made.
         label_option: the option whose value names the entry.
-        path_options: options that are folders of this machine, left out of ids and provenance.
+        path_options: options that say where files of this machine lie, the folder first; in no id or provenance.
         family: what kind of method it is, by which ``list`` groups.
         bibtex: the entry to cite.
         parity: what its output was compared with.
@@ -413,6 +413,9 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
         scenes: how generated scenes are written in this layout.
         generic: whether any folder will do, named by the user.
         training: what is trained on it besides the recipes that name it.
+        ir_range: levels of infrared with more than 8 bits that become 0 and 255.
+        rgbt4: whether colour and thermal are the four channels of one file.
+        expected: what is no oddity here, such as ``ir-colour``, see :data:`fusionbench.data.looks.ODDITIES`.
     """
 
     training: tuple[LearntFrom, ...] = ()
@@ -432,6 +435,13 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
     download: DownloadFacts | None = None
     scenes: SceneFacts | None = None
     generic: bool = False
+    ir_range: tuple[float, float] | None = None
+    rgbt4: bool = False
+    expected: tuple[Literal["swapped", "ir-colour", "same"], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.ir_range is not None and not self.ir_range[0] < self.ir_range[1]:
+            raise ValueError("ir_range is two numbers, the smaller one first")
 
 
 class TaskFacts(Facts, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fusionbench.errors import DataError, FusionbenchError, PluginError, find
 from fusionbench.evaluation.entries import Entry, entries
+from fusionbench.report.numbers import fixed
 from fusionbench.results.storage_errors import storage_error
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _draw_item(axis: Axes, item: Stability, colours: Mapping[str, tuple[float, f
     for name, colour in colours.items():
         ranks = [item.order[p].index(name) + 1 if name in item.order[p] else math.nan for p in profiles]
         axis.plot(profiles, ranks, marker="o", color=colour, label=name, lw=2)
-    axis.set_title(f"{item.metric}  (lowest τ {min(item.tau.values()):.2f})", fontsize=10)
+    axis.set_title(f"{item.metric}  (lowest τ {fixed(min(item.tau.values()), 2)})", fontsize=10)
     axis.set_ylim(len(colours) + 0.5, 0.5)
     axis.set_yticks(range(1, len(colours) + 1))
     axis.set_ylabel("rank", fontsize=8)

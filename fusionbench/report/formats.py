@@ -10,6 +10,7 @@ from typing import overload
 
 from fusionbench.report.latex import escape_latex, remark
 from fusionbench.report.markup import csv_cell, escape_markdown
+from fusionbench.report.numbers import fixed
 from fusionbench.report.tables import Table
 from fusionbench.runtime.files import printable
 
@@ -139,10 +140,10 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
         cells: list[tuple[str, int]] = []
         for m in table.metrics:
             mean = r.mean(m.id)
-            text = "–" if math.isnan(mean) else f"{mean:.{m.digits}f}"
+            text = "–" if math.isnan(mean) else fixed(mean, m.digits)
             if ci and not math.isnan(mean):
                 low, high = r.interval(m.id)
-                text += f" [{low:.{m.digits}f}, {high:.{m.digits}f}]"
+                text += f" [{fixed(low, m.digits)}, {fixed(high, m.digits)}]"
             cells.append((text, places[m.id].get(r.id, 0)))
         cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]
         rows.append((r.id, cells, f"{average[r.id]:.2f}" if r.id in average else "–"))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import open_spec
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import DataError
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
 from fusionbench.evaluation.protocol import metric
@@ -35,6 +37,7 @@ class Rerun:
         networks: trained task networks, and whether to train those that are not there.
         jobs: images worked on at once.
         device: that computes.
+        reading: how files are read and paired, of a table that was made so.
     """
 
     places: Places = field(default_factory=Places)
@@ -42,6 +45,7 @@ class Rerun:
     networks: Networks = field(default_factory=Networks)
     jobs: int = 0
     device: str = "cpu"
+    reading: Reading = DEFAULT
 
 
 @dataclass
@@ -204,7 +208,7 @@ def _plan(
     if not dataset:
         return None, absent
     try:
-        open_spec(dataset, asked.places.data_root)
+        open_spec(dataset, asked.places.data_root, asked.reading)
     except DataError as error:
         if asked.places.dataset:
             raise
@@ -217,6 +221,7 @@ def _plan(
             datasets=(dataset,),
             metrics=board.metrics,
             images=images,
+            reading=asked.reading,
             data_root=asked.places.data_root,
             split=asked.split or (None if board.split.endswith(".txt") or "/" in board.split else board.split),
             output_rule=None if board.output == "released" else board.output,

@@ -10,6 +10,7 @@ import numpy as np
 
 from fusionbench.plugins.cards import TaskCard, cards
 from fusionbench.report.markup import escape_markdown
+from fusionbench.report.numbers import fixed
 from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
@@ -74,7 +75,7 @@ def with_interval(values: Iterable[float | None], digits: int = 4) -> str:
     if not defined:
         return "–"
     half = half_interval(defined)
-    return f"{np.mean(defined):.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+    return fixed(float(np.mean(defined)), digits) + ("" if math.isnan(half) else f" ± {fixed(half, digits)}")
 
 
 def task_columns(store: Store, board: Board, ids: Mapping[str, str]) -> tuple[TaskColumn, ...]:

@@ -299,6 +299,7 @@ class TrainingSplit:
             raise DataError(
                 absent or f"{name} {self.split}: no pairs under {self.dataset.root}; there is nothing to train on"
             )
+        self.dataset.check_depth(self.split, self.ids)
         for ident in self.ids:
             files = self.dataset.files(self.split, ident)
             if files.ir is None or files.vis is None or image_size(files.ir) != image_size(files.vis):

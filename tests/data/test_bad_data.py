@@ -39,7 +39,8 @@ def test_sizes_differ(make):
     files = dataset.files("test", ident)
     Image.new("L", (41, 24)).save(files.ir)
     assert message(dataset.read, "test", ident) == (
-        f"msrs {ident}: sizes differ: {files.ir} is 41x24, {files.vis} is 40x24; a pair must be aligned pixel by pixel"
+        f"msrs {ident}: sizes differ: {files.ir} is 24x41, {files.vis} is 24x40 (height x width); "
+        "a pair must be aligned pixel by pixel"
     )
 
 
@@ -81,7 +82,9 @@ def test_mask_of_another_size(make):
     ident = dataset.ids("test")[0]
     path = dataset.files("test", ident).mask
     Image.new("L", (20, 12)).save(path)
-    assert message(dataset.read, "test", ident) == f"fmb {ident}: {path} is 20x12, its images are 40x24"
+    assert (
+        message(dataset.read, "test", ident) == f"fmb {ident}: {path} is 12x20, its images are 24x40 (height x width)"
+    )
 
 
 def test_saliency_of_another_size(make):
@@ -89,7 +92,10 @@ def test_saliency_of_another_size(make):
     ident = dataset.ids("test")[0]
     path = dataset.files("test", ident).saliency
     Image.new("L", (20, 12)).save(path)
-    assert message(dataset.read, "test", ident) == f"vt5000 {ident}: {path} is 20x12, its images are 40x24"
+    assert (
+        message(dataset.read, "test", ident)
+        == f"vt5000 {ident}: {path} is 12x20, its images are 24x40 (height x width)"
+    )
 
 
 YOLO = [

@@ -88,7 +88,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, width: int, heig
         data[20:24] = struct.pack(">I", height)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
         path.write_bytes(data)
-    refused(path, f"{width}x{height}, over the limit of 67108864 pixels; cut or scale it")
+    refused(path, rf"{height}x{width} \(height x width\), over the limit of 67108864 pixels; cut or scale it")
 
 
 def test_a_huge_size_in_the_header(tmp_path: Path) -> None:

@@ -455,3 +455,29 @@ def test_a_list_of_one_s_own(made: Path, tmp_path: Path) -> None:
 )
 def test_a_number_and_none_differ(a: float | None, b: float | None, expected: float) -> None:
     assert gap(a, b) == expected
+
+
+def test_what_says_how_files_are_read_is_said_again(tmp_path: Path) -> None:
+    """Infrared of 16 bits and names that say their role."""
+    root = tmp_path / "harbour"
+    root.mkdir()
+    for number in range(3):
+        draw = np.random.default_rng(number)
+        Image.fromarray(draw.integers(7000, 9000, (40, 48), dtype=np.uint16)).save(root / f"{number}_ir.png")
+        Image.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(root / f"{number}_vis.png")
+    how = ("--ir-range=7000,9000", "--pattern=ir={id}_ir,vis={id}_vis")
+    done = fusionbench(
+        *("eval", "--methods=average,infrared", "--metrics=en", f"--datasets=folder={root}", *how),
+        *("--out", tmp_path / "r"),
+    )
+    assert done.returncode == 0, done.stderr
+    table = next(p for p in (tmp_path / "r/tables").glob("*.json") if "provenance" not in p.name)
+    again = ("reproduce", table, f"--datasets=folder={root}")
+    for said in ((), how[:1], how[1:]):
+        done = fusionbench(*again, *said)
+        assert done.returncode != 0
+        assert ("--ir-range" if said == how[1:] else "--pattern") in done.stderr
+    done = fusionbench(*again, "--ir-range=7000,9500", how[1])
+    assert done.returncode == 1
+    done = fusionbench(*again, *how)
+    assert done.returncode == 0, done.stdout + done.stderr

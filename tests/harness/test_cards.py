@@ -70,7 +70,7 @@ METRIC = CARD.replace('"method"', '"metric"') + (
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (CARD.replace("title", "tilte"), "the card has no key 'tilte'; did you mean title?"),
+        (CARD.replace("title", "tilte"), "the card has no key 'tilte'; did you mean title"),
         (CARD.replace('version = "1"', "version = 1"), "version: expected text, got a whole number"),
         (CARD + 'year = "old"\n', "year: expected a whole number, got text"),
         (METRIC.replace('"up"', '"left"'), "direction: 'left' is none of down, up"),

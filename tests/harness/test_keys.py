@@ -163,6 +163,7 @@ def stored_keys() -> dict[str, str]:
         ("fusionbench/pixels/output_rule.py", {"picture"}),
         ("fusionbench/pixels/images.py", {"picture", "score", "task score", "training"}),
         ("fusionbench/data/pairs.py", {"picture", "score", "task score"}),
+        ("fusionbench/data/pairing.py", set()),
         ("fusionbench/evaluation/fusing.py", {"picture"}),
         ("fusionbench/evaluation/scoring.py", {"score"}),
         ("fusionbench/evaluation/plan.py", set()),
