@@ -17,7 +17,6 @@ from fusionbench.data.beforehand import look_at
 from fusionbench.data.leaks import alike_text, shared_text, signature, tested
 from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
-from fusionbench.pixels.images import image_size
 
 HALF_PIXEL = 0.5  # less is rounding
 Key = tuple[str, str]  # the paths of a pair's two files; split and id where the files cannot be told
@@ -165,32 +164,6 @@ def check(
     if report.of("missing") or report.of("damage"):
         report.instructions = instructions(dataset.card)
     return report
-
-
-def check_labels(dataset: Dataset, split: str, ids: Sequence[str]) -> None:
-    """Read every label of these pairs, before hours are spent on what then cannot be scored or learnt from.
-
-    Raises:
-        DataError: the first that is damaged, in the words of :func:`check`, and how many more there are.
-    """
-    with ThreadPoolExecutor() as pool:
-        damage = [line for line in pool.map(_label_damage, repeat(dataset), repeat(split), ids) if line]
-    if damage:
-        more = f"; {len(damage) - 1} more of {len(ids)}: fusionbench data check {dataset.name}" if damage[1:] else ""
-        raise DataError(damage[0] + more)
-
-
-def _label_damage(dataset: Dataset, split: str, ident: str) -> str:
-    """What is wrong with the labels of a pair, whose images are looked at only for their size."""
-    try:
-        files = dataset.files(split, ident)
-        if files.ir is not None:
-            width, height = image_size(files.ir)
-            blank = np.broadcast_to(np.uint8(0), (3, height, width))
-            dataset.read_labels(Sample(ident, split, blank[:1], blank))
-    except DataError as error:
-        return str(error)
-    return ""
 
 
 def _first_look(dataset: Dataset, name: str, ids: Sequence[str]) -> list[Finding]:

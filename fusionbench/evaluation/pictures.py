@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fusionbench.data.checks import check_labels
+from fusionbench.data.label_checks import check_labels
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.outcome import FailedImage

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
-from fusionbench.data.checks import check_labels
+from fusionbench.data.label_checks import check_labels
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import labels_said, task_code, training_code

@@ -146,11 +146,7 @@ class _Run(Generic[S, B]):
         return returned.objects(self.recipe, self.recipe.state())
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put everything back that a checkpoint holds.
-
-        Raises:
-            FusionbenchError: it is of other data or another recipe.
-        """
+        """Put everything back that a checkpoint holds; FusionbenchError where it is of other data or another recipe."""
         if checkpoint.order != self.state.order:
             raise FusionbenchError(
                 f"{self.out}: the training images or their order differ from those of the run; "
