@@ -32,7 +32,7 @@ WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
 @click.argument("what", type=click.Choice(WHAT), required=False)
 @as_json
 def list_command(what: str | None, json_: bool) -> None:
-    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default."""
+    """List methods (by family), metrics, datasets, tasks, profiles or protocols; all of them by default."""
     tables: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
@@ -53,9 +53,30 @@ def list_command(what: str | None, json_: bool) -> None:
         if not rows:
             continue
         click.echo(f"{name}")
+        if name == "methods":
+            click.echo("\n".join(_families(rows)))
+            continue
         width = max(map(len, rows))
         for key, text in rows.items():
             click.echo(f"  {key:<{width}}  {text}")
+
+
+def _families(rows: dict[str, str]) -> list[str]:
+    """Methods below the name of their family, with the year; one without weights here has a mark."""
+    from fusionbench.plugins.weights import installed
+
+    known = cards("method")
+    width = max(map(len, rows))
+    lacking = [n for n in rows if known[n].facts.requires_weights and not installed(n, warn=False)]
+    lines = []
+    for family in sorted({known[n].facts.family for n in rows}, key=lambda f: (not f, f)):
+        lines.append(f" {family or 'without a family'}")
+        for name in (n for n in rows if known[n].facts.family == family):
+            mark = "*" if name in lacking else " "
+            lines.append(f"  {name:<{width}}  {known[name].facts.year or '':<4}{mark} {rows[name]}")
+    if lacking:
+        lines.append("  * no weights here; `fusionbench show NAME` says where they are and how to add them")
+    return lines
 
 
 @click.command("show")
@@ -227,12 +248,21 @@ def _method(entry: MethodCard) -> list[str]:
     for listed in facts.weights:
         state = "here" if listed.sha256 in {w.sha256 for w in usable.values()} else "not here"
         file = listed.file or "comes with fusionbench"
-        lines.append(
-            f"weights {listed.name}: {file} sha256 {listed.sha256[:12]}..., trained on {listed.trained_on} ({state})"
-        )
+        runs = "".join(f"{key}={value}, " for key, value in listed.options.items())
+        text = f"sha256 {listed.sha256[:12]}..., {runs}trained on {listed.trained_on} ({state})"
+        lines.append(f"weights {listed.name}: {file} {text}")
     for name, own in usable.items():
         if not own.listed:
             lines.append(f"weights {name}: yours, sha256 {own.sha256[:12]}..., trained on {own.trained_on} (here)")
+    if facts.parity:
+        worst, least = (
+            max(p.max_abs for p in facts.parity),
+            min((p.equal for p in facts.parity if p.picture), default=0),
+        )
+        pictures = f", pictures to a level and {least:.1%} of the values equal" if least else ""
+        lines.append(f"compared with the authors' program: output within {worst:g}{pictures}")
+    if facts.unverified:
+        lines.append(f"not ranked: {facts.unverified}")
     if facts.requires_weights and not usable:
         lines.append(f"to run it: {spelt(hint(entry))}")
     return lines

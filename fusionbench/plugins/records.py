@@ -103,7 +103,7 @@ class OutputFacts(Record, frozen=True, kw_only=True):
 
     stretch: Literal["none", "luma", "rgb", "luma+rgb"] = "none"
     quantise: Literal["round", "truncate"] = "round"
-    chroma: Literal["none", "opencv", "seafusion", "jpeg"] = "opencv"
+    chroma: Literal["none", "opencv", "seafusion", "jpeg", "opencv8"] = "opencv"
 
 
 class PartFacts(Record, frozen=True, kw_only=True):
@@ -153,6 +153,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
         url: where to get it.
         packaged: the file beside the card, for weights that come with the plugin.
         parts: the files, where it was released in several.
+        options: those it was trained for or is released to run with, in the place of the defaults.
     """
 
     name: str
@@ -162,6 +163,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
     url: str = ""
     packaged: str = ""
     parts: tuple[PartFacts, ...] = ()
+    options: dict[str, Value] = {}
 
 
 class MethodFacts(Facts, frozen=True, kw_only=True):
@@ -198,6 +200,14 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     bibtex: str = ""
     parity: tuple[ParityFacts, ...] = ()
     unverified: str = ""
+
+    def __post_init__(self) -> None:
+        for weights in self.weights:
+            for name, value in weights.options.items():
+                if name not in self.options:
+                    raise ValueError(f"weights {weights.name} set {name!r}, which is no option")
+                if type(value) is not type(self.options[name].default):
+                    raise ValueError(f"weights {weights.name} set {name} to another type than its default's")
 
 
 class Oracle(Record, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ class WeightsInfo(Record, frozen=True, kw_only=True):
     listed: bool
 
 
-class EntryInfo(Record, frozen=True, kw_only=True):
+class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What one row of a table is.
 
     Attributes:
@@ -58,6 +58,7 @@ class EntryInfo(Record, frozen=True, kw_only=True):
         output_rule: ``released`` or the name of a common rule.
         output: the method's own output rule.
         source_only: whether the row is a source image itself, which is never ranked.
+        unverified: what the method could not be compared with, or ""; such a row is not ranked either.
     """
 
     id: str
@@ -70,6 +71,12 @@ class EntryInfo(Record, frozen=True, kw_only=True):
     output_rule: str
     output: dict[str, str] | None
     source_only: bool
+    unverified: str = ""
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row takes part in rankings."""
+        return not self.source_only and not self.unverified
 
 
 class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
