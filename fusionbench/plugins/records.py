@@ -118,7 +118,7 @@ class ParityFacts(Record, frozen=True, kw_only=True):
     """What a method's output was compared with, and how close it came.
 
     Attributes:
-        file: of reference arrays: what the authors' released code gave.
+        file: of reference arrays: what the authors' released code gave, in the reference material or in the checkout.
         weights: name of the checkpoint it ran with, or ``generated``: by the rule in docs/methods-parity.md.
         options: of the method, for this comparison.
         same: names of generated tensors, or their beginnings, that are one with an earlier tensor.

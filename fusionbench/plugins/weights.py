@@ -256,6 +256,8 @@ def read_tensors(file: Path) -> Any:
 
     import torch
 
+    if file.suffix == ".npy":
+        return _plain(_array(file), file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a remark on the pickle protocol says nothing to the user
@@ -273,6 +275,21 @@ def read_tensors(file: Path) -> Any:
     except Exception as error:
         # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
         raise WeightsError(f"{file}: damaged or no checkpoint ({_first_line(error)}); get it again") from None
+
+
+def _array(file: Path) -> Tensor:
+    """The one array of a NumPy file, as some look-up tables are released.
+
+    Raises:
+        WeightsError: damaged, no such file, or Python objects in it.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        return torch.from_numpy(np.array(np.load(file, mmap_mode="r", allow_pickle=False)))
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise WeightsError(f"{file}: damaged or no array of numbers ({_first_line(error)}); get it again") from None
 
 
 def _check_unpacked(file: Path) -> None:

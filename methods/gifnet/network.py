@@ -67,13 +67,14 @@ class Layer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(WIDTH, shift=4 * (i % 2)) for i in range(DEPTH))
+        self.blocks = nn.Sequential(Block(WIDTH, shift=0), Block(WIDTH, shift=4))
         self.weights = nn.ParameterList(nn.Parameter(torch.ones(1)) for _ in range(DEPTH))
         self.weights_mfif = nn.ParameterList(nn.Parameter(torch.ones(1)) for _ in range(DEPTH))
 
     def forward(self, x: Streams) -> Tensor:
-        ivif, mfif = self.blocks[0](x)
-        last: Block = self.blocks[1]  # type: ignore[assignment]
+        first, last = self.blocks
+        ivif, mfif = first(x)
+        assert isinstance(last, Block)
         return last.mfif_alone(mfif + self.weights_mfif[0] * ivif)
 
 
