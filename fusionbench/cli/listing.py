@@ -247,7 +247,7 @@ def _method(entry: MethodCard) -> list[str]:
     usable = {w.name: w for w in installed(entry.name)}
     for listed in facts.weights:
         state = "here" if listed.sha256 in {w.sha256 for w in usable.values()} else "not here"
-        file = listed.file or "comes with fusionbench"
+        file = " + ".join(p.file for p in listed.parts) or listed.file or "comes with fusionbench"
         runs = "".join(f"{key}={value}, " for key, value in listed.options.items())
         text = f"sha256 {listed.sha256[:12]}..., {runs}trained on {listed.trained_on} ({state})"
         lines.append(f"weights {listed.name}: {file} {text}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from fusionbench.plugins.method import Method
@@ -36,6 +37,14 @@ def strict(state: Mapping[str, object], network: nn.Module) -> dict[str, Tensor]
             raise ValueError(f"{name} has shape {list(value.shape)}; the network needs {list(own.shape)}")
         tensors[name] = value.detach().to(own.dtype).contiguous().clone()
     return tensors
+
+
+def singly(network: Callable[..., Tensor], *images: Tensor) -> Tensor:
+    """A network on each image of a batch by itself.
+
+    For what cuts values to levels: a batch moves the last bit of some, and that would move a level.
+    """
+    return torch.cat([network(*one) for one in zip(*(x.split(1) for x in images), strict=True)])
 
 
 class NetworkMethod(Method):

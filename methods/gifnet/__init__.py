@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.colour import grey, luma
-from fusionbench.method import Context, NetworkMethod
+from fusionbench.method import Context, NetworkMethod, singly
 
 from .network import GIFNetNet
 
@@ -25,5 +25,5 @@ class GIFNet(NetworkMethod):
         """See :meth:`fusionbench.method.Method.fuse`."""
         colourless = (vis == vis[:, :1]).all(dim=(1, 2, 3), keepdim=True) | torch.tensor(self.grey, device=vis.device)
         levels = luma((vis.double() * 255).round()).trunc().to(vis.dtype) / 255  # theirs, cut and not rounded
-        fused: Tensor = self.network(ir, torch.where(colourless, grey(vis), levels))
+        fused = singly(self.network, ir, torch.where(colourless, grey(vis), levels))
         return torch.where(colourless, (fused * 255).trunc() / 255, fused)

@@ -41,8 +41,8 @@ class Windows(nn.Module):
         """Of maps ``[B,C,H,W]``, whose sides are multiples of the window's."""
         size = query.shape
         bias = self.meta(self.relative_positions).permute(2, 0, 1)
-        tokens = [cut(x) for x in (query, key, value)]
-        return joined(F.scaled_dot_product_attention(*tokens, attn_mask=bias), size)
+        seen = F.scaled_dot_product_attention(cut(query), cut(key), cut(value), attn_mask=bias)
+        return joined(seen, size)
 
 
 def cut(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, singly, strict
 
 from .network import SCHEMES, IFCNNNet
 
@@ -39,6 +39,6 @@ class IFCNN(NetworkMethod):
         """See :meth:`fusionbench.method.Method.fuse`."""
         mean, std = (torch.tensor(v, device=ir.device).view(3, 1, 1) for v in (MEAN, STD))
         first = vis if self.colour else grey(vis).expand_as(vis)
-        fused = self.network((first - mean) / std, (ir.expand_as(vis) - mean) / std) * std + mean
+        fused = singly(self.network, (first - mean) / std, (ir.expand_as(vis) - mean) / std) * std + mean
         levels = (fused.clamp(0, 1) * 255).trunc() / 255  # saved so, and turned grey afterwards
         return levels if self.colour else grey(levels)

@@ -43,8 +43,8 @@ class Sobel(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for name in ("convx", "convy"):
-            setattr(self, name, nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False))
+        self.convx = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.convy = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.convx(x).abs() + self.convy(x).abs()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, singly, strict
 
 from .network import SMoANet
 
 
 class SMoA(NetworkMethod):
-    """Grey levels 0..255 of both images in, a fused image in whole levels out."""
+    """Grey levels 0..255 of both images in, a fused image in 0..255 out."""
 
     network: SMoANet
 
@@ -23,11 +23,11 @@ class SMoA(NetworkMethod):
         """From the three released files."""
         tensors = {}
         for part, held in state.items():
-            for name, value in (held if isinstance(held, dict) else {}).items():
-                tensors[f"{part}.{name}"] = value
-        return strict(tensors or state, self.network)
+            inner = held if isinstance(held, dict) else {"": held}
+            for name, value in inner.items():
+                tensors[f"{part}.{name}".removesuffix(".")] = value
+        return strict(tensors, self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir * 255, grey(vis) * 255)
-        return fused.clamp(0, 255).trunc() / 255  # saved so before the colours return
+        return singly(self.network, ir * 255, grey(vis) * 255) / 255

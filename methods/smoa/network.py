@@ -102,10 +102,14 @@ class Dense(nn.Module):
 
 def operation(name: str) -> nn.Module:
     """One operation of the search space."""
-    if name == "sep3" or name == "sep5":
-        kernel = int(name[-1])
-        return Operation(*separable(kernel), *separable(kernel))
-    return {"attention": Attention, "dense": Dense, "dilated": lambda: Operation(*separable(3, 2))}[name]()
+    if name == "attention":
+        return Attention()
+    if name == "dense":
+        return Dense()
+    if name == "dilated":
+        return Operation(*separable(3, dilation=2))
+    kernel = int(name.removeprefix("sep"))
+    return Operation(*separable(kernel), *separable(kernel))
 
 
 class Cell(nn.Module):

@@ -13,7 +13,7 @@ STATISTICS = ("running", "image")
 
 
 class TarDAL(NetworkMethod):
-    """Grey levels of both images in, a fused image in whole levels out; what the network makes negative is black."""
+    """Grey levels of both images in, a fused image in (-1,1) out; what is negative is black."""
 
     network: TarDALNet
 
@@ -30,12 +30,11 @@ class TarDAL(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released state dict; later releases have it under ``fuse``, with a mark ``use_eval``."""
-        held = state.get("fuse", state)
-        if isinstance(held, dict):
-            held = {name: value for name, value in held.items() if name != "use_eval"}
-        return strict(held, self.network)
+        held = state.get("fuse")
+        inner = held if isinstance(held, dict) else state
+        return strict({name: value for name, value in inner.items() if name != "use_eval"}, self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
         fused: Tensor = self.network(ir, grey(vis))
-        return (fused.clamp(0, 1) * 255).trunc() / 255  # saved so before the colours return
+        return fused
