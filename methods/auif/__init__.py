@@ -14,6 +14,7 @@ class AUIF(NetworkMethod):
     """Grey levels of both images in, a fused image in (0,1) out."""
 
     network: AUIFNet
+    halo = 30  # a filter of 19x19, ten steps of two convolutions, one more
 
     def make(self) -> AUIFNet:
         """See :meth:`NetworkMethod.make`.
@@ -36,5 +37,4 @@ class AUIF(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))

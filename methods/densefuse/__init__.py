@@ -14,6 +14,7 @@ class DenseFuse(NetworkMethod):
     """Grey levels 0..255 of both images in, a fused image in 0..255 out."""
 
     network: DenseFuseNet
+    halo = 8  # eight convolutions of 3x3
 
     def make(self) -> DenseFuseNet:
         """See :meth:`NetworkMethod.make`.
@@ -28,5 +29,5 @@ class DenseFuse(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir * 255, grey(vis) * 255)
+        fused = self.run(ir * 255, grey(vis) * 255)
         return fused / 255

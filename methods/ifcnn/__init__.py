@@ -17,6 +17,7 @@ class IFCNN(NetworkMethod):
     """Both images in three channels, normalised as ImageNet's; the fused grey levels or colours out."""
 
     network: IFCNNNet
+    halo = 5  # one convolution of 7x7, two of 3x3
 
     def make(self) -> IFCNNNet:
         """See :meth:`NetworkMethod.make`.
@@ -39,6 +40,6 @@ class IFCNN(NetworkMethod):
         """See :meth:`fusionbench.method.Method.fuse`."""
         mean, std = (torch.tensor(v, device=ir.device).view(3, 1, 1) for v in (MEAN, STD))
         first = vis if self.colour else grey(vis).expand_as(vis)
-        fused = singly(self.network, (first - mean) / std, (ir.expand_as(vis) - mean) / std) * std + mean
+        fused = singly(self.run, (first - mean) / std, (ir.expand_as(vis) - mean) / std) * std + mean
         levels = (fused.clamp(0, 1) * 255).trunc() / 255  # saved so, and turned grey afterwards
         return levels if self.colour else grey(levels)

@@ -20,6 +20,7 @@ class LRRNet(NetworkMethod):
     """Both images stretched in, the fused one stretched out."""
 
     network: Network
+    halo = 11  # eleven convolutions of 3x3
 
     def make(self) -> Network:
         """See :meth:`NetworkMethod.make`."""
@@ -27,4 +28,4 @@ class LRRNet(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        return stretched(self.network(stretched(ir * 255, 1e-5), stretched(grey(vis) * 255, 1e-5)), 1e-5)
+        return stretched(self.run(stretched(ir * 255, 1e-5), stretched(grey(vis) * 255, 1e-5)), 1e-5)

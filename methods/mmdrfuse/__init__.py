@@ -14,6 +14,7 @@ class MMDRFuse(NetworkMethod):
     """Grey levels of both images in, a fused image in (-1,1) out, which the output rule stretches."""
 
     network: MMDRFuseNet
+    halo = 2  # two convolutions of 3x3
 
     def make(self) -> MMDRFuseNet:
         """See :meth:`NetworkMethod.make`."""
@@ -21,5 +22,4 @@ class MMDRFuse(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))

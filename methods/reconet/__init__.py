@@ -14,6 +14,7 @@ class ReCoNet(NetworkMethod):
     """Grey levels of both images in, a fused image in (-1,1) out; what is negative is black."""
 
     network: ReCoNetNet
+    halo = 15  # three times one convolution, one dilated by three, one more
 
     def make(self) -> ReCoNetNet:
         """See :meth:`NetworkMethod.make`."""
@@ -21,5 +22,4 @@ class ReCoNet(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))

@@ -16,6 +16,7 @@ class TarDAL(NetworkMethod):
     """Grey levels of both images in, a fused image in (-1,1) out; what is negative is black."""
 
     network: TarDALNet
+    halo = 8  # eight convolutions of 3x3
 
     def make(self) -> TarDALNet:
         """See :meth:`NetworkMethod.make`.
@@ -26,6 +27,8 @@ class TarDAL(NetworkMethod):
         statistics = str(self.options.get("statistics", "running"))
         if statistics not in STATISTICS:
             raise ValueError(f"statistics is one of {', '.join(STATISTICS)}, got {statistics!r}")
+        if statistics == "image":
+            self.halo = 0
         return TarDALNet(own_statistics=statistics == "image")
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -36,5 +39,4 @@ class TarDAL(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))
