@@ -1,6 +1,6 @@
 """What a fusion method is to the harness. Public names of :mod:`fusionbench.plugins`, for plugins."""
 
 from fusionbench.plugins.method import Context, Method
-from fusionbench.plugins.network_method import NetworkMethod, joined, strict
+from fusionbench.plugins.network_method import NetworkMethod, joined, singly, strict, tiled
 
-__all__ = ["Context", "Method", "NetworkMethod", "joined", "strict"]
+__all__ = ["Context", "Method", "NetworkMethod", "joined", "singly", "strict", "tiled"]

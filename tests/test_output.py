@@ -3,6 +3,7 @@ import platform
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -47,6 +48,19 @@ def test_rounding_and_truncation():
     assert render(x, vis, GREY).flatten().tolist() == [0, 0, 100, 101, 255, 255]
     truncating = OutputRule(quantise="truncate", chroma="none")
     assert render(x, vis, truncating).flatten().tolist() == [0, 0, 100, 100, 255, 255]
+
+
+def test_opencv8_saves_levels_of_luma_with_the_chroma_of_levels():
+    rng = np.random.default_rng(0)
+    rgb, fused = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8), rng.normal(0.5, 0.4, (40, 50)).astype(np.float32)
+    vis = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+    for quantise, cut in (("truncate", np.trunc), ("round", np.rint)):
+        planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+        planes[..., 0] = cut(fused.clip(0, 1) * np.float32(255))
+        theirs = cv2.cvtColor(planes, cv2.COLOR_YCrCb2RGB).transpose(2, 0, 1).astype(int)
+        ours = render(torch.from_numpy(fused)[None, None], vis, OutputRule("none", quantise, "opencv8"))[0].numpy()
+        assert np.abs(ours - theirs).max() <= 1  # ties of rounding
+        assert (ours == theirs).mean() > 0.999
 
 
 def test_a_stored_picture_comes_back_unchanged():

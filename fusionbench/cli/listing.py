@@ -33,7 +33,7 @@ SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "net
 @click.argument("what", type=OneOf((*WHAT, *ASKED), SINGULAR), required=False)
 @as_json
 def list_command(what: str | None, json_: bool) -> None:
-    """List methods, metrics, datasets, tasks, profiles or protocols; all of them by default.
+    """List methods (by family), metrics, datasets, tasks, profiles or protocols; all of them by default.
 
     networks and variants (of metrics) are listed where they are asked for.
     """
@@ -62,9 +62,30 @@ def list_command(what: str | None, json_: bool) -> None:
         if not rows:
             continue
         say(f"{name}")
+        if name == "methods":
+            say("\n".join(_families(rows)))
+            continue
         width = max(map(len, rows))
         for key, text in rows.items():
             say(f"  {key:<{width}}  {text}")
+
+
+def _families(rows: dict[str, str]) -> list[str]:
+    """Methods below the name of their family, with the year; one without weights here has a mark."""
+    from fusionbench.plugins.weights import installed
+
+    known = cards("method")
+    width = max(map(len, rows))
+    lacking = [n for n in rows if known[n].facts.requires_weights and not installed(n, warn=False)]
+    lines = []
+    for family in sorted({known[n].facts.family for n in rows}, key=lambda f: (not f, f)):
+        lines.append(f" {family or 'without a family'}")
+        for name in (n for n in rows if known[n].facts.family == family):
+            mark = "*" if name in lacking else " "
+            lines.append(f"  {name:<{width}}  {known[name].facts.year or '':<4}{mark} {rows[name]}")
+    if lacking:
+        lines.append("  * no weights here; `fusionbench show NAME` says where they are and how to add them")
+    return lines
 
 
 @click.command("show")
@@ -174,13 +195,22 @@ def _method(entry: MethodCard) -> list[str]:
     usable = {w.name: w for w in installed(entry.name)}
     for listed in facts.weights:
         state = "here" if listed.sha256 in {w.sha256 for w in usable.values()} else "not here"
-        file = listed.file or "comes with fusionbench"
-        lines.append(
-            f"weights {listed.name}: {file} sha256 {listed.sha256[:12]}..., trained on {listed.trained_on} ({state})"
-        )
+        file = " + ".join(p.file for p in listed.parts) or listed.file or "comes with fusionbench"
+        runs = "".join(f"{key}={value}, " for key, value in listed.options.items())
+        text = f"sha256 {listed.sha256[:12]}..., {runs}trained on {listed.trained_on} ({state})"
+        lines.append(f"weights {listed.name}: {file} {text}")
     for name, own in usable.items():
         if not own.listed:
             lines.append(f"weights {name}: yours, sha256 {own.sha256[:12]}..., trained on {own.trained_on} (here)")
+    if facts.parity:
+        worst, least = (
+            max(p.max_abs for p in facts.parity),
+            min((p.equal for p in facts.parity if p.picture), default=0),
+        )
+        pictures = f", pictures to a level and {least:.1%} of the values equal" if least else ""
+        lines.append(f"compared with the authors' program: output within {worst:g}{pictures}")
+    if facts.unverified:
+        lines.append(f"not ranked: {facts.unverified}")
     if facts.requires_weights and not usable:
         lines.append(f"to run it: {spelt(hint(entry))}")
     return lines

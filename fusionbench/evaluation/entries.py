@@ -54,7 +54,7 @@ class Entry:
 
     Attributes:
         card: the method's card.
-        options: values that differ from the card's defaults.
+        options: values that differ from the card's defaults, those of the checkpoint among them.
         weights: the checkpoint, or None.
         rule: ``released`` (the card's own output rule) or the name of a common rule.
         device: kind of the device that makes the pictures: ``cpu``, ``cuda``, ``mps``.
@@ -76,7 +76,9 @@ class Entry:
         if facts.label_option in self.options:
             inside.append(str(self.options[facts.label_option]))
         hidden = {facts.label_option, *facts.path_options}
-        inside += [f"{k}={v}" for k, v in sorted(self.options.items()) if k not in hidden]
+        usual = {**self.card.defaults, **tied(self.card, self.weights)}
+        chosen = {**self.card.defaults, **self.options}
+        inside += [f"{k}={v}" for k, v in sorted(chosen.items()) if k not in hidden and v != usual[k]]
         return self.card.name + (f"[{','.join(inside)}]" if inside else "")
 
     @property
@@ -155,6 +157,7 @@ class Entry:
             source_only=self.source_only,
             device=self.device,
             precision=self.precision,
+            unverified=self.card.facts.unverified,
         )
 
     def build(self, device: str) -> Method:
@@ -194,6 +197,11 @@ def same_random() -> Iterator[None]:
         torch.set_rng_state(state)
 
 
+def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:
+    """Options that a checkpoint which the card lists runs with, where the user says nothing."""
+    return next((w.options for w in entry.facts.weights if weights and w.sha256 == weights.sha256), {})
+
+
 SPEC = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<inside>.*)\])?$")
 
 
@@ -218,30 +226,27 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
                 f"{entry.name} takes no weights, so {names[0]!r} in {spec!r} means nothing; "
                 "options are written name=value"
             )
-        return [Entry(entry, options, None, rule)], []
+        return [Entry(entry, _different(entry, options), None, rule)], []
     chosen = [w for w in usable if not names or w.name in names]
     if not chosen:
         return [], [Skip(entry.name, "no weights at hand", hint(entry))]
-    if entry.facts.several_rows and not options:
+    if entry.facts.several_rows and not _different(entry, options):
         rows = resolve("method", entry.name).rows
         return [Entry(entry, more, w, rule) for w in chosen for more in rows(w.path)], []
-    return [Entry(entry, options, w, rule) for w in chosen], []
+    return [Entry(entry, _different(entry, {**tied(entry, w), **options}), w, rule) for w in chosen], []
 
 
 def _inside(entry: MethodCard, text: str, usable: list[Weights]) -> tuple[list[str], dict[str, Value]]:
-    """Names of weights, and options that differ from the defaults, from what stands between the brackets."""
+    """Names of weights, and options, from what stands between the brackets."""
     names: list[str] = []
     options: dict[str, Value] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals:
             names.append(_weights_name(entry, part, usable) if entry.facts.requires_weights else part)
-            continue
-        key = find(key.strip(), entry.options, f"{entry.name} has no option", error=PluginError)
-        if (converted := _value(entry, key, value.strip())) != entry.options[key].default:
-            options[key] = converted
         else:
-            options.pop(key, None)
+            key = find(key.strip(), entry.options, f"{entry.name} has no option", error=PluginError)
+            options[key] = _value(entry, key, value.strip())
     return names, options
 
 
@@ -256,6 +261,11 @@ def _weights_name(entry: MethodCard, typed: str, usable: list[Weights]) -> str:
         have = f"did you mean {', '.join(near)}? Else: " if near else f"here are: {', '.join(here)}; " if here else ""
         raise PluginError(f"{entry.name} has no weights {typed!r} here; {have}{hint(entry)}")
     return found[0]
+
+
+def _different(entry: MethodCard, options: dict[str, Value]) -> dict[str, Value]:
+    """Options without those that have their default."""
+    return {k: v for k, v in options.items() if v != entry.options[k].default}
 
 
 def single(spec: str, rows: list[Entry]) -> Entry:

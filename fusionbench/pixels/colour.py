@@ -10,6 +10,9 @@ The formulas differ in the third digit, which moves 8-bit colours by a level, so
 ``jpeg``
     The rounded JFIF matrix with offset 128/255 (IDF-TDDT, CLDyN): Cb = -.1687R - .3313G + .5B + 128/255,
     Cr = .5R - .4187G - .0813B + 128/255; back with 1.402, .34414, .71414, 1.772.
+``opencv8``
+    ``cvtColor`` on 8-bit images (TarDAL, SAGE): ``opencv``'s figures as integers over 2^14, luma and chroma rounded to
+    levels, neutral chroma 128/255.
 
 Everything takes tensors whose third dimension from the end is the channel, red first.
 """
@@ -20,9 +23,15 @@ import torch
 from torch import Tensor
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
-VARIANTS = ("opencv", "seafusion", "jpeg")
+VARIANTS = ("opencv", "seafusion", "jpeg", "opencv8")
 _OPENCV = (1.403, 0.714, 0.344, 1.773, 0.5)  # Cr to R, Cr to G, Cb to G, Cb to B, offset
-_INVERSE = {"opencv": _OPENCV, "seafusion": _OPENCV, "jpeg": (1.402, 0.71414, 0.34414, 1.772, 128 / 255)}
+_SHIFT = 1 << 14  # OpenCV's integers are fractions of it
+_INVERSE = {
+    "opencv": _OPENCV,
+    "seafusion": _OPENCV,
+    "jpeg": (1.402, 0.71414, 0.34414, 1.772, 128 / 255),
+    "opencv8": (22987 / _SHIFT, 11698 / _SHIFT, 5636 / _SHIFT, 29049 / _SHIFT, 128 / 255),
+}
 
 
 def _known(variant: str) -> None:
@@ -78,13 +87,15 @@ def to_ycbcr(rgb: Tensor, variant: str) -> tuple[Tensor, Tensor]:
         variant: one of :data:`VARIANTS`.
 
     Returns:
-        luma ``[...,1,H,W]`` and chroma ``[...,2,H,W]`` (Cb, Cr), both in [0,1]; neutral chroma is 0.5 (``jpeg``:
-        128/255).
+        luma ``[...,1,H,W]`` and chroma ``[...,2,H,W]`` (Cb, Cr), both in [0,1]; neutral chroma is 0.5 (``jpeg`` and
+        ``opencv8``: 128/255).
 
     Raises:
         ValueError: unknown variant.
     """
     _known(variant)
+    if variant == "opencv8":
+        return _to_ycbcr8(rgb)
     y = luma(rgb)
     red, green, blue = rgb.chunk(3, dim=-3)
     if variant == "jpeg":
@@ -94,6 +105,17 @@ def to_ycbcr(rgb: Tensor, variant: str) -> tuple[Tensor, Tensor]:
         cb = (blue - y) * 0.564 + 0.5
         cr = (red - y) * 0.713 + 0.5
     return y, torch.cat((cb, cr), dim=-3)
+
+
+def _to_ycbcr8(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    red, green, blue = (rgb.clamp(0, 1).double() * 255).round().chunk(3, dim=-3)
+    y = _descaled(4899 * red + 9617 * green + 1868 * blue)
+    chroma = (_descaled((blue - y) * 9241 + 128 * _SHIFT), _descaled((red - y) * 11682 + 128 * _SHIFT))
+    return (y / 255).to(rgb.dtype), (torch.cat(chroma, dim=-3) / 255).to(rgb.dtype)
+
+
+def _descaled(x: Tensor) -> Tensor:
+    return ((x + _SHIFT // 2) / _SHIFT).floor().clamp(0, 255)
 
 
 def to_rgb(y: Tensor, chroma: Tensor, variant: str) -> Tensor:

@@ -7,7 +7,7 @@ its card; ``clip-round`` is the common one without any stretch, for comparing ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ class OutputRule:
             the finished picture, all channels together; ``luma+rgb``: both. Always image by image.
         quantise: ``round`` (half to even) or ``truncate`` to whole levels.
         chroma: whose YCbCr formulas put the visible chroma back (see :mod:`fusionbench.pixels.colour`), or ``none``: a
-            one-channel result is saved grey.
+            one-channel result is saved grey. With ``opencv8`` the luma becomes whole levels before, as ``quantise``
+            says, and the colours are rounded.
 
     Raises:
         ValueError: for a value that does not exist.
@@ -53,6 +54,12 @@ def _stretch(x: Tensor) -> Tensor:
     """Each image to [0,1]; one without any contrast stays as it is."""
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
     return torch.where(high > low, (x - low) / (high - low), x)
+
+
+def _levels(x: Tensor, quantise: str) -> Tensor:
+    """Whole levels 0..255 of values in [0,1]; what lies outside becomes 0 or 255."""
+    x = x.clamp(0, 1) * 255
+    return x.round() if quantise == "round" else x.trunc()
 
 
 def render(fused: Tensor, vis: Tensor, rule: OutputRule) -> Tensor:
@@ -80,9 +87,11 @@ def render(fused: Tensor, vis: Tensor, rule: OutputRule) -> Tensor:
         if "luma" in rule.stretch:
             x = _stretch(x)
         if rule.chroma != "none" and not torch.equal(vis, vis[:, :1].expand_as(vis)):
+            if rule.chroma == "opencv8":
+                x = _levels(x, rule.quantise) / 255
+                rule = replace(rule, quantise="round")
             x = recombine(x, vis.float(), rule.chroma)
     x = x.clamp(0, 1)
     if "rgb" in rule.stretch:
         x = _stretch(x)
-    x = x * 255
-    return (x.round() if rule.quantise == "round" else x.trunc()).to(torch.uint8)
+    return _levels(x, rule.quantise).to(torch.uint8)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from fusionbench.plugins.method import Method
 from fusionbench.plugins.records import Value
+
+LARGE = 1_500_000  # pixels, beyond which networks with a halo run tile by tile
 
 
 def strict(state: Mapping[str, object], network: nn.Module) -> dict[str, Tensor]:
@@ -47,6 +50,38 @@ def joined(state: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def tiled(network: Callable[..., Tensor], halo: int, *images: Tensor, side: int = 768) -> Tensor:
+    """A network that looks no further than some pixels, tile by tile; the result is that of the whole image.
+
+    Args:
+        network: of images ``[B,C,H,W]`` to one of the same height and width, without statistics over the whole image.
+        halo: how far it looks, or more.
+        images: of one size.
+        side: of a tile, without what is computed around it and thrown away.
+    """
+    high, wide = images[0].shape[-2:]
+    rows = []
+    for top in range(0, high, side):
+        row = []
+        for left in range(0, wide, side):
+            above, before = min(top, halo), min(left, halo)
+            down, across = min(side, high - top), min(side, wide - left)
+            ys = slice(top - above, top + down + halo)
+            xs = slice(left - before, left + across + halo)
+            part = network(*(image[..., ys, xs] for image in images))
+            row.append(part[..., above : above + down, before : before + across])
+        rows.append(torch.cat(row, dim=-1))
+    return torch.cat(rows, dim=-2)
+
+
+def singly(network: Callable[..., Tensor], *images: Tensor) -> Tensor:
+    """A network on each image of a batch by itself.
+
+    For what cuts values to levels: a batch moves the last bit of some, and that would move a level.
+    """
+    return torch.cat([network(*one) for one in zip(*(x.split(1) for x in images), strict=True)])
+
+
 class NetworkMethod(Method):
     """Base of methods with one network, in evaluation mode and without gradients.
 
@@ -55,7 +90,10 @@ class NetworkMethod(Method):
 
     Attributes:
         network: the network; its state dict is what a checkpoint holds.
+        halo: how many pixels around one it looks at, where that is few; 0 where it looks at all, or sizes matter.
     """
+
+    halo = 0
 
     def __init__(self, **options: Value) -> None:
         super().__init__(**options)
@@ -64,6 +102,13 @@ class NetworkMethod(Method):
     def make(self) -> nn.Module:
         """The network with any weights."""
         raise NotImplementedError
+
+    def run(self, *images: Tensor) -> Tensor:
+        """The network on a batch; on large images tile by tile, where there is a halo, so that memory suffices."""
+        if self.halo and images[0].shape[-2] * images[0].shape[-1] > LARGE:
+            return tiled(self.network, self.halo, *images)
+        out: Tensor = self.network(*images)
+        return out
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`fusionbench.method.Method.convert` and :func:`strict`."""

@@ -124,7 +124,7 @@ class OutputFacts(Record, frozen=True, kw_only=True):
 
     stretch: Literal["none", "luma", "rgb", "luma+rgb"] = "none"
     quantise: Literal["round", "truncate"] = "round"
-    chroma: Literal["none", "opencv", "seafusion", "jpeg"] = "opencv"
+    chroma: Literal["none", "opencv", "seafusion", "jpeg", "opencv8"] = "opencv"
 
 
 class PartFacts(Record, frozen=True, kw_only=True):
@@ -138,7 +138,7 @@ class ParityFacts(Record, frozen=True, kw_only=True):
     """What a method's output was compared with, and how close it came.
 
     Attributes:
-        file: of reference arrays: what the authors' released code gave.
+        file: of reference arrays: what the authors' released code gave, in the reference material or in the checkout.
         weights: name of the checkpoint it ran with, or ``generated``: by the rule in docs/methods-parity.md.
         options: of the method, for this comparison.
         same: names of generated tensors, or their beginnings, that are one with an earlier tensor.
@@ -173,6 +173,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
         url: where to get it.
         packaged: the file beside the card, for weights that come with the plugin.
         parts: its files, in the order of the method's ``files``.
+        options: those it was trained for or is released to run with, in the place of the defaults.
     """
 
     name: str
@@ -182,6 +183,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
     url: str = ""
     packaged: str = ""
     parts: tuple[PartFacts, ...] = ()
+    options: dict[str, Value] = {}
 
 
 class MethodFacts(Facts, frozen=True, kw_only=True):
@@ -222,6 +224,14 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     bibtex: str = ""
     parity: tuple[ParityFacts, ...] = ()
     unverified: str = ""
+
+    def __post_init__(self) -> None:
+        for weights in self.weights:
+            for name, value in weights.options.items():
+                if name not in self.options:
+                    raise ValueError(f"weights {weights.name} set {name!r}, which is no option")
+                if type(value) is not type(self.options[name].default):
+                    raise ValueError(f"weights {weights.name} set {name} to another type than its default's")
 
 
 class Oracle(Record, frozen=True, kw_only=True):

@@ -73,6 +73,8 @@ def read_tensors(file: Path) -> Any:
 
     import torch
 
+    if file.suffix == ".npy":
+        return _plain(_array(file), file)
     try:
         allowed = getattr(torch.serialization, "safe_globals", nullcontext)  # since torch 2.5
         with warnings.catch_warnings(), allowed(_stand_ins()):
@@ -91,6 +93,21 @@ def read_tensors(file: Path) -> Any:
     except Exception as error:
         # torch.load reports damage through many types (RuntimeError, EOFError, KeyError, ...).
         raise WeightsError(f"{file}: damaged or no checkpoint ({first_line(error)}); get it again") from None
+
+
+def _array(file: Path) -> Tensor:
+    """The one array of a NumPy file, as some look-up tables are released.
+
+    Raises:
+        WeightsError: damaged, no such file, or Python objects in it.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        return torch.from_numpy(np.array(np.load(file, mmap_mode="r", allow_pickle=False)))
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise WeightsError(f"{file}: damaged or no array of numbers ({first_line(error)}); get it again") from None
 
 
 def _check_unpacked(file: Path) -> None:

@@ -121,7 +121,7 @@ def leave_out_undefined(m: Metric, rows: list[Row]) -> list[str]:
     for r in rows:
         r.values[m.id][~np.isfinite(r.values[m.id])] = np.nan
     nowhere = [r for r in rows if r.undefined(m.id).all()]
-    ranked = [r for r in rows if not r.source_only and not r.undefined(m.id).all()]
+    ranked = [r for r in rows if r.ranked and not r.undefined(m.id).all()]
     notes = []
     if nowhere:
         notes.append(f"{m.title} of {', '.join(sorted(r.id for r in nowhere))} is {undefined} on every image: {why}.")

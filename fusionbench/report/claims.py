@@ -96,7 +96,7 @@ def _row(row: PublishedRow, claims: Claims, heads: list[str]) -> list[str]:
         if cell.mean is not None and not math.isfinite(cell.mean):
             lines.append(f"{row.id}, {name}: {cell.mean} is no mean")
     if entry := claims.methods.get(row.id):
-        if row.source_only != entry.source_only:
+        if (row.source_only, row.unverified) != (entry.source_only, entry.unverified):
             lines.append(f"{row.id}: ranked or not is another in the provenance")
         if row.trained_on != (entry.weights.trained_on if entry.weights else None):
             lines.append(f"{row.id}: what it was trained on is another in the provenance")
@@ -171,5 +171,6 @@ def _missing(card: MethodCard, entry: EntryInfo) -> str:
 
 def _spec(card: MethodCard, entry: EntryInfo) -> str:
     inside = [entry.weights.name] if entry.weights else []
-    inside += [f"{k}={v}" for k, v in entry.options.items() if v != card.defaults.get(k)]
+    tied = {k for w in card.facts.weights for k in w.options}  # some checkpoint has its own value for it
+    inside += [f"{k}={v}" for k, v in entry.options.items() if k in tied or v != card.defaults.get(k)]
     return entry.method + (f"[{','.join(inside)}]" if inside else "")

@@ -40,7 +40,7 @@ class Verdict:
 
 
 def measured(metric: str) -> dict[str, list[Span]]:
-    """Variant to the spans of the committed tables; source-only rows are left out."""
+    """Variant to the spans of the committed tables; unranked rows are left out."""
     spans: dict[str, list[Span]] = {}
     for path in sorted(Path(str(resources.files("fusionbench.leaderboards"))).glob("*.json")):
         if path.name.endswith(".provenance.json"):
@@ -50,7 +50,7 @@ def measured(metric: str) -> dict[str, list[Span]]:
             name, _, variant = column.id.partition("@")
             if name != metric or "/" in variant:
                 continue
-            means = [r.scores[column.id].mean for r in table.rows if not r.source_only]
+            means = [r.scores[column.id].mean for r in table.rows if r.ranked]
             values = [v for v in means if v is not None]
             if values:
                 span = Span(table.dataset, table.images, len(values), min(values), max(values))

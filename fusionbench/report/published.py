@@ -40,6 +40,7 @@ class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         trained_on: what its weights were trained on.
         scores: metric id to value.
         tasks: id of a task column to one value per seed.
+        unverified: what the method could not be compared with, or ""; such a row is not ranked.
     """
 
     id: str
@@ -48,6 +49,12 @@ class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trained_on: str | None
     scores: dict[str, Cell]
     tasks: dict[str, tuple[float | None, ...]] = {}
+    unverified: str = ""
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it takes part in rankings."""
+        return not self.source_only and not self.unverified
 
 
 class MetricHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -267,7 +267,7 @@ def _changed_entries(facts: Provenance, plan: Plan) -> list[str]:
         first, second = (e.weights.sha256 if e.weights else "none" for e in (now, then))
         if first != second:
             lines.append(f"{entry.id}: weights {first[:12]}, recorded {second[:12]}")
-        for name in ("method", "options", "output_rule", "output", "source_only"):
+        for name in ("method", "options", "output_rule", "output", "source_only", "unverified"):
             if getattr(now, name) != getattr(then, name):
                 lines.append(f"{entry.id}: its {name} is {getattr(now, name)}, recorded {getattr(then, name)}")
     return lines

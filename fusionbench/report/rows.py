@@ -41,6 +41,11 @@ class Row:
         """Whether it is a source image, which is not ranked."""
         return self.info.source_only
 
+    @property
+    def ranked(self) -> bool:
+        """Whether it takes part in rankings."""
+        return self.info.ranked
+
     def undefined(self, metric_id: str) -> NDArray[np.bool_]:
         """On which images a metric has no value, ``[N]``."""
         return np.isnan(self.values[metric_id])

@@ -33,7 +33,7 @@ class Table:
         board: protocol and split facts, as :meth:`fusionbench.evaluation.plan.Source.board` gives them.
         ids: the images that every row has.
         metrics: the columns.
-        rows: source-only rows first, then by average rank.
+        rows: source-only rows first, then by average rank, then what else is not ranked.
         notes: exclusions and failures, one line each.
         selected: whether the store has more rows or the protocol more columns; part of the file name, so that a
             narrower run never replaces the whole table.
@@ -74,15 +74,17 @@ class Table:
             text += f" Synthetic images: {b.origin.generator}, seed {b.origin.seed}."
         if any(r.source_only for r in self.rows):
             text += " Source-only rows are not ranked."
+        if unverified := [r.id for r in self.rows if r.info.unverified]:
+            text += f" Not compared with their authors' program and not ranked: {', '.join(unverified)}."
         return text
 
     @property
     def ranked(self) -> list[Row]:
-        """All rows but the source images."""
-        return [r for r in self.rows if not r.source_only]
+        """All rows but the source images and those of methods that nobody could compare with their authors'."""
+        return [r for r in self.rows if r.ranked]
 
     def ranks(self) -> dict[str, dict[str, float]]:
-        """Metric id to entry id to rank (1 best, ties share their mean); undefined and source-only rows have none."""
+        """Metric id to entry id to rank (1 best, ties share their mean); undefined and unranked rows have none."""
         ranks = {}
         for m in self.metrics:
             means = {r.id: r.mean(m.id) for r in self.ranked}
@@ -108,6 +110,7 @@ class Table:
             PublishedRow(
                 id=r.id,
                 source_only=r.source_only,
+                unverified=r.info.unverified,
                 average_rank=average.get(r.id),
                 trained_on=r.info.weights.trained_on if r.info.weights else None,
                 scores={m.id: _cell(r, m.id, ranks[m.id].get(r.id), ci) for m in self.metrics},

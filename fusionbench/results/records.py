@@ -48,7 +48,7 @@ class WeightsInfo(Record, frozen=True, kw_only=True):
     listed: bool
 
 
-class EntryInfo(Record, frozen=True, kw_only=True):
+class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What one row of a table is.
 
     Attributes:
@@ -64,6 +64,7 @@ class EntryInfo(Record, frozen=True, kw_only=True):
         source_only: whether the row is a source image itself, which is never ranked.
         device: kind of the device that made the pictures.
         precision: of its arithmetic.
+        unverified: what the method could not be compared with, or ""; such a row is not ranked either.
     """
 
     id: str
@@ -78,6 +79,12 @@ class EntryInfo(Record, frozen=True, kw_only=True):
     source_only: bool
     device: str = "cpu"
     precision: str = "float32"
+    unverified: str = ""
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row takes part in rankings."""
+        return not self.source_only and not self.unverified
 
 
 class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,6 +14,7 @@ class DIDFuse(NetworkMethod):
     """Grey levels of both images in, a fused image in (0,1) out."""
 
     network: DIDFuseNet
+    halo = 7  # six convolutions of 3x3 in a row, and a mean of 3x3 between
 
     def make(self) -> DIDFuseNet:
         """See :meth:`NetworkMethod.make`.
@@ -38,5 +39,4 @@ class DIDFuse(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))

@@ -14,6 +14,7 @@ class SeAFusion(NetworkMethod):
     """Luma of both images in, fused luma in (0,1) out."""
 
     network: SeAFusionNet
+    halo = 9  # nine convolutions of 3x3 in a row
 
     def make(self) -> SeAFusionNet:
         """See :meth:`NetworkMethod.make`."""
@@ -21,5 +22,4 @@ class SeAFusion(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(luma(vis), ir)
-        return fused
+        return self.run(luma(vis), ir)

@@ -43,9 +43,8 @@ class Sobel(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.convx, self.convy = (
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False) for _ in range(2)
-        )
+        self.convx = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.convy = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.convx(x).abs() + self.convy(x).abs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 
 from fusionbench import environment
 from fusionbench.errors import PluginError
+from fusionbench.evaluation.entries import one_entry
 from fusionbench.plugins import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.plugins.registry import resolve
+from fusionbench.runtime import locations
 from tests.conftest import fusionbench
 
 CARD = 'kind = "method"\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nobject = "Mine"\nversion = "1"\n'
@@ -44,9 +47,46 @@ def test_two_folders_may_use_a_name_in_turn(tmp_path: Path, monkeypatch: pytest.
         assert resolve("method", "mine").number == number
 
 
+TIED = (
+    CARD
+    + """requires_weights = true
+
+[options.scheme]
+default = "max"
+help = "which"
+
+[[weights]]
+name = "sum"
+sha256 = "%s"
+trained_on = "pairs"
+options = { scheme = %s }
+"""
+)
+
+
+def test_options_that_a_checkpoint_runs_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin(tmp_path / "p", TIED % ("5" * 64, '"sum"'))
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / "p"))
+    environment.apply()
+    for name, digest in (("sum", "5" * 64), ("own", "6" * 64)):
+        record = locations.current().cache / "weights/mine" / f"{name}.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"method": "mine", "name": name, "sha256": digest, "stored_sha256": "1", "trained_on": "x"}
+        record.write_text(json.dumps({**facts, "listed": name == "sum"}))
+    found = {
+        spec: one_entry(spec) for spec in ("mine[sum]", "mine[own]", "mine[sum,scheme=max]", "mine[own,scheme=sum]")
+    }
+    assert {spec: entry.id for spec, entry in found.items()} == {spec: spec for spec in found}
+    assert [e.options for e in found.values()] == [{"scheme": "sum"}, {}, {}, {"scheme": "sum"}]
+    assert one_entry("mine[sum,scheme=sum]").id == "mine[sum]"
+    assert len({e.key for e in found.values()}) == 4
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
+        (TIED % ("5" * 64, "3"), "weights sum set scheme to another type"),
+        (TIED.replace("[options.scheme]", "[options.other]") % ("5" * 64, '"sum"'), "'scheme', which is no option"),
         ("kind = ", "not a readable TOML card"),
         (CARD.replace('title = "Mine"\n', ""), "the card lacks title"),
         (CARD.replace('"method"', '"thing"'), "kind 'thing' is none of"),

@@ -66,6 +66,15 @@ def test_list_json() -> None:
     assert "tdfusion" in found["profiles"]
 
 
+def test_list_groups_methods_by_family() -> None:
+    lines = fusionbench("list", "methods").stdout.splitlines()
+    at = {line.split()[0]: n for n, line in enumerate(lines)}
+    assert at["classical"] < at["gff"] < at["cnn"] < at["seafusion"] < at["transformer"] < at["refusion"]
+    assert lines[at["seafusion"]].split()[1] == "2022*"  # there are no weights here
+    assert "2024* " not in lines[at["refusion"]]
+    assert lines[-1].startswith("  * no weights here")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell: str) -> None:
     assert "_FUSIONBENCH_COMPLETE" in fusionbench("completion", shell).stdout

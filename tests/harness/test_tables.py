@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,19 @@ def test_sources_are_shown_and_not_ranked(table: Table) -> None:
     line = next(x for x in markdown(table).splitlines() if x.startswith("| visible"))
     assert "**" not in line
     assert line.endswith("– |")
+
+
+def test_a_row_that_nobody_could_compare_is_not_ranked(table: Table) -> None:
+    lone = Row(entry(id="lone", unverified="no output at hand"), row("lone", [9, 9, 9], [0, 0, 0]).values)
+    both = replace(table, rows=(*table.rows, lone))
+    assert both.ranks() == table.ranks()
+    assert both.average_ranks() == table.average_ranks()
+    assert both.caption.endswith("not ranked: lone.")
+    published = both.published().rows[-1]
+    assert (published.unverified, published.ranked, published.average_rank) == ("no output at hand", False, None)
+    line = next(x for x in markdown(both).splitlines() if x.startswith("| lone"))
+    assert "**" not in line
+    assert "unverified" not in as_json(table)
 
 
 def test_a_partial_table_says_so(table: Table) -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,6 +59,22 @@ def test_another_networks_tensors(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "not a checkpoint of refusion" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.real
+def test_arrays_of_numpy_hold_numbers_alone(shared: Path, tmp_path: Path) -> None:
+    context = shared / "weights/LUT-Fuse/generator_context.pth"
+    np.save(tmp_path / "code.npy", np.array([Evil(tmp_path / "executed")], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "small.npy", np.zeros((16, 16), dtype=np.float32))
+    np.save(tmp_path / "cut.npy", np.zeros([16] * 4 + [1], dtype=np.float32))
+    with open(tmp_path / "cut.npy", "r+b") as file:
+        file.truncate(1000)
+    for name, message in (("code", "damaged or no array of numbers"), ("cut", "damaged"), ("small", "lut has shape")):
+        done = fusionbench("weights", "add", "lutfuse", context, tmp_path / f"{name}.npy")
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "executed").exists()
 
 
 def test_no_such_file_and_no_such_need(tmp_path: Path) -> None:

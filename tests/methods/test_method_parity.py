@@ -20,7 +20,7 @@ from torch import Tensor
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins import weights
 from fusionbench.plugins.cards import MethodCard, cards
-from fusionbench.plugins.network_method import NetworkMethod
+from fusionbench.plugins.network_method import NetworkMethod, tiled
 from fusionbench.plugins.records import ParityFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.released import found
@@ -43,6 +43,12 @@ MARKED = [
     pytest.param(case, id=str(case), marks=[pytest.mark.slow] if (case.card.facts.parameters or 0) > SLOW else [])
     for case in CASES
 ]
+
+
+def arrays(shared: Path, case: Case) -> Path:
+    """The reference arrays: of the reference material, or those that ``benchmarks/authors_code.py`` made."""
+    own = Path(__file__).parent / "authors" / case.facts.file
+    return own if own.is_file() else shared / "reference/parity" / case.facts.file
 
 
 def released_files(shared: Path, card: MethodCard, name: str) -> tuple[Path, ...]:
@@ -132,7 +138,7 @@ def built(case: Case, shared: Path) -> NetworkMethod:
 @pytest.mark.parametrize("case", MARKED)
 def test_output_is_that_of_the_released_code(shared: Path, case: Case) -> None:
     method = built(case, shared)
-    with np.load(shared / "reference/parity" / case.facts.file) as data, torch.inference_mode():
+    with np.load(arrays(shared, case)) as data, torch.inference_mode():
         out = method.network(*(array(data, name) for name in case.facts.inputs))
         wanted = array(data, case.facts.output)
         assert out.shape == wanted.shape
@@ -176,6 +182,25 @@ def test_card(card: MethodCard) -> None:
     assert f"{{{facts.paper}}}" in facts.bibtex
     if issubclass(kind := resolve("method", card.name), NetworkMethod) and (facts.parameters or 0) <= SLOW:
         assert sum(p.numel() for p in kind().network.parameters()) == facts.parameters
+
+
+LOCAL = [card for card in LEARNED if getattr(resolve("method", card.name), "halo", 0)]
+
+
+@pytest.mark.parametrize("card", LOCAL, ids=lambda c: c.name)
+def test_tiles_give_the_whole_image(card: MethodCard) -> None:
+    torch.manual_seed(0)
+    method = resolve("method", card.name)()
+    assert isinstance(method, NetworkMethod)
+    seen: list[tuple[Tensor, ...]] = []
+    whole = method.network.forward
+    method.network.forward = lambda *images: (seen.append(images), whole(*images))[1]
+    with torch.inference_mode():
+        method.fuse(torch.rand(1, 1, 90, 75), torch.rand(1, 3, 90, 75))
+        (images,) = seen
+        torch.testing.assert_close(tiled(whole, method.halo, *images, side=40), whole(*images), rtol=1e-4, atol=1e-5)
+        with pytest.raises(AssertionError):  # or the halo need not be so large, and this test would see nothing
+            torch.testing.assert_close(tiled(whole, 0, *images, side=40), whole(*images), rtol=1e-4, atol=1e-5)
 
 
 SIZED = [

@@ -40,8 +40,8 @@ def check_card(facts: Facts) -> None:
 def _method(facts: MethodFacts) -> None:
     for weights in facts.weights:
         need(
-            weights.packaged or (weights.file and weights.url),
-            f"weights {weights.name} need file and url, or packaged",
+            weights.packaged or ((weights.file or weights.parts) and weights.url),
+            f"weights {weights.name} need file or parts, and url, or packaged",
         )
         need(len(weights.sha256) == 64, f"weights {weights.name}: sha256 has 64 hex digits")
 
