@@ -99,8 +99,10 @@ def score(metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root:
         run(plan, store, progress=bar)
         for s in plan.sources:
             keys = [e.key for e in plan.entries_of(s)]
-            table = build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids) if keys else None
-            for row in table.rows if table else ():
+            if not keys:
+                continue
+            table = build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids)
+            for row in table.rows:
                 values = {m.id: row.mean(m.id) for m in table.metrics}
                 means[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {
                     k: None if math.isnan(v) else v for k, v in values.items()
