@@ -142,8 +142,9 @@ def other_pictures(content: Files) -> None:
 
 
 def other_count(content: Files) -> None:
-    everywhere(content, '"images": 3, "network"', '"images": 300, "network"')
     everywhere(content, "tested on 3 pairs", "tested on 300 pairs")
+    for result in (result for results in content["facts"]["tasks"].values() for result in results):
+        result["images"] = 300
 
 
 def other_settings(content: Files) -> None:

@@ -14,7 +14,7 @@ import fusionbench
 from fusionbench.api import Result
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import task_training
-from fusionbench.evaluation.entries import entries
+from fusionbench.evaluation.entries import entries, from_folder
 from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.evaluation.task_training import Trained, restore, train, trained_by
@@ -90,7 +90,7 @@ def test_merging_carries_who_made_what(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- devices
 
 
-def test_keys_of_devices() -> None:
+def test_keys_of_devices(tmp_path: Path) -> None:
     """One of a processor is what it was before keys told the device; others differ by kind and arithmetic."""
     (entry,), _ = entries("gff")
     on_cpu, on_card = entry.on("cpu"), entry.on("cuda:1")
@@ -100,7 +100,7 @@ def test_keys_of_devices() -> None:
     exact = replace(on_card, precision="float32")
     assert len({entry.key, on_card.key, exact.key, entry.on("mps").key}) == 4
     assert len({entry.folder, on_card.folder, exact.folder}) == 3
-    (images,), _ = entries("images")
+    images = from_folder(f"Mine={tmp_path}")
     assert images.on("cuda").key == images.key  # finished pictures
 
 
