@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
-from fusionbench.data.layout import children
+from fusionbench.data.layout import DEFAULT, children
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import DataError
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.plugins.records import ClassFacts, DatasetFacts, SplitFacts, TaskSplits
@@ -33,9 +34,15 @@ Palette = tuple[tuple[int, int, int], ...]
 class Folder(Dataset):
     """Pairs from two folders, and what lies beside them."""
 
-    def __init__(self, root: str | Path, card: DatasetCard, lists: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        card: DatasetCard,
+        lists: Mapping[str, Path] | None = None,
+        reading: Reading = DEFAULT,
+    ) -> None:
         facts = with_labels(Path(root), with_splits(Path(root), card.facts))
-        super().__init__(root, replace(card, facts=facts), lists)
+        super().__init__(root, replace(card, facts=facts), lists, reading)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -186,14 +186,7 @@ def make_plan(request: Request) -> Plan:
             )
         sources.append(source)
     if not sources:
-        if request.datasets:  # they are there, but not what was asked of them
-            asked = [skip for skip in skipped if skip.what in request.datasets]
-            raise FusionbenchError("; ".join(skip.why + (f"; {skip.fix}" if skip.fix else "") for skip in asked))
-        raise FusionbenchError(
-            f"no images under {data_root(request.data_root)}: name a data folder with data_root= or FUSIONBENCH_DATA "
-            "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
-            " --like msrs --out data/MSRS"
-        )
+        raise _no_source(request, skipped)
     if (own := _rule(sources)) != rule:
         chosen, _ = _entries(request, own)
     placing = Placing(sources, request.reading)
@@ -211,6 +204,18 @@ def make_plan(request: Request) -> Plan:
         request.fresh_versions,
         (*notes, *placing.notes, *placing.lacking()),
         frozenset(placing.absent),
+    )
+
+
+def _no_source(request: Request, skipped: list[Skip]) -> FusionbenchError:
+    """Why there is nothing to fuse."""
+    if request.datasets:  # they are there, but not what was asked of them
+        asked = [skip for skip in skipped if skip.what in request.datasets]
+        return FusionbenchError("; ".join(skip.why + (f"; {skip.fix}" if skip.fix else "") for skip in asked))
+    return FusionbenchError(
+        f"no images under {data_root(request.data_root)}: name a data folder with data_root= or FUSIONBENCH_DATA "
+        "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
+        " --like msrs --out data/MSRS"
     )
 
 

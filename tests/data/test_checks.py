@@ -77,7 +77,7 @@ def test_every_kind_of_damage(make):
     assert any("1 of 8 images have no mask in" in t for t in texts(report, "missing"))
     assert texts(report, "note") == [
         f"test: the infrared image is the visible image in 1 of 5 pairs (first {ids[6]}); one folder copied to both?",
-        f"test: 1 boxes of 1 images leave their image, by up to 10 pixels (in {ids[5]})",
+        f"test: 1 boxes of 1 images leave their image, by up to 6 pixels (in {ids[5]})",
     ]
     assert report.exit_code() == 1
     assert seen[-1] == ("checking msrs", 8, 8)
