@@ -155,10 +155,9 @@ def check(
     for first, second in combinations(own, 2):
         if first not in (tested(second), second) and second != tested(first):
             report.findings += _shared(dataset, first, second, keys)
-    report.findings = _once(report.findings)
     order = ("damage", "missing", "note")
     once: dict[tuple[str, str], Finding] = {}  # what all images share is told of the first
-    for finding in report.findings:
+    for finding in _once(report.findings):
         once.setdefault((finding.level, finding.text), finding)
     report.findings = sorted(once.values(), key=lambda f: order.index(f.level))
     if report.of("missing") or report.of("damage"):

@@ -19,7 +19,7 @@ from fusionbench.pixels.colour import luma
 from fusionbench.pixels.images import write_image
 from fusionbench.plugins.cards import card, cards
 from fusionbench.plugins.registry import resolve
-from fusionbench.plugins.trainable import names, trainings
+from fusionbench.plugins.trainable import trainings
 from fusionbench.tasks import detection, saliency, segmentation
 from fusionbench.tasks.network import Prediction, Target, TaskNetwork
 from fusionbench.tasks.recipe import FusedSplit, at_size, evaluate, factor, network_input, optimiser
@@ -89,8 +89,6 @@ def test_network(name: str, network: str) -> None:
 def test_names_are_those_that_can_be_trained() -> None:
     ours = [t for t in trainings() if t.network]
     assert {t.name for t in ours} == {network for _, network in NETWORKS}
-    assert {t.name for t in trainings()} == set(names())
-    assert len(names()) == len(set(names()))
     for one in ours:
         assert one.card.name == task_of(one.name).name
         for data in one.datasets:
