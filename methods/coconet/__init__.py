@@ -28,7 +28,8 @@ class CoCoNet(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released file: what it holds under ``state_dict``, or a plain state dict."""
-        return strict(state.get("state_dict", state), self.network)
+        held = state.get("state_dict")
+        return strict(held if isinstance(held, dict) else state, self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; sides are mirrored on both ends to multiples of 16."""

@@ -19,7 +19,8 @@ class TIMFusionLight(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released file: a state dict, or the one under ``model_1_light``."""
-        return strict(state.get("model_1_light", state), self.network)
+        held = state.get("model_1_light")
+        return strict(held if isinstance(held, dict) else state, self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
