@@ -7,6 +7,7 @@ Networks hold its parts side by side with others, so that they are added to a mo
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 DIMS = (64, 128, 320, 512)
@@ -31,8 +32,7 @@ class PatchEmbed(nn.Module):
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Attention of tokens ``[B,N,C]`` to others ``[B,M,C]``, in heads."""
     q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
-    weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
-    return (weights @ v).transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 class Reduced(nn.Module):
@@ -87,7 +87,7 @@ class MixFFN(nn.Module):
         self.fc1, self.dwconv, self.fc2 = nn.Linear(dim, 4 * dim), Depthwise(4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(nn.functional.gelu(self.dwconv(self.fc1(x))))
+        out: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(x))))
         return out
 
 
@@ -144,4 +144,4 @@ class TokenLinear(nn.Module):
 
 def at_one_size(maps: list[Tensor], size: torch.Size) -> Tensor:
     """Maps side by side, each brought to a size (bilinear)."""
-    return torch.cat([nn.functional.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps], dim=1)
+    return torch.cat([F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps], dim=1)

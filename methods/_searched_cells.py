@@ -104,7 +104,7 @@ class ChannelGate(nn.Module):
         self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = self.conv(x.mean((-2, -1))[:, None]).sigmoid()
+        weights: Tensor = self.conv(x.mean((-2, -1))[:, None]).sigmoid()
         return x * weights.transpose(1, 2)[..., None]
 
 

@@ -39,13 +39,14 @@ class DenseDilated(nn.Module):
 
 def in_heads(x: Tensor) -> Tensor:
     """Tokens ``[B,N,C]`` to ``[B,heads,N,C/heads]``."""
-    return x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    out: Tensor = x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    return out
 
 
 def looked_up(x: Tensor, to: nn.Module, source: Tensor) -> Tensor:
     """Tokens times the softmax of keys and values of others, in heads."""
     k, v = (in_heads(t) for t in to(source).chunk(2, dim=-1))
-    context = (k.transpose(-2, -1) @ v * (C // HEADS) ** -0.5).softmax(-2)
+    context: Tensor = (k.transpose(-2, -1) @ v * (C // HEADS) ** -0.5).softmax(-2)
     return (in_heads(x) @ context).transpose(1, 2).flatten(2)
 
 
