@@ -143,6 +143,7 @@ class ParityFacts(Record, frozen=True, kw_only=True):
         options: of the method, for this comparison.
         same: names of generated tensors, or their beginnings, that are one with an earlier tensor.
         inputs: arrays that the network takes, in its order; ``NAME:I`` is channel I alone.
+        call: what of the network is called; where it gives a dict, ``output`` without ``out_`` is the name in it.
         output: array that the network gives.
         picture: array of the picture that the authors' program saves of the arrays ``crop_ir_u8``, ``crop_vi_rgb_u8``.
         grey: whether that picture is of grey sources.
@@ -154,6 +155,7 @@ class ParityFacts(Record, frozen=True, kw_only=True):
     output: str
     inputs: tuple[str, ...]
     max_abs: float
+    call: str = "forward"
     weights: str = "generated"
     options: dict[str, Value] = {}
     same: dict[str, str] = {}

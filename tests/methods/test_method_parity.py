@@ -139,7 +139,8 @@ def built(case: Case, shared: Path) -> NetworkMethod:
 def test_output_is_that_of_the_released_code(shared: Path, case: Case) -> None:
     method = built(case, shared)
     with np.load(arrays(shared, case)) as data, torch.inference_mode():
-        out = method.network(*(array(data, name) for name in case.facts.inputs))
+        out = getattr(method.network, case.facts.call)(*(array(data, name) for name in case.facts.inputs))
+        out = out[case.facts.output.removeprefix("out_")] if isinstance(out, dict) else out
         wanted = array(data, case.facts.output)
         assert out.shape == wanted.shape
         error = float((out - wanted).abs().max())
