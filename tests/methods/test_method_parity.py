@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import methods_parity
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins import weights
 from fusionbench.plugins.cards import MethodCard, cards
@@ -222,3 +223,7 @@ def test_odd_sizes_and_batches(card: MethodCard) -> None:
         assert both.shape[-2:] == size
         assert both.shape[:2] in ((2, 1), (2, 3))
         torch.testing.assert_close(both, apart, rtol=1e-4, atol=1e-4)
+
+
+def test_the_page_says_what_the_cards_say() -> None:
+    assert methods_parity.PAGE.read_text(encoding="utf-8") == methods_parity.page()
