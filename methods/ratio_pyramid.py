@@ -35,10 +35,12 @@ def ratios(x: Tensor, levels: int) -> list[Tensor]:
 class RatioPyramid(Method):
     """Ratios of the larger logarithm (infrared where equal), bases averaged."""
 
+    name = "ratio_pyramid"
+
     def __init__(self, levels: int = 4) -> None:
         super().__init__(levels=levels)
         if levels < 1:
-            raise ValueError(f"{type(self).__name__}: levels is {levels}; it must be 1 or more")
+            raise ValueError(f"{self.name}: levels is {levels}; it must be 1 or more")
         self.levels = levels
 
     def strength(self, ratio: Tensor) -> Tensor:
@@ -57,6 +59,8 @@ class RatioPyramid(Method):
 
 class ContrastPyramid(RatioPyramid):
     """Contrasts of the larger magnitude (infrared where equal), bases averaged."""
+
+    name = "contrast_pyramid"
 
     def strength(self, ratio: Tensor) -> Tensor:
         """Magnitude of the contrast."""
