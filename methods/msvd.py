@@ -20,7 +20,8 @@ from fusionbench.methods._filters import padded
 
 def axes(blocks: Tensor) -> Tensor:
     """Left singular vectors of ``[B,4,N]``, that of the largest singular value first."""
-    return torch.linalg.eigh(blocks @ blocks.mT)[1].flip(-1)
+    vectors: Tensor = torch.linalg.eigh(blocks @ blocks.mT)[1]
+    return vectors.flip(-1)
 
 
 def _fused(ir: Tensor, vis: Tensor, levels: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.agreement import measure
-from fusionbench.methods._filters import principal_weights
+from fusionbench.methods.adf import principal_weights
 from fusionbench.methods.dwt import compose, decompose
 from fusionbench.methods.gtf import tv_l1
 from fusionbench.methods.latlrr import ROUNDS, shares
