@@ -175,7 +175,6 @@ def test_principal_weights() -> None:
         ("msvd", {"levels": 0}),
         ("gtf", {"lam": 0.0}),
         ("vsmwls", {"levels": 0}),
-        ("hybrid_msd", {"lam": 0.0}),
         ("dwt", {"wavelet": "db9"}),
         ("dwt", {"window": 2}),
         ("ratio_pyramid", {"levels": 0}),
