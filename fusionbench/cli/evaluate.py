@@ -29,6 +29,9 @@ from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fusionbench.evaluation.entries import Skip
     from fusionbench.evaluation.outcome import Outcome
     from fusionbench.evaluation.plan import Plan, Request
     from fusionbench.evaluation.task_plan import TaskRequest
@@ -179,7 +182,7 @@ def eval_command(
     sys.exit(result.exit_code(plan))
 
 
-SAME = 3  # failures for one reason that are told one by one
+SAME = 3  # what happened for one reason is told one by one
 
 
 @dataclass(kw_only=True)
@@ -253,8 +256,8 @@ class Evaluation:
 
         for table in self.tables:
             say(markdown(table))
-        for skip in self.outcome.skipped:
-            note(f"skipped {skip}")
+        for line in skips(self.outcome.skipped):
+            note(f"skipped {line}")
         for line in [*self.outcome.replaced, *self.outcome.odd, *self.undefined]:
             note(f"warning: {line}")
         failures = self.grouped()
@@ -310,4 +313,17 @@ def describe(plan: Plan) -> str:
         part = f" of {s.expected}, partial" if s.partial else ""
         lines.append(f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.token}: " + ", ".join(m.id for m in s.metrics))
     lines += [f"warning: {s.unmatched}" for s in plan.sources if s.unmatched]
-    return "\n".join([*lines, *(spelt(f"skipped {s}") for s in plan.skipped)])
+    return "\n".join([*lines, *(spelt(f"skipped {line}") for line in skips(plan.skipped))])
+
+
+def skips(skipped: Iterable[Skip]) -> list[str]:
+    """What was left out, a line each; in one line where many have the same reason."""
+    reasons: dict[str, list[Skip]] = {}
+    for skip in skipped:
+        reasons.setdefault(skip.why, []).append(skip)
+    lines: list[str] = []
+    for why, same in reasons.items():
+        names = ", ".join(skip.what for skip in same)
+        many = f"{len(same)}, {why}: {names}; `fusionbench show NAME` says what to do"
+        lines += [many] if len(same) > SAME else [str(skip) for skip in same]
+    return lines

@@ -280,12 +280,15 @@ def single(spec: str, rows: list[Entry]) -> Entry:
 
 
 def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
-    """Every entry that can run as it is, and what is left out."""
+    """Every entry that can run as it is and is not slow, and what is left out."""
     every: list[Entry] = []
     skipped: list[Skip] = []
     for name, entry in cards("method").items():
         if entry.facts.precomputed:
             continue  # needs a folder, named by images=
+        if entry.facts.slow:
+            skipped.append(Skip(name, "takes seconds a picture", f"name it with methods={name}"))
+            continue
         rows, missing = entries(name, rule)
         every += rows
         skipped += missing

@@ -164,6 +164,34 @@ class ParityFacts(Record, frozen=True, kw_only=True):
     equal: float = 0.0
 
 
+class AgreementFacts(Record, frozen=True, kw_only=True):
+    """How near a method's pictures come to those that somebody published of the same pairs.
+
+    ``benchmarks/agreement.py`` measures it.
+
+    Attributes:
+        source: whose pictures.
+        folder: where they lie below the reference material, one picture per pair.
+        dataset: of the pairs.
+        pairs: how many.
+        colour: ``grey`` (luma of both) or ``per-channel`` (each channel of the visible image fused by itself).
+        difference: mean absolute difference in levels 0..255, averaged over the pairs.
+        correlation: coefficient of correlation, averaged over the pairs.
+        worst: the smallest correlation of a pair.
+        note: what is known about the rest, or "".
+    """
+
+    source: str
+    folder: str
+    dataset: str
+    pairs: int
+    difference: float
+    correlation: float
+    worst: float
+    colour: Literal["grey", "per-channel"] = "grey"
+    note: str = ""
+
+
 class WeightFacts(Record, frozen=True, kw_only=True):
     """A checkpoint that a card lists.
 
@@ -206,6 +234,8 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         family: what kind of method it is, by which ``list`` groups.
         bibtex: the entry to cite.
         parity: what its output was compared with.
+        agreement: published pictures that its own were compared with.
+        slow: whether a picture takes seconds on a processor.
         unverified: what its output could not be compared with, or "": such a row is not ranked.
         training: its recipes.
     """
@@ -225,6 +255,8 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     family: Family = ""
     bibtex: str = ""
     parity: tuple[ParityFacts, ...] = ()
+    agreement: tuple[AgreementFacts, ...] = ()
+    slow: bool = False
     unverified: str = ""
 
     def __post_init__(self) -> None:
