@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,11 +224,14 @@ def fitting(
         WeightsError: none fits (in the words for the nearest), or several that differ.
     """
     dicts = state_dicts(content)
-    if isinstance(content, dict) and not (dicts and not dicts[0][0]):
-        with suppress(ValueError, RuntimeError, KeyError, AttributeError, TypeError, WeightsError):
-            return fit(content), ""  # some methods' files have several networks, which they know
     found: list[tuple[str, dict[str, Tensor]]] = []
     reasons: list[tuple[int, str]] = []
+    if isinstance(content, dict) and not (dicts and not dicts[0][0]):
+        try:
+            return fit(content), ""  # some methods' files have several networks, which they know
+        except (ValueError, RuntimeError, KeyError, AttributeError, TypeError, WeightsError) as error:
+            if dicts and any(hasattr(value, "isfinite") for value in content.values()):  # parts of one checkpoint
+                reasons.append((sys.maxsize, first_line(error)))
     for key, state in dicts:
         for spelling in spellings(state):
             try:

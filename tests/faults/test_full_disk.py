@@ -44,7 +44,7 @@ def test_a_store_on_a_full_disk_is_read(results: Path, tmp_path: Path, journal: 
             writer = sqlite3.connect(tmp_path / "results.db")
             writer.execute("PRAGMA wal_autocheckpoint=0")
             with writer:
-                writer.execute("INSERT INTO runs VALUES('x', '{}')")
+                writer.execute("INSERT INTO runs SELECT started || 'x', info FROM runs")
             for suffix in ("", "-wal"):
                 shutil.copy(tmp_path / f"results.db{suffix}", disk)
         with open(disk / "filler", "wb", buffering=0) as file:

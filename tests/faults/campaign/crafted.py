@@ -98,7 +98,7 @@ def _sql(path: Path, bench: Bench) -> str:
     """Triggers, views and columns in the place of tables; SQL that would write files or load a library."""
     statements = (
         "CREATE TRIGGER t AFTER INSERT ON scores BEGIN DELETE FROM scores; END",
-        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN UPDATE scores SET value=0.5; END",
+        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN UPDATE scores SET packed=x'00'; END",
         "ALTER TABLE scores RENAME TO old; CREATE VIEW scores AS SELECT *, load_extension('x') FROM old",
         "ALTER TABLE entries RENAME TO old; CREATE VIEW entries AS WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT"
         " x+1 FROM r) SELECT key, id, output, x AS seq, info FROM old, r",

@@ -7,16 +7,16 @@ import os
 import random
 import shutil
 import socket
-import sqlite3
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from fusionbench.results.schema import EntryRow, FusedRow
+from fusionbench.results.store import Store
 from tests.faults.campaign.cases import Verdict
 from tests.faults.campaign.checked import Canary, bombs, given
 from tests.faults.campaign.jobs import Inputs
@@ -63,13 +63,15 @@ def cases(inputs: Inputs, scratch: Path, seed: int, quick: bool = False) -> Iter
 
 def _scores(out: Path) -> set[tuple[object, ...]]:
     """Image, entry, metric and value of everything that was scored."""
-    with closing(sqlite3.connect(out / "results.db")) as db:
-        return set(
-            db.execute(
-                "SELECT f.id, e.id, s.metric, s.value FROM fused f JOIN entries e ON e.key = f.entry"
-                " JOIN scores s ON s.image = f.image AND s.pair = f.pair"
-            )
-        )
+    with Store(out, create=False) as store:
+        ids = {row.key: row.id for row in store.rows(EntryRow)}
+        pictures, scores = store.rows(FusedRow), store.score_rows()
+    return {
+        (f.id, ids[f.entry], s.metric, s.value)
+        for f in pictures
+        for s in scores
+        if (s.image, s.pair) == (f.image, f.pair)
+    }
 
 
 def saved(kind: str, **options: object) -> bytes:
