@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from fusionbench.cli import Terminated
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
+from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
@@ -130,7 +131,7 @@ class RunFlags:
 @click.command("train")
 @click.argument("name", shell_complete=_trainable)
 @click.argument("more", nargs=-1, metavar="")
-@records(recipe=RecipeOptions, how=RunFlags)
+@records(recipe=RecipeOptions, how=RunFlags, read=ReadingOptions)
 @click.option("--show-config", is_flag=True, help="Print every setting and stop.")
 @data_root
 def train_command(
@@ -138,6 +139,7 @@ def train_command(
     more: tuple[str, ...],
     recipe: RecipeOptions,
     how: RunFlags,
+    read: ReadingOptions,
     show_config: bool,
     data_root: Path | None,
 ) -> None:
@@ -167,6 +169,7 @@ def train_command(
         device=how.device,
         data_root=data_root,
         start=recipe.start,
+        reading=read.reading(),
     )
     launch = _launch()
     try:

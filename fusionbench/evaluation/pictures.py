@@ -109,7 +109,10 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
     trained = task(request.training.card.name)
     split = settings.split or dataset.task_splits(trained.needs)[0]
     spec = f"{dataset.name}={dataset.root}"
-    plan = make_plan(Request(methods=(request.entry,), datasets=(spec,), split=split, device=request.device))
+    asked = Request(
+        methods=(request.entry,), datasets=(spec,), split=split, device=request.device, reading=request.reading
+    )
+    plan = make_plan(asked)
     entry = one_entry(request.entry).on(request.device)
     with Store(folder) as store:
         source = labelled(plan.sources[0], plan.sources[0].split, trained.needs)

@@ -17,6 +17,7 @@ import msgspec
 
 from fusionbench.data import Dataset
 from fusionbench.data.label_checks import check_labels
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import DataError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.keys import labels_said, task_code, training_code
@@ -86,6 +87,7 @@ class TaskRequest:
             size=self.size,
             options=(*self.options, *QUIET, f"train.seed={seed}"),
             device=device,
+            reading=dataset.reading,
         )
 
 
@@ -101,6 +103,7 @@ class Job:
         task: its name.
         dataset: ``name=folder``.
         lists: the user's own splits of it.
+        reading: how its files are read and paired.
         split: the test split.
         device: where it is computed.
         config: of the network, where the user named one.
@@ -117,6 +120,7 @@ class Job:
     task: str
     dataset: str
     lists: Mapping[str, Path]
+    reading: Reading
     split: str
     device: str
     config: str = ""
@@ -281,6 +285,7 @@ class TaskPlanner:
             task=self.task.name,
             dataset=f"{dataset.name}={dataset.root}",
             lists=dataset.lists,
+            reading=dataset.reading,
             split=self.test.split,
             device=self.run.plan.device,
             by=self.by,

@@ -173,7 +173,7 @@ def work(job: Job) -> Outcome:
 def scores(job: Job) -> list[tuple[str, TaskResult]]:
     """Everything that is wanted of a network, with the keys of the entries."""
     name, _, folder = job.dataset.partition("=")
-    dataset = open_dataset(name, folder, job.lists, exact=True)
+    dataset = open_dataset(name, folder, job.lists, exact=True, reading=job.reading)
     trained = trained_by(job.weights) if job.request else Trained()
     results = []
     for key, pictures in job.scored.items():

@@ -253,6 +253,7 @@ class _Check:
             task=self.task.name,
             dataset=f"{dataset.name}={dataset.root}",
             lists=dataset.lists,
+            reading=dataset.reading,
             split=self.test_split,
             device=self.plan.device,
             tests=((key, wanted),),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.data import Dataset, open_spec
+from fusionbench.data.layout import DEFAULT
+from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.naming import matches
 from fusionbench.plugins.cards import cards
@@ -46,6 +48,7 @@ class TrainRequest:
         device: ``cpu``, ``cuda``, ``cuda:1``...
         data_root: where the datasets lie.
         start: weights to start from: a checkpoint, a run's folder, or the name of weights of the method; "" for none.
+        reading: how the datasets' files are read and paired, where no card says it.
     """
 
     name: str
@@ -61,6 +64,7 @@ class TrainRequest:
     device: str = "cpu"
     data_root: Path | None = None
     start: str = ""
+    reading: Reading = DEFAULT
 
     @cached_property
     def start_file(self) -> Path | None:
@@ -191,7 +195,8 @@ class TrainRequest:
         Raises:
             FusionbenchError: one is not there.
         """
-        return {name: open_spec(spec, self.data_root) for name, spec in zip(self.names, self.datasets, strict=True)}
+        specs = zip(self.names, self.datasets, strict=True)
+        return {name: open_spec(spec, self.data_root, self.reading) for name, spec in specs}
 
     def trained_on(self) -> str:
         """What the weights were trained on, in a clause."""

@@ -403,3 +403,19 @@ def test_training_on_fused_pictures(here: Any, trees: Any, tmp_path: Path) -> No
     text = line(here(*ask, "--on", "averige", "--out", tmp_path / "none"))
     assert "no method 'averige'; did you mean average?" in text
     assert not (tmp_path / "none").exists()
+
+
+def test_deep_infrared_is_trained_on_with_its_range(here: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        for role, kind, top in (("ir", np.uint16, 4000), ("vis", np.uint8, 255)):
+            (tmp_path / "deep" / role).mkdir(parents=True, exist_ok=True)
+            levels = rng.integers(0, top, (48, 56)).astype(kind)
+            Image.fromarray(levels).save(tmp_path / "deep" / role / f"{number}.png")
+    words = ("train", "refusion", "--datasets", f"folder={tmp_path / 'deep'}", "--size", "tiny", "--max-steps", "1")
+    words += ("--cfg-options", "patch=16", "tensorboard=false")
+    refused = here(*words, "--out", tmp_path / "a")
+    assert refused.code == 2
+    assert "--ir-range" in refused.err
+    done = here(*words, "--out", tmp_path / "b", "--ir-range", "0,4000")
+    assert done.code == 0, done.err
