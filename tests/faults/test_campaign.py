@@ -24,6 +24,7 @@ WANTED = {"kills": 160, "disk": 40, "crafted": 100, "images": 60, "archives": 60
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the campaign is for Linux")
+@pytest.mark.slow
 def test_a_few_cases_of_each_kind(tmp_path: Path) -> None:
     out, page = tmp_path / "campaign.json", tmp_path / "page.md"
     page.write_text(f"before\n{record.BEGIN}\n{record.END}\nbehind\n")
