@@ -1,4 +1,4 @@
-"""Batch normalisation of networks whose released programs leave it in training mode: CoCoNet, TIMFusion.
+"""Batch normalisation of networks whose released programs leave it in training mode: TarDAL, CoCoNet, TIMFusion.
 
 Those feed one picture at a time, so that each is normalised by its own statistics.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STATISTICS = ("image", "running")
+STATISTICS = ("image", "running")  # of an option; the first is as released
 
 
 class Norm(nn.BatchNorm2d):
@@ -27,14 +27,3 @@ class Norm(nn.BatchNorm2d):
         if self.own:
             return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         return super().forward(x)
-
-
-def own_statistics(statistics: str) -> bool:
-    """What the option ``statistics`` says.
-
-    Raises:
-        ValueError: there are no such statistics.
-    """
-    if statistics not in STATISTICS:
-        raise ValueError(f"statistics is one of {', '.join(STATISTICS)}, got {statistics!r}")
-    return statistics == "image"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -102,6 +102,17 @@ class NetworkMethod(Method):
     def make(self) -> nn.Module:
         """The network with any weights."""
         raise NotImplementedError
+
+    def choice(self, name: str, known: Sequence[str]) -> str:
+        """The value of an option that has a few; the first of them where it is not given.
+
+        Raises:
+            ValueError: it has no such value.
+        """
+        value = str(self.options.get(name, known[0]))
+        if value not in known:
+            raise ValueError(f"{name} is one of {', '.join(known)}, got {value!r}")
+        return value
 
     def run(self, *images: Tensor) -> Tensor:
         """The network on a batch; on large images tile by tile, where there is a halo, so that memory suffices."""

@@ -22,10 +22,7 @@ class AUIF(NetworkMethod):
         Raises:
             ValueError: there is no such strategy.
         """
-        strategy = str(self.options.get("strategy", "sum"))
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
-        return AUIFNet(strategy)
+        return AUIFNet(self.choice("strategy", STRATEGIES))
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the three released files, whose names differ."""

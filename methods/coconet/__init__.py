@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.method import Context, NetworkMethod, strict
-from fusionbench.methods._norm import own_statistics
+from fusionbench.methods._norm import STATISTICS
 from fusionbench.methods._padding import mirrored, missing
 
 from .network import CoCoNetNet
@@ -24,7 +24,7 @@ class CoCoNet(NetworkMethod):
         Raises:
             ValueError: there are no such statistics.
         """
-        return CoCoNetNet(own_statistics(str(self.options.get("statistics", "image"))))
+        return CoCoNetNet(self.choice("statistics", STATISTICS) == "image")
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released file: what it holds under ``state_dict``, or a plain state dict."""

@@ -22,10 +22,7 @@ class DenseFuse(NetworkMethod):
         Raises:
             ValueError: there is no such strategy.
         """
-        strategy = str(self.options.get("strategy", "addition"))
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
-        return DenseFuseNet(strategy)
+        return DenseFuseNet(self.choice("strategy", STRATEGIES))
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""

@@ -22,10 +22,7 @@ class DIDFuse(NetworkMethod):
         Raises:
             ValueError: there is no such strategy.
         """
-        strategy = str(self.options.get("strategy", "sum"))
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is one of {', '.join(STRATEGIES)}, got {strategy!r}")
-        return DIDFuseNet(strategy)
+        return DIDFuseNet(self.choice("strategy", STRATEGIES))
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the two released files: ``{"weight": state dict, "epoch": number}`` each, or the state dicts alone."""

@@ -25,11 +25,8 @@ class IFCNN(NetworkMethod):
         Raises:
             ValueError: there is no such scheme.
         """
-        scheme = str(self.options.get("scheme", "max"))
-        if scheme not in SCHEMES:
-            raise ValueError(f"scheme is one of {', '.join(SCHEMES)}, got {scheme!r}")
         self.colour = bool(self.options.get("colour", False))
-        return IFCNNNet(scheme)
+        return IFCNNNet(self.choice("scheme", SCHEMES))
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released state dict, which is older than the counters of batch normalisation."""

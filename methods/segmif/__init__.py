@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, joined, strict
 from fusionbench.methods._mit import too_small
 
 from .network import SegMiFNet
@@ -22,12 +22,7 @@ class SegMiF(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the two released files, a state dict each."""
-        tensors = {
-            f"{net}.{name}": value
-            for net, held in state.items()
-            for name, value in (held.items() if isinstance(held, dict) else [("", held)])
-        }
-        return strict(tensors, self.network)
+        return strict(joined(state), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, singly, strict
+from fusionbench.method import Context, NetworkMethod, joined, singly, strict
 
 from .network import SMoANet
 
@@ -21,12 +21,7 @@ class SMoA(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the three released files."""
-        tensors = {}
-        for part, held in state.items():
-            inner = held if isinstance(held, dict) else {"": held}
-            for name, value in inner.items():
-                tensors[f"{part}.{name}".removesuffix(".")] = value
-        return strict(tensors, self.network)
+        return strict(joined(state), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""

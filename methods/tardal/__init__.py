@@ -24,12 +24,10 @@ class TarDAL(NetworkMethod):
         Raises:
             ValueError: there are no such statistics.
         """
-        statistics = str(self.options.get("statistics", "running"))
-        if statistics not in STATISTICS:
-            raise ValueError(f"statistics is one of {', '.join(STATISTICS)}, got {statistics!r}")
-        if statistics == "image":
+        own = self.choice("statistics", STATISTICS) == "image"
+        if own:
             self.halo = 0
-        return TarDALNet(own_statistics=statistics == "image")
+        return TarDALNet(own)
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released state dict; later releases have it under ``fuse``, with a mark ``use_eval``."""

@@ -7,27 +7,14 @@ Visible for Object Detection", CVPR 2022, section 3.2.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class Norm(nn.BatchNorm2d):
-    """Batch normalisation, by the running statistics or by those of each image alone.
-
-    The released program leaves one of its networks in training mode and feeds it one image at a time.
-    """
-
-    own = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.own:
-            return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
-        return super().forward(x)
+from fusionbench.methods._norm import Norm
 
 
-def layer(inputs: int, outputs: int) -> nn.Sequential:
+def layer(inputs: int, outputs: int, own: bool) -> nn.Sequential:
     """3x3 convolution, normalisation, ReLU."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), Norm(outputs), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), Norm(outputs, own), nn.ReLU())
 
 
 class TarDALNet(nn.Module):
@@ -39,17 +26,14 @@ class TarDALNet(nn.Module):
 
     def __init__(self, own_statistics: bool = False) -> None:
         super().__init__()
-        self.encoder = layer(2, 32)
-        self.dense = nn.ModuleList(layer(32 * i, 32) for i in (1, 2, 3))
+        self.encoder = layer(2, 32, own_statistics)
+        self.dense = nn.ModuleList(layer(32 * i, 32, own_statistics) for i in (1, 2, 3))
         self.fuse = nn.Sequential(
             nn.Sequential(nn.Conv2d(128, 128, 3, padding=1), nn.ReLU()),
-            layer(128, 64),
-            layer(64, 32),
+            layer(128, 64, own_statistics),
+            layer(64, 32, own_statistics),
             nn.Sequential(nn.Conv2d(32, 1, 3, padding=1), nn.Tanh()),
         )
-        for module in self.modules():
-            if isinstance(module, Norm):
-                module.own = own_statistics
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         """Fused image of two grey ones, each ``[B,1,H,W]`` in [0,1]; in (-1,1)."""

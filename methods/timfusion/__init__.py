@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fusionbench.method import Context, NetworkMethod, strict
-from fusionbench.methods._norm import own_statistics
+from fusionbench.method import Context, NetworkMethod, joined, strict
+from fusionbench.methods._norm import STATISTICS
 from fusionbench.methods._padding import mirrored, missing
 
 from .network import TIMFusionNet
@@ -24,17 +24,12 @@ class TIMFusion(NetworkMethod):
         Raises:
             ValueError: there are no such statistics.
         """
-        return TIMFusionNet(own_statistics(str(self.options.get("statistics", "image"))))
+        return TIMFusionNet(self.choice("statistics", STATISTICS) == "image")
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the two released files, a state dict each; that of the light network is another method's."""
-        tensors = {
-            f"{net}.{name}": value
-            for net, held in state.items()
-            for name, value in (held.items() if isinstance(held, dict) else [("", held)])
-            if net != "model_1_light"
-        }
-        return strict(tensors, self.network)
+        light = "model_1_light"
+        return strict(joined({net: held for net, held in state.items() if net != light}), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; sides are mirrored below and right to multiples of 4."""

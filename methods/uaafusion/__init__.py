@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, joined, strict
 
 from .network import UAAFusionNet
 
@@ -21,12 +21,7 @@ class UAAFusion(NetworkMethod):
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """From the released file: a state dict under ``model_f`` and one under ``model_s``."""
-        tensors = {
-            f"{net}.{name}": value
-            for net, held in state.items()
-            for name, value in (held.items() if isinstance(held, dict) else [("", held)])
-        }
-        return strict(tensors, self.network)
+        return strict(joined(state), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
