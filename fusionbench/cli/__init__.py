@@ -133,7 +133,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         note("stopped; finished images are kept, the same command continues")
-        sys.exit(143 if isinstance(stop.__context__ or stop, Terminated) else 130)
+        sys.exit(128 + _signal(stop.__context__ or stop))
     except FusionbenchError as error:
         note(f"error: {error}")
         sys.exit(2)
@@ -159,6 +159,13 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         else:
             note(f"internal error: {text}; FUSIONBENCH_DEBUG=1 shows where; please report it")
         sys.exit(70)
+
+
+def _signal(stop: BaseException) -> int:
+    """The signal that stopped a command: training, which ends between two steps, names it in its exception."""
+    if isinstance(stop, Terminated):
+        return signal.SIGTERM
+    return stop.args[0] if isinstance(stop, KeyboardInterrupt) and stop.args else signal.SIGINT
 
 
 def _in_plugin(error: Exception) -> str:

@@ -102,8 +102,11 @@ def signals() -> Iterator[Interrupted]:
     """
     interrupted = Interrupted()
 
-    def remember(number: int, _frame: FrameType | None) -> None:
+    def remember(number: int, frame: FrameType | None) -> None:
         if interrupted.came():
+            usual = before[signal.Signals(number)]
+            if callable(usual):
+                usual(number, frame)  # tells SIGTERM from Ctrl-C, where the command line set it
             raise KeyboardInterrupt
         interrupted.numbers.append(number)
 

@@ -13,13 +13,16 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from fusionbench.cli import main
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card
 from fusionbench.report.formats import escape_markdown
 from fusionbench.report.markup import csv_cell
 from fusionbench.report.writing import write_text
+from fusionbench.training.trouble import signals
 from tests.conftest import fusionbench, make_tree, process
 
 NAMES = [
@@ -172,6 +175,38 @@ def test_a_run_that_is_asked_to_end(tmp_path: Path, signal_code: tuple[signal.Si
     _, err = running.communicate(timeout=60)
     assert running.returncode == code
     assert err.strip().splitlines()[-1] == "stopped; finished images are kept, the same command continues"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_training_within_another_verb_that_is_asked_to_end(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    @click.command()
+    def once() -> None:
+        with signals() as interrupted:
+            os.kill(os.getpid(), number)
+            raise KeyboardInterrupt(*interrupted.numbers)  # as the loop does, between two steps
+
+    @click.command()
+    def twice() -> None:
+        with signals():
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("fusionbench.cli.cli", click.Group(commands={"once": once, "twice": twice}))
+    for words in (["once"], ["twice"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == code
+
+
+def test_ctrl_c_while_the_command_line_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "fusionbench", "list"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert (done.returncode, done.stderr) == (130, "stopped; nothing was begun\n")
 
 
 def test_the_handler_is_put_back() -> None:
