@@ -24,9 +24,9 @@ def between(text: str, name: str, body: str) -> str:
 
 
 def rows() -> str:
-    """One line per table."""
+    """One line per table; those of tasks have a page of their own."""
     lines = ["| table | images | what it is |", "|---|---|---|"]
-    for path in sorted(BOARDS.glob("*.json")):
+    for path in [*sorted(BOARDS.glob("*.json")), *sorted(BOARDS.glob("methods/*.json"))]:
         if path.name.endswith(".provenance.json"):
             continue
         table = json.loads(path.read_text())
@@ -34,8 +34,8 @@ def rows() -> str:
         images = f"{table['images']} of {expected}" if expected else str(table["images"])
         what = f"{len(table['rows'])} entries, {len(table['metrics'])} columns; {table['caption'].partition(':')[0]}"
         what += ", generated" if "Synthetic" in table["caption"] else ""
-        target = path.with_suffix(".md").name
-        lines.append(f"| [{path.stem}]({target}) | {images} | {what} |")
+        name = path.relative_to(BOARDS).with_suffix("")
+        lines.append(f"| [{name}]({name}.md) | {images} | {what} |")
     return "\n".join(lines)
 
 
@@ -58,6 +58,8 @@ def publish(work: Path) -> None:
     for name in ("main", "variants", "scenes"):
         copy(work / name / "tables", BOARDS)
     copy(work / "tno/tables", BOARDS, "*+profile=*")
+    for name in ("methods", "methods-msrs"):
+        copy(work / name / "tables", BOARDS / "methods")
     for folder in sorted(work.glob("tasks-*")):
         copy(folder / "tables", BOARDS / "tasks")
         copy_logs(folder / "tasks", BOARDS / "tasks/logs")

@@ -1,10 +1,11 @@
 """Makes every committed table again, from nothing, in one go; a killed run goes on where it was.
 
-python benchmarks/tables.py --data DIR --images DIR --refusion ReFusion_IVIF.pth --work build/tables
+python benchmarks/tables.py --data DIR --images DIR --weights DIR --work build/tables
 python benchmarks/tables.py ... --publish           # copies them into leaderboards/, updates the READMEs, checks them
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
-DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO for the four programs below.
+DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO for the four programs below; that of
+--weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import publish
 from fusionbench.plugins.cards import cards
 
 METHODS = "visible,infrared,average,maximum,laplacian,gff,refusion[ivif]"
+SEEN = "seafusion,visible,infrared,average,maximum"  # beside whose printed row on MSRS ours is set
 TASK_METHODS = "visible,infrared,average,refusion[ivif]"
 REAL = "msrs,tno,m3fd,llvip,fmb,vifb"
 PROGRAMS = ("DenseFuse", "RFN-Nest", "SeAFusion", "U2Fusion")
@@ -77,7 +79,17 @@ def task_tables() -> Iterator[Command]:
         yield (*run, "--datasets", name, "--data-root", "real", *given)
 
 
-STEPS = {"main": main_tables, "scenes": scenes_tables, "tno": tno_tables, "tasks": task_tables}
+def method_tables() -> Iterator[Command]:
+    """Every method that runs here, on two small sets, under two evaluators' variants; and SeAFusion on all of MSRS."""
+    for name in ("vifb", "tno"):
+        for profile in ("tdfusion", "cddfuse"):
+            run = ("eval", "--all", "--data-root", "real", "--datasets", name)
+            yield (*run, "--profile", profile, "--out", "methods")
+    run = ("eval", "--methods", SEEN, "--data-root", "real", "--datasets", "msrs", "--profile", "cddfuse")
+    yield (*run, "--out", "methods-msrs")
+
+
+STEPS = {"main": main_tables, "scenes": scenes_tables, "tno": tno_tables, "tasks": task_tables, "methods": method_tables}
 
 
 def done(command: Command) -> bool:
@@ -121,14 +133,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets")
     parser.add_argument("--images", type=Path, required=True, help="folder of other programs' pictures")
-    parser.add_argument("--refusion", type=Path, required=True, help="ReFusion_IVIF.pth")
+    parser.add_argument("--weights", type=Path, required=True, help="folder of released checkpoints")
     parser.add_argument("--work", type=Path, required=True, help="keeps everything that is made")
     parser.add_argument("--only", default=",".join(STEPS), help=f"of {','.join(STEPS)}")
     parser.add_argument("--publish", action="store_true", help="copy the tables into leaderboards/ and check them")
     asked = parser.parse_args()
-    weights = asked.refusion.resolve()
+    weights = asked.weights.resolve()
     enter(asked.work.resolve(), real=asked.data.resolve(), fused=asked.images.resolve())
-    run(("weights", "add", "refusion", weights))
+    run(("weights", "find", weights))
     for step in asked.only.split(","):
         for command in STEPS[step]():
             if not done(command):

@@ -127,7 +127,7 @@ def test_python_in_documents(name: str, tree: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_local_links_lead_somewhere() -> None:
-    for path in [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("leaderboards/*.md")]:
+    for path in [*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("leaderboards/**/*.md")]:
         for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"

@@ -114,7 +114,7 @@ def test_latex_compiles_as_it_stands(table: Table, tmp_path: Path, pdflatex: str
 def test_committed_latex_compiles(tmp_path: Path, pdflatex: str) -> None:
     from tests.conftest import REPO
 
-    texts = sorted((REPO / "leaderboards").glob("*.tex"))
+    texts = sorted((REPO / "leaderboards").rglob("*.tex"))
     assert texts
     for path in texts:
         done = subprocess.run(
@@ -128,7 +128,7 @@ def test_committed_latex_compiles(tmp_path: Path, pdflatex: str) -> None:
 def test_committed_tables_name_their_origin() -> None:
     from tests.conftest import REPO
 
-    tables = [p for p in (REPO / "leaderboards").glob("*.json") if ".provenance" not in p.name]
+    tables = [p for p in (REPO / "leaderboards").rglob("*.json") if ".provenance" not in p.name]
     assert tables
     for path in tables:
         facts = json.loads(path.with_name(path.stem + ".provenance.json").read_text())
