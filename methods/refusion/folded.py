@@ -11,7 +11,7 @@ There every pass over a map of full size counts, and products of two channels by
 * Under ``torch.compile`` a depthwise convolution is written as its nine taps, which become one kernel with the gate
   behind it.
 
-In bf16 the feature map, its normalisation, the softmax and the last convolution stay float32.
+In bf16 the feature map, its normalisation, the softmax, the first and the last convolution stay float32.
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ class FoldedNet(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Fuse two images float32 ``[B,1,H,W]`` (infrared first, then visible luma); returns float32 ``[B,1,H,W]``."""
-        x1 = self.encoder1(F.conv2d(first, self.in_1, padding=1).float())
-        x2 = self.encoder2(F.conv2d(second, self.in_2, padding=1).float())
-        x = self.rest(torch.cat((x1, x2), dim=1))
+        with torch.autocast(first.device.type, enabled=False):
+            x1, x2 = F.conv2d(first, self.in_1, padding=1), F.conv2d(second, self.in_2, padding=1)
+        x = self.rest(torch.cat((self.encoder1(x1), self.encoder2(x2)), dim=1))
         x = F.leaky_relu(F.conv2d(x, self.out_0, padding=1), 0.01)
         with torch.autocast(x.device.type, enabled=False):
             return torch.sigmoid(F.conv2d(x.float(), self.out_1, padding=1))
