@@ -134,9 +134,7 @@ class Entry:
         own = settled(kind, asked) if asked else precision(kind)  # a wrong one is told whatever the method
         if self.precomputed:
             return self
-        return replace(
-            self, device=kind, precision=own if network else precision(kind), compiled=compiled and network
-        )
+        return replace(self, device=kind, precision=own if network else precision(kind), compiled=compiled and network)
 
     @property
     def _own_output(self) -> dict[str, str]:

@@ -32,8 +32,9 @@ class Context:
 class Method:
     """Base of all fusion methods. A subclass must have :meth:`fuse`; the rest works as it is.
 
-    The harness builds a method with the options of its card, calls :meth:`load` once, then :meth:`to`, then for methods
-    with weights :meth:`compute`, then :meth:`fuse` for every pair, under ``torch.inference_mode`` and possibly from several threads at once.
+    The harness builds a method with the options of its card, calls :meth:`load` once, then :meth:`to`, then (of methods
+    with weights) :meth:`compute`, then :meth:`fuse` for every pair, under ``torch.inference_mode`` and possibly from
+    several threads at once.
     """
 
     def __init__(self, **options: Value) -> None:

@@ -32,7 +32,7 @@ STRETCH = 1024  # pixels of one product; 480x640 makes 300 of them, two for each
 
 
 def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
-    """A 3x3 convolution of each channel by itself, zeros outside the image; of half precision, float32 where compiled."""
+    """A 3x3 convolution of each channel by itself, zeros outside the image; compiled, half precision becomes float32."""
     if not torch.compiler.is_compiling():
         return F.conv2d(x, weight, padding=1, groups=len(weight))
     height, width = x.shape[-2:]
@@ -126,7 +126,9 @@ def _joined(first: Mix, second: Mix) -> Mix:
     """Both as one wider pair of convolutions."""
     biases = [mix.bias for mix in (first, second) if mix.bias is not None]
     return Mix(
-        torch.cat((first.point, second.point)), torch.cat(biases) if biases else None, torch.cat((first.depth, second.depth))
+        torch.cat((first.point, second.point)),
+        torch.cat(biases) if biases else None,
+        torch.cat((first.depth, second.depth)),
     )
 
 
