@@ -22,7 +22,7 @@ SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
 
 
 def _absent(what: str, reason: str) -> None:
-    """Skip, or fail where FUSIONBENCH_REQUIRE names `what`: it must be there (real, latex, tasks... in CONTRIBUTING.md)."""
+    """Skip, or fail where FUSIONBENCH_REQUIRE names `what`: it must be there (names: CONTRIBUTING.md)."""
     if what in os.environ.get("FUSIONBENCH_REQUIRE", "").split(","):
         pytest.fail(f"required here: {reason}")
     pytest.skip(reason)

@@ -115,7 +115,7 @@ class Entry:
         if (self.device, self.precision) != ("cpu", "float32"):  # older results, whose keys say nothing of it, are that
             facts |= {"device": self.device, "precision": self.precision}
         if self.compiled:
-            facts["compiled"] = True
+            facts["compiled"] = "torch.compile"
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def on(self, device: str, asked: str | None = None, compiled: bool = False) -> Entry:

@@ -32,7 +32,7 @@ STRETCH = 1024  # pixels of one product; 480x640 makes 300 of them, two for each
 
 
 def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
-    """A 3x3 convolution of each channel by itself, zeros outside the image; compiled, half precision becomes float32."""
+    """A 3x3 convolution of each channel by itself, zeros outside; compiled, half precision becomes float32."""
     if not torch.compiler.is_compiling():
         return F.conv2d(x, weight, padding=1, groups=len(weight))
     height, width = x.shape[-2:]
@@ -55,7 +55,8 @@ def _gram(x: Tensor) -> Tensor:
     count = x.shape[1] // STRETCH
     whole, rest = x[:, : count * STRETCH], x[:, count * STRETCH :].float()
     pieces = whole.unflatten(1, (count, STRETCH)).transpose(0, 1)
-    return (pieces @ pieces.transpose(1, 2)).sum(0, dtype=torch.float32) + rest @ rest.t()
+    total: Tensor = (pieces @ pieces.transpose(1, 2)).sum(0, dtype=torch.float32) + rest @ rest.t()
+    return total
 
 
 class _Block(nn.Module):
@@ -108,7 +109,7 @@ class _Block(nn.Module):
         )
         y = _depthwise(F.conv2d(_normalised(x) if self.normed else x, self.feed_point, self.feed_bias), self.feed_depth)
         gate, gated = y.chunk(2, dim=1)
-        out: Tensor = x + F.conv2d(F.gelu(gate) * gated, self.out)
+        out: Tensor = x + F.conv2d(F.gelu(gate.float()) * gated, self.out)
         return out
 
     def matrices(self, qkv: Tensor) -> Tensor:
@@ -138,6 +139,11 @@ class FoldedNet(nn.Module):
     Args:
         net: the network, float32.
     """
+
+    in_1: Tensor
+    in_2: Tensor
+    out_0: Tensor
+    out_1: Tensor
 
     def __init__(self, net: ReFusionNet) -> None:
         super().__init__()

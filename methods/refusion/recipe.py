@@ -28,7 +28,7 @@ from torch import Tensor
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
 from fusionbench.training.data import Augment, Batch, TrainingSplit
-from fusionbench.training.functional import call, inner_update
+from fusionbench.training.functional import call, inner_update, trainable
 from fusionbench.training.meta import Inner, Way, differentiated, inner_step, outer_step
 from fusionbench.training.order import Step, draw, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
@@ -159,7 +159,7 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
         inner = inner_step(
             self.fusion,
             here,
-            self.proposal(*here),
+            call(self.proposal, trainable(self.proposal), *here, checkpointed=settings.checkpointing),
             lambda fused, weights: proposed_loss(fused, *here, weights, settings.alpha),
             self.inner_lr,
             slope=lambda fused, weights: proposed_loss(fused, *here, weights, 0),
