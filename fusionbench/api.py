@@ -87,8 +87,6 @@ def evaluate(
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
-    environment.apply()
-    _check(limit, jobs, device)
     request = Request(
         methods=tuple(methods),
         datasets=tuple(datasets),
@@ -106,9 +104,15 @@ def evaluate(
         precision=precision,
         compiled=compiled,
     )
+    return _evaluated(request, out)
+
+
+def _evaluated(request: Request, out: str | Path | None) -> Result:
+    environment.apply()
+    _check(request.limit, request.jobs, request.device)
     plan = make_plan(request)
     if any(entry.compiled for entry in plan.entries):
-        check_compiler(device)
+        check_compiler(request.device)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         outcome = run(plan, store, command="fusionbench.evaluate")
         return Result(_tables(plan, store), outcome, plan.notes)
