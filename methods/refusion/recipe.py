@@ -55,7 +55,7 @@ class ReFusionSettings(Settings):
     proposal_lr: Positive = 1e-4  # of the loss proposal module (Adam)
     inner_lr: Positive = 1e-2  # of the inner update (plain gradient descent)
     derivative: Way = "product"  # of the meta step: product or graph, the same gradient, see fusionbench.training.meta
-    checkpointing: bool = False  # of the fusion module in the meta step: less memory, more time
+    checkpointing: bool = False  # in the meta step, block by block: half the memory, more time
     decay_every: Count = 10  # epochs
     decay: Positive = 0.1  # factor of both Adam rates
     epochs: Count = 40
