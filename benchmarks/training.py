@@ -35,7 +35,7 @@ from fusionbench.methods.tdfusion.loss import fusion_loss, intensity_loss
 from fusionbench.runtime.allocator import keep_memory
 from fusionbench.tasks.network import Target
 from fusionbench.tasks.task import task_of
-from fusionbench.training.functional import call, restored
+from fusionbench.training.functional import call, restored, trainable
 from fusionbench.training.meta import Way, differentiated, inner_step, outer_step
 
 LR = 1e-4
@@ -126,7 +126,7 @@ def ours(scene: Scene, options: set[str]) -> list[Tensor]:
             inner = inner_step(
                 fusion,
                 pair,
-                scene.proposal(*pair),
+                call(scene.proposal, trainable(scene.proposal), *pair, checkpointed=checkpointed),
                 lambda fused, weights: fusion_loss(fused, *pair, weights).total,
                 LR,
                 slope=lambda fused, weights: intensity_loss(fused, *pair, weights),

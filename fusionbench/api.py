@@ -21,6 +21,7 @@ from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
 from fusionbench.results.store import Store
+from fusionbench.runtime.arithmetic import check_compiler
 from fusionbench.runtime.device import check_device
 
 
@@ -59,6 +60,8 @@ def evaluate(
     device: str = "cpu",
     jobs: int = 0,
     fresh_versions: bool = False,
+    precision: str | None = None,
+    compiled: bool = False,
     out: str | Path | None = None,
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
@@ -77,13 +80,13 @@ def evaluate(
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
         fresh_versions: compute again what other versions of torch or another processor have computed.
+        precision: of networks: ``float32``, ``tf32`` or ``bf16``; the device's own by default.
+        compiled: whether networks go through ``torch.compile``.
         out: directory of the results store; a temporary one by default.
 
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
-    environment.apply()
-    _check(limit, jobs, device)
     request = Request(
         methods=tuple(methods),
         datasets=tuple(datasets),
@@ -98,8 +101,18 @@ def evaluate(
         device=device,
         jobs=jobs,
         fresh_versions=fresh_versions,
+        precision=precision,
+        compiled=compiled,
     )
+    return _evaluated(request, out)
+
+
+def _evaluated(request: Request, out: str | Path | None) -> Result:
+    environment.apply()
+    _check(request.limit, request.jobs, request.device)
     plan = make_plan(request)
+    if any(entry.compiled for entry in plan.entries):
+        check_compiler(request.device)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         outcome = run(plan, store, command="fusionbench.evaluate")
         return Result(_tables(plan, store), outcome, plan.notes)
@@ -123,7 +136,13 @@ def _check(limit: int | None, jobs: int, device: str) -> None:
 
 
 def fuse(
-    method: str, ir: np.ndarray, vis: np.ndarray, output_rule: str = "released", device: str = "cpu"
+    method: str,
+    ir: np.ndarray,
+    vis: np.ndarray,
+    output_rule: str = "released",
+    device: str = "cpu",
+    precision: str | None = None,
+    compiled: bool = False,
 ) -> np.ndarray:
     """Fuse one pair and return the 8-bit picture that method would save.
 
@@ -132,6 +151,9 @@ def fuse(
         ir: uint8 ``[H,W]`` or ``[H,W,3]``.
         vis: uint8 ``[H,W,3]`` or ``[H,W]``.
         output_rule: ``released`` or ``clip-round``.
+        device: ``cpu`` or ``cuda``.
+        precision: of the method's network, see :func:`evaluate`.
+        compiled: whether it goes through ``torch.compile``.
 
     Returns:
         uint8 ``[H,W]`` or ``[H,W,3]``.
@@ -154,7 +176,9 @@ def fuse(
     rows, missing = entries(method, output_rule)
     if not rows:
         raise FusionbenchError("; ".join(map(str, missing)))
-    entry = single(method, rows)
+    entry = single(method, rows).on(device, precision, compiled)
+    if entry.compiled:
+        check_compiler(device)
     a, b = (np.ascontiguousarray(x[None] if x.ndim == 2 else x.transpose(2, 0, 1)) for x in (ir, vis))
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
     try:

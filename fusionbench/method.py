@@ -2,5 +2,6 @@
 
 from fusionbench.plugins.method import Context, Method
 from fusionbench.plugins.network_method import NetworkMethod, joined, singly, strict, tiled
+from fusionbench.runtime.arithmetic import Arithmetic
 
-__all__ = ["Context", "Method", "NetworkMethod", "joined", "singly", "strict", "tiled"]
+__all__ = ["Arithmetic", "Context", "Method", "NetworkMethod", "joined", "singly", "strict", "tiled"]

@@ -22,7 +22,7 @@ SHARED = Path(os.environ.get("FUSIONBENCH_SHARED", REPO.parent / "shared"))
 
 
 def _absent(what: str, reason: str) -> None:
-    """Skip, or fail where FUSIONBENCH_REQUIRE names `what`: it must be there (real, latex, tasks, oracle, wheel)."""
+    """Skip, or fail where FUSIONBENCH_REQUIRE names `what`: it must be there (names: CONTRIBUTING.md)."""
     if what in os.environ.get("FUSIONBENCH_REQUIRE", "").split(","):
         pytest.fail(f"required here: {reason}")
     pytest.skip(reason)
@@ -59,6 +59,18 @@ def pdflatex() -> str:
     if not found:
         _absent("latex", "pdflatex is not installed")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """What ``torch.compile`` needs on a processor: a C++ compiler."""
+    from fusionbench.errors import FusionbenchError
+    from fusionbench.runtime.arithmetic import check_compiler
+
+    try:
+        check_compiler("cpu")
+    except FusionbenchError as error:
+        _absent("compiler", str(error))
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,13 @@ from fusionbench.cli.options import (
     Comma,
     as_json,
     command_line,
+    compiled,
     data_root,
     located,
     names,
     out,
     placed,
+    precision,
     profile_names,
     records,
 )
@@ -95,6 +97,8 @@ class PlanOptions:
         int | None, click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
     ]
     device: Annotated[str, click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...")]
+    precision: Annotated[str | None, precision]
+    compiled: Annotated[bool, compiled]
     jobs: Annotated[
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
@@ -128,6 +132,8 @@ class PlanOptions:
             jobs=self.jobs,
             all_=self.all_,
             fresh_versions=self.fresh_versions,
+            precision=self.precision,
+            compiled=self.compiled,
         )
 
 
@@ -159,6 +165,7 @@ def eval_command(
     from fusionbench.report.writing import write_tables
     from fusionbench.results.store import Store
     from fusionbench.runtime.allocator import keep_memory
+    from fusionbench.runtime.arithmetic import check_compiler
     from fusionbench.runtime.device import check_device
 
     keep_memory()
@@ -169,6 +176,8 @@ def eval_command(
         say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
+    if any(entry.compiled for entry in plan.entries):
+        check_compiler(asked.device)
     request = tasks.request(plan, out)
     if request:
         request = task_plan.check(plan, request)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, names, records
+from fusionbench.cli.options import Bar, compiled, names, precision, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note
 from fusionbench.errors import FusionbenchError
@@ -65,6 +65,8 @@ class FuseOptions:
     ]
     grey: Annotated[bool, click.option("--grey", is_flag=True, help="Save the fused luma, without colour.")]
     device: Annotated[str, click.option("--device", default="cpu", show_default=True)]
+    precision: Annotated[str | None, precision]
+    compiled: Annotated[bool, compiled]
 
 
 @click.command("fuse")
@@ -82,6 +84,7 @@ def fuse_command(method: str, files: Files, how: FuseOptions, read: ReadingOptio
     from fusionbench.evaluation.entries import entries, single
     from fusionbench.evaluation.plan import check_rule
     from fusionbench.runtime.allocator import keep_memory
+    from fusionbench.runtime.arithmetic import check_compiler
     from fusionbench.runtime.device import check_device
 
     keep_memory()
@@ -93,7 +96,9 @@ def fuse_command(method: str, files: Files, how: FuseOptions, read: ReadingOptio
     usable, missing = entries(with_settings(method, how.settings), rule_name)
     if not usable:
         raise FusionbenchError("; ".join(map(str, missing)))
-    entry = single(method, usable)
+    entry = single(method, usable).on(how.device, how.precision, how.compiled)
+    if entry.compiled:
+        check_compiler(how.device)
     work = Work(entry.build(how.device), rule_of(entry, how), reading, how)
     with Bar() as bar:
         for done, job in enumerate(jobs, 1):

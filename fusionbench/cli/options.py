@@ -213,6 +213,12 @@ def as_json(function: Command) -> Command:
     return click.option("--json", "json_", is_flag=True, help="Machine-readable output.")(function)
 
 
+precision = click.option(
+    "--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [the device's own]."
+)
+compiled = click.option("--compile", "compiled", is_flag=True, help="Networks go through torch.compile.")
+
+
 class Bar:
     """A progress bar on stderr for anything long; silent when stderr is no terminal."""
 

@@ -10,6 +10,7 @@ from fusionbench.runtime.files import printable
 
 # Parameters whose option on the command line has another name.
 RENAMED = {
+    "compiled": "--compile",
     "dataset": "--datasets",
     "entry": "--on",
     "folder": "--out",
@@ -22,7 +23,20 @@ RENAMED = {
 PARAMETERS = (
     *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from", "frozen"),
     *("frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match", "max_seconds", "max_steps"),
-    *("methods", "metrics", "name", "network", "networks", "on", "out", "output_rule", "pattern", "plugins", "profile"),
+    *(
+        "methods",
+        "metrics",
+        "name",
+        "network",
+        "networks",
+        "on",
+        "out",
+        "output_rule",
+        "pattern",
+        "plugins",
+        "precision",
+        "profile",
+    ),
     *("resume", "retrain", "rgbt4", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
     *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
 )

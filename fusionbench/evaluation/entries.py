@@ -6,8 +6,6 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +13,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fusionbench.errors import FusionbenchError, PluginError, WeightsError, find
+from fusionbench.errors import FusionbenchError, PluginError, find
+from fusionbench.evaluation.building import built
 from fusionbench.evaluation.keys import PIXELS, harness_hash
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash, named_code
-from fusionbench.plugins.misfit import misfit
 from fusionbench.plugins.records import OutputFacts, Value
 from fusionbench.plugins.registry import resolve
-from fusionbench.plugins.weights import Weights, hint, installed, verify
+from fusionbench.plugins.weights import Weights, hint, installed
 from fusionbench.results.records import EntryInfo, WeightsInfo
+from fusionbench.runtime.arithmetic import Arithmetic, settled
 from fusionbench.runtime.device import device_kind, precision
 from fusionbench.runtime.files import short_name
 
@@ -58,7 +57,8 @@ class Entry:
         weights: the checkpoint, or None.
         rule: ``released`` (the card's own output rule) or the name of a common rule.
         device: kind of the device that makes the pictures: ``cpu``, ``cuda``, ``mps``.
-        precision: of its arithmetic: ``float32``, ``tf32``.
+        precision: of its arithmetic: ``float32``, ``tf32``, ``bf16``.
+        compiled: whether its networks go through ``torch.compile``.
     """
 
     card: MethodCard
@@ -67,6 +67,7 @@ class Entry:
     rule: str = RELEASED
     device: str = "cpu"
     precision: str = "float32"
+    compiled: bool = False
 
     @cached_property
     def id(self) -> str:
@@ -113,12 +114,27 @@ class Entry:
             facts["named"] = named
         if (self.device, self.precision) != ("cpu", "float32"):  # older results, whose keys say nothing of it, are that
             facts |= {"device": self.device, "precision": self.precision}
+        if self.compiled:
+            facts["compiled"] = "torch.compile"
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def on(self, device: str) -> Entry:
-        """The entry on a device (``cuda:1``); finished pictures are the same everywhere."""
-        kind = device_kind(device)
-        return self if self.precomputed else replace(self, device=kind, precision=precision(kind))
+    def on(self, device: str, asked: str | None = None, compiled: bool = False) -> Entry:
+        """The entry on a device (``cuda:1``); finished pictures are the same everywhere.
+
+        Args:
+            device: that makes the pictures.
+            asked: precision of networks; None for the device's own. Methods without weights have no networks, and no
+                other key.
+            compiled: whether networks are compiled; likewise.
+
+        Raises:
+            FusionbenchError: no such precision, or not on that device.
+        """
+        kind, network = device_kind(device), self.card.facts.requires_weights
+        own = settled(kind, asked) if asked else precision(kind)  # a wrong one is told whatever the method
+        if self.precomputed:
+            return self
+        return replace(self, device=kind, precision=own if network else precision(kind), compiled=compiled and network)
 
     @property
     def _own_output(self) -> dict[str, str]:
@@ -157,44 +173,19 @@ class Entry:
             source_only=self.source_only,
             device=self.device,
             precision=self.precision,
+            compiled=self.compiled,
             unverified=self.card.facts.unverified,
         )
 
     def build(self, device: str) -> Method:
-        """Instantiate the method, load its weights, move it to `device`.
+        """Instantiate the method, load its weights, move it to `device`, have its networks compute as the entry says.
 
         Raises:
             PluginError: when the plugin fails to start.
             WeightsError: when the checkpoint is damaged.
         """
-        path = verify(self.weights) if self.weights else None
-        try:
-            with same_random():  # networks draw weights before they load theirs
-                method = resolve("method", self.card.name)(**self.options)
-                method.load(path)
-                method.to(device)
-        except (FusionbenchError, OSError):
-            raise
-        except Exception as error:
-            if self.weights and (differences := misfit(str(error))):
-                raise WeightsError(
-                    f"{self.weights.path}: does not fit {self.card.name}: {differences}; the network was changed "
-                    "since, or it is another's checkpoint: take the code that it was trained with, or train it again"
-                ) from None
-            raise PluginError(f"{self.id}: {self.card.source}: {type(error).__name__}: {error}") from error
-        return method
-
-
-@contextmanager
-def same_random() -> Iterator[None]:
-    """Inside, torch's CPU generator may be used; outside it goes on as if it had not been."""
-    import torch
-
-    state = torch.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
+        arithmetic = Arithmetic(self.precision, self.compiled)
+        return built(self.card, self.options, self.weights, device, arithmetic, self.id)
 
 
 def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:

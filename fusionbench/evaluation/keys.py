@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fusionbench.data.dataset import Dataset
 
 READING = ("fusionbench.pixels.images", "fusionbench.data.pairs")
-PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", "fusionbench.plugins.method", *READING)
+PLUGINS = ("fusionbench.plugins.method", "fusionbench.plugins.network_method")
+PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", *PLUGINS, *READING)
 SCORES = ("fusionbench.evaluation.scoring", *READING)
 LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.masks", "fusionbench.data.dataset")
 TESTING = ("fusionbench.evaluation.task_scores", "fusionbench.tasks.testing")

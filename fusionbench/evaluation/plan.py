@@ -52,6 +52,8 @@ class Request:
     ids: tuple[str, ...] = ()
     all_: bool = False
     fresh_versions: bool = False
+    precision: str | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         skipped += missing
     every += [from_folder(spec, rule) for spec in request.images]
     different: dict[tuple[str, str], Entry] = {}
-    for entry in (entry.on(request.device) for entry in every):
+    for entry in (entry.on(request.device, request.precision, request.compiled) for entry in every):
         first = different.setdefault((entry.key, str(sorted(entry.options.items()))), entry)  # no folder is in the key
         if entry.id != first.id:
             skipped.append(Skip(entry.id, f"the same file as {first.id}, which stands for both"))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.plugins.records import Value
+from fusionbench.runtime.arithmetic import Arithmetic
 
 
 @dataclass
@@ -31,8 +32,9 @@ class Context:
 class Method:
     """Base of all fusion methods. A subclass must have :meth:`fuse`; the rest works as it is.
 
-    The harness builds a method with the options of its card, calls :meth:`load` once, then :meth:`to`, then
-    :meth:`fuse` for every pair, under ``torch.inference_mode`` and possibly from several threads at once.
+    The harness builds a method with the options of its card, calls :meth:`load` once, then :meth:`to`, then (of methods
+    with weights) :meth:`compute`, then :meth:`fuse` for every pair, under ``torch.inference_mode`` and possibly from
+    several threads at once.
     """
 
     def __init__(self, **options: Value) -> None:
@@ -62,6 +64,16 @@ class Method:
             if isinstance(value, nn.Module):
                 value.to(self.device)
         return self
+
+    def compute(self, arithmetic: Arithmetic) -> None:
+        """Every network among the attributes computes so from now on, where it is called as ``self.network(...)``.
+
+        Args:
+            arithmetic: what ``--precision`` and ``--compile`` ask for.
+        """
+        for value in list(vars(self).values()):
+            if isinstance(value, nn.Module):
+                arithmetic.apply(value, self.device.type)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """Fuse a batch of pairs; must not change its arguments.

@@ -85,8 +85,8 @@ def singly(network: Callable[..., Tensor], *images: Tensor) -> Tensor:
 class NetworkMethod(Method):
     """Base of methods with one network, in evaluation mode and without gradients.
 
-    A subclass has :meth:`make` and :meth:`fusionbench.method.Method.fuse`; :meth:`convert` too where the released file
-    is not the network's state dict.
+    A subclass has :meth:`make` and :meth:`fusionbench.method.Method.fuse`, which calls :meth:`run` or ``self.network``;
+    :meth:`convert` too where the released file is not the network's state dict.
 
     Attributes:
         network: the network; its state dict is what a checkpoint holds.

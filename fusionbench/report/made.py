@@ -9,6 +9,7 @@ from fusionbench.results.provenance import made_by
 from fusionbench.results.reading import Reader
 from fusionbench.results.records import Board, EntryInfo, Made, TaskResult
 
+USUAL = "cpu in float32"  # of which nothing is said
 Pictures = Mapping[str, Mapping[str, str]]  # entry key to image id to hash of the fused picture
 FRESH = "`fusionbench eval --fresh-versions` computes them again"
 
@@ -31,8 +32,8 @@ def kept_notes(
     """
     marks: dict[str, set[str]] = {}
     for info in entries.values():
-        if (info.device, info.precision) != ("cpu", "float32"):
-            marks.setdefault(f"pictures made on {info.device} in {info.precision}.", set()).add(info.id)
+        if info.made_in != USUAL:
+            marks.setdefault(f"pictures made on {info.made_in}.", set()).add(info.id)
     latest, makers = store.latest_run(), store.makers()
     present = {made_by(latest, tasks).id for tasks in (False, True)} if latest else set()
     if latest and makers.keys() - present:

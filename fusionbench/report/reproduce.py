@@ -9,7 +9,8 @@ from pathlib import Path
 from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import open_spec
 from fusionbench.data.pairing import Reading
-from fusionbench.errors import DataError
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
 from fusionbench.evaluation.protocol import metric
 from fusionbench.evaluation.runner import Progress, run
@@ -25,6 +26,7 @@ from fusionbench.report.task_rerun import Networks, check_tasks
 from fusionbench.report.task_tables import NO_RESULT
 from fusionbench.results.records import Board
 from fusionbench.results.store import Store
+from fusionbench.runtime.arithmetic import check_compiler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,13 +232,29 @@ def _plan(
             ids=tuple(facts.pairs),
         )
     )
-    entries = tuple(entry for entry in plan.entries if entry.id in claims.methods)
+    entries = _as_made([e for e in plan.entries if e.id in claims.methods], facts, asked.device, differences)
     source = _as_recorded(plan.sources[0], board)
     if (source.label, source.split) != (board.dataset, board.split):
         here = f"{source.label} {source.split}"
         differences.append(f"{here}: the table is of {board.dataset} {board.split}; name them with dataset=, split=")
         return None, absent
     return (replace(plan, entries=entries, sources=(source,)) if entries else None), absent
+
+
+def _as_made(entries: list[Entry], facts: Provenance, device: str, differences: list[str]) -> tuple[Entry, ...]:
+    """The entries in the arithmetic of the table; in float32, and not the same, where it cannot be had here."""
+    recorded = {info.id: info for info in facts.entries}
+    made = []
+    for entry in entries:
+        then = recorded[entry.id]
+        try:
+            made.append(entry.on(device, then.precision, then.compiled))
+            if then.compiled:
+                check_compiler(device)
+        except FusionbenchError as error:
+            made.append(entry)
+            differences.append(f"{entry.id}: its pictures were made on {then.made_in}, not so here: {error}")
+    return tuple(made)
 
 
 def _as_recorded(source: Source, board: Board) -> Source:

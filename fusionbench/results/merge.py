@@ -254,7 +254,7 @@ class Merger:
             "options": present.options != facts.options,
             "weights": (present.weights and present.weights.sha256) != (facts.weights and facts.weights.sha256),
             "output rule": present.output != facts.output,
-            "device": (present.device, present.precision) != (facts.device, facts.precision),
+            "device": present.made_in != facts.made_in,
         }
         differ = " and ".join(part for part, differs in parts.items() if differs)
         if own.key != other.key:

@@ -64,6 +64,7 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
         source_only: whether the row is a source image itself, which is never ranked.
         device: kind of the device that made the pictures.
         precision: of its arithmetic.
+        compiled: whether networks went through ``torch.compile``.
         unverified: what the method could not be compared with, or ""; such a row is not ranked either.
     """
 
@@ -79,12 +80,18 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
     source_only: bool
     device: str = "cpu"
     precision: str = "float32"
+    compiled: bool = False
     unverified: str = ""
 
     @property
     def ranked(self) -> bool:
         """Whether the row takes part in rankings."""
         return not self.source_only and not self.unverified
+
+    @property
+    def made_in(self) -> str:
+        """Device and arithmetic of the pictures in words; a processor in float32 is "cpu in float32"."""
+        return f"{self.device} in {self.precision}" + (", compiled" if self.compiled else "")
 
 
 class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,7 +73,9 @@ def call(
         module: not changed, except for its running statistics.
         parameters: by name; shared parameters follow.
         inputs: of ``module.forward``.
-        checkpointed: keep no intermediate results and compute them again on the way back: less memory, more time.
+        checkpointed: keep no intermediate results and compute them again on the way back: less memory, more time. Where
+            parts of the module have an attribute ``piece = True``, each of them by itself, so that never more than one
+            of them is held; else the module as a whole.
         keep_buffers: leave the running statistics as they were.
     """
     values = dict(parameters)
@@ -81,7 +84,33 @@ def call(
     tensors = _by_owner(module, values)
     if not checkpointed:
         return functional_call(module, tensors, inputs, tie_weights=False)
-    return checkpoint(lambda *x: functional_call(module, tensors, x, tie_weights=False), *inputs, use_reentrant=False)
+    pieces = {name: part for name, part in module.named_modules() if getattr(part, "piece", False)}
+    if not pieces:
+        return checkpoint(
+            lambda *x: functional_call(module, tensors, x, tie_weights=False), *inputs, use_reentrant=False
+        )
+    for name, part in pieces.items():
+        own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        part.forward = partial(_again, part, own)
+    try:
+        return functional_call(module, tensors, inputs, tie_weights=False)
+    finally:
+        for part in pieces.values():
+            del part.forward
+
+
+def _again(part: nn.Module, tensors: Parameters, *inputs: Any) -> Any:
+    """A part of a module with these tensors, computed once more on the way back, where the module has its own again."""
+
+    def once(*x: Any) -> Any:
+        held = vars(part).pop("forward", None)
+        try:
+            return functional_call(part, dict(tensors), x, tie_weights=False)
+        finally:
+            if held is not None:
+                part.forward = held
+
+    return checkpoint(once, *inputs, use_reentrant=False)
 
 
 def _by_owner(module: nn.Module, values: Parameters) -> dict[str, Tensor]:

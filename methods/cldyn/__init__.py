@@ -12,9 +12,10 @@ from torch import Tensor
 
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
-from fusionbench.method import Context, Method
+from fusionbench.method import Arithmetic, Context, Method
 
 from . import checkpoint
+from .fast import without_norms
 from .loop import ClosedLoop, task_image
 from .rsc import STRUCTURES, Choice
 from .vfn import VFN
@@ -71,13 +72,30 @@ class CLDyN(Method):
             closed = parts.about[self.task].get("told", True)
             self.loop = ClosedLoop(self.vfn, parts.rsc.requires_grad_(False), closed)
 
+    def compute(self, arithmetic: Arithmetic) -> None:
+        """See :meth:`fusionbench.method.Method.compute`; of the loop the fusion network alone.
+
+        What the task network says and what is chosen by it stays float32, as a choice may tip over at the last bit.
+        """
+        kind = self.device.type
+        if arithmetic.plain(kind):
+            return
+        vfn = without_norms(self.vfn)
+        if self.loop is None:
+            self.vfn = vfn
+            return arithmetic.apply(vfn, kind)
+        self.vfn = self.loop.vfn = vfn
+        for part in vfn.parts():
+            arithmetic.apply(part, kind)
+
     @torch.no_grad()
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; the fused luma."""
         if self.loop is None:
             fused: Tensor = self.vfn(ir, luma(vis))
             return fused
-        return self.loop.run(self.network, ir, vis, self.iterations)[-1]
+        with Arithmetic().running(ir.device.type):
+            return self.loop.run(self.network, ir, vis, self.iterations)[-1]
 
     # ------------------------------------------------------------ what the loop did
 

@@ -1,24 +1,49 @@
-"""A2SI on a processor, without gradients: a few rows at a time, batch normalisation folded into the convolutions.
+"""Without gradients: batch normalisation folded into the convolutions, and A2SI a few rows at a time on a processor.
 
-The large maps of the plain form (128 channels at full size, four branches) never leave the processor's cache.
+There the large maps of the plain form (128 channels at full size, four branches) never leave the cache; on a GPU each
+image goes in one piece.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 ROWS = 32  # of a band
+Module = TypeVar("Module", bound=nn.Module)
 Folded = tuple[Tensor, Tensor]  # weight and bias
 
 
 def possible(module: nn.Module, image: Tensor) -> bool:
-    """Whether the forms in here may stand in: evaluation mode, no gradients, on a processor."""
-    return not (module.training or torch.is_grad_enabled()) and image.device.type == "cpu"
+    """Whether the forms in here may stand in: evaluation mode, no gradients."""
+    return not (module.training or torch.is_grad_enabled())
+
+
+def rows_of(x: Tensor) -> int:
+    """How many rows of an image ``[B,C,H,W]`` are worked on at a time."""
+    return ROWS if x.device.type == "cpu" else x.shape[2]
+
+
+def without_norms(module: Module) -> Module:
+    """A copy for evaluation, in which each batch normalisation behind a convolution is part of its weights.
+
+    Args:
+        module: with both next to each other in ``nn.Sequential``.
+    """
+    module = copy.deepcopy(module).eval()
+    for part in list(module.modules()):
+        if isinstance(part, nn.Sequential):
+            for place, (conv, norm) in enumerate(itertools.pairwise(list(part))):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    part[place], part[place + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return module.requires_grad_(False)
 
 
 def folded(weight: Tensor, norm: nn.BatchNorm2d) -> Folded:
@@ -41,13 +66,15 @@ def mean_of(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def _mean(convs: Sequence[Folded], slopes: Sequence[float], x: Tensor) -> Tensor:
-    height = x.shape[2]
+    height, rows = x.shape[2], rows_of(x)
     total = x.new_zeros(1, len(convs[-1][0]))
-    for start in range(0, height, ROWS):
-        end = min(start + ROWS, height)
+    for start in range(0, height, rows):
+        end = min(start + rows, height)
         # Each convolution takes a row on either side; rows outside the image are zeros at every level.
         first, last = max(start - len(convs), 0), min(end + len(convs), height)
-        y = x[:, :, first:last].contiguous(memory_format=torch.channels_last)
+        y = x[:, :, first:last]
+        if rows == ROWS:
+            y = y.contiguous(memory_format=torch.channels_last)
         for level, ((weight, bias), slope) in enumerate(zip(convs, slopes, strict=True), 1):
             wanted = max(start - len(convs) + level, 0), min(end + len(convs) - level, height)
             y = F.pad(y, (1, 1, int(wanted[0] == first), int(wanted[1] == last)))
@@ -87,8 +114,9 @@ def branches(image: Tensor, kernels: Sequence[Tensor], dilations: Sequence[int],
     most = max(reach for reach, _ in joined)
     padded = F.pad(image, (most,) * 4)
     height, width = image.shape[2:]
-    for start in range(0, height, ROWS):
-        end = min(start + ROWS, height)
+    step = rows_of(image)
+    for start in range(0, height, step):
+        end = min(start + step, height)
         for (reach, dilation), (weight, bias) in joined.items():
             rows = slice(most + start - reach, most + end + reach)
             columns = slice(most - reach, most + width + reach)

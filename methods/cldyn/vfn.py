@@ -17,6 +17,10 @@ def _conv(into: int, out: int, activated: bool = True) -> list[nn.Module]:
     return [conv, nn.BatchNorm2d(out), nn.LeakyReLU(SLOPE)] if activated else [conv]
 
 
+def _single(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
 class DenseBlock(nn.Module):
     """Two convolutions (dilation 2, zero border) on a growing concatenation of 8, 16, 24 channels; a 1x1; the sum."""
 
@@ -49,7 +53,10 @@ class FeatureExtraction(nn.Module):
 
     def block(self, index: int, x: Tensor) -> Tensor:
         """Features after block ``index``, of the image (first block) or of the features before."""
-        out: Tensor = getattr(self, f"e{index}")(self.bfe(x) if index == 0 else x)
+        if index == 0:
+            with torch.autocast(x.device.type, enabled=False):  # half precision has half the levels of an image
+                x = self.bfe(_single(x))
+        out: Tensor = getattr(self, f"e{index}")(x)
         return out
 
 
@@ -102,7 +109,8 @@ class Reconstruction(nn.Module):
         x = self.f_conv(x)
         for index in range(self.blocks):
             x = getattr(self, f"d{index}")(x)
-        out: Tensor = (self.res(x) + 1) / 2
+        with torch.autocast(x.device.type, enabled=False):  # and is coarser than a level near white
+            out: Tensor = (self.res(_single(x)) + 1) / 2
         return out
 
 
@@ -120,6 +128,11 @@ class VFN(nn.Module):
         self.ir_feb = FeatureExtraction(blocks)
         self.frb1 = Weighting()
         self.frb2 = Reconstruction(blocks)
+
+    def parts(self) -> list[nn.Module]:
+        """What is called of it where features are changed in between, besides the first convolutions ``bfe``."""
+        blocks = [feb.get_submodule(f"e{i}") for feb in (self.ir_feb, self.vi_feb) for i in range(self.blocks)]
+        return [*blocks, self.frb1, self.frb2]
 
     def encode(self, index: int, ir: Tensor, vi: Tensor) -> tuple[Tensor, Tensor]:
         """Block ``index`` of both encoders: images ``[B,1,H,W]`` (block 0) or features ``[B,8,H,W]`` to features."""

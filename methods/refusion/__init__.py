@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fusionbench.colour import luma
-from fusionbench.method import Context, Method
+from fusionbench.method import Arithmetic, Context, Method
 
-from .fast import fuse as fuse_rows
+from .folded import FoldedNet, fused, prepared
 from .network import ReFusionNet
 
 TWIN = ".conv."  # the released files list every convolution as X.weight and again as X.conv.weight
@@ -50,6 +49,7 @@ class ReFusion(Method):
     def __init__(self) -> None:
         super().__init__()
         self.network = ReFusionNet().eval().requires_grad_(False)
+        self.folded: FoldedNet | None = None
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`convert`."""
@@ -67,10 +67,11 @@ class ReFusion(Method):
 
         self.network.load_state_dict(convert(load_file(weights)))
 
+    def compute(self, arithmetic: Arithmetic) -> None:
+        """See :meth:`fusionbench.method.Method.compute`."""
+        self.folded = prepared(self.network, arithmetic, self.device)
+        super().compute(arithmetic)
+
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`. On a CPU, without gradients, it goes a few rows at a time."""
-        y = luma(vis)
-        if y.device.type == "cpu" and y.dtype == torch.float32 and not torch.is_grad_enabled():
-            return fuse_rows(self.network, ir, y)
-        fused: Tensor = self.network(ir, y)
-        return fused
+        return fused(self.network, self.folded, ir, luma(vis))

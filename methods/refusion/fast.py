@@ -8,22 +8,19 @@ goes into memory. Here only the feature map is kept whole; everything wider live
 * Channel attention must have seen a whole image before it can be applied. What it needs of it is small: products of
   query and key channels and their squares. The chain of one block collects them for the block after it.
 * After the softmax, attention is a linear map between channels: one small matrix, with the projection behind it.
-* Weight and bias of the layer normalisation go into the 1x1 convolution behind it.
-* Cross attention and gates of the fusion block are written as one wider block, with block-diagonal weights.
+* Weights are multiplied out first (``folding.py``).
 * Everything is laid out [rows, columns, channels], and convolutions go to oneDNN where PyTorch has it. (PyTorch would
   hand 1x1 convolutions to a matrix product, which on some processors is half as fast.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .network import EPS, Block, Fusion, LayerNorm, ReFusionNet
+from .folding import Folded, Mix, fold_blocks, fold_fusion
+from .network import EPS, ReFusionNet
 
 PIXELS = 8192  # per step; of those tried, about the best with one and with two threads
 ROWS = 8  # per step at least; must exceed the number of stages in a chain
@@ -47,92 +44,10 @@ def _normalise(x: Tensor, out: Tensor) -> None:
     out.mul_((out.square() @ share).add_(EPS).rsqrt_()[:, None])
 
 
-@dataclass
-class _Mix:
-    """Weights of a 1x1 convolution (with bias) and the depthwise 3x3 behind it."""
-
-    point: Tensor
-    bias: Tensor | None
-    depth: Tensor
-
-
-@dataclass
-class _Head:
-    """One attention: which channels of the query-key rows it compares, and what comes after the softmax."""
-
-    query: slice
-    key: slice
-    temperature: Tensor
-    project: Tensor
-
-
-@dataclass
-class _Folded:
-    """A transformer block, or the fusion block, with its weights multiplied out."""
-
-    normed: bool
-    query_key: _Mix
-    value: _Mix
-    gate: _Mix
-    gated: _Mix
-    out: Tensor
-    heads: list[_Head] = field(default_factory=list)
-
-
-def _fold_block(block: Block) -> _Folded:
-    c = len(block.norm1.body.weight)
-    attn, ffn = block.attn, block.ffn
-    hidden = ffn.project_out.in_channels
-
-    def mix(norm: LayerNorm, conv: nn.Conv2d, depth: nn.Conv2d, part: slice) -> _Mix:
-        weight = conv.weight[part]
-        bias = weight[:, :, 0, 0] @ norm.body.bias
-        return _Mix(weight * norm.body.weight[:, None, None], bias, depth.weight[part])
-
-    return _Folded(
-        normed=True,
-        query_key=mix(block.norm1, attn.qkv, attn.qkv_dwconv, slice(0, 2 * c)),
-        value=mix(block.norm1, attn.qkv, attn.qkv_dwconv, slice(2 * c, None)),
-        gate=mix(block.norm2, ffn.project_in, ffn.dwconv, slice(0, hidden)),
-        gated=mix(block.norm2, ffn.project_in, ffn.dwconv, slice(hidden, None)),
-        out=ffn.project_out.weight,
-        heads=[_Head(slice(0, c), slice(c, 2 * c), attn.temperature, attn.project_out.weight)],
-    )
-
-
-def _fold_blocks(blocks: Iterable[nn.Module]) -> list[_Folded]:
-    return [_fold_block(b) for b in blocks if isinstance(b, Block)]
-
-
-def _fold_fusion(fm: Fusion) -> _Folded:
-    c = fm.qkv1.in_channels
-
-    def mix(
-        first: nn.Conv2d, second: nn.Conv2d, depth1: nn.Conv2d, depth2: nn.Conv2d, part: slice = slice(None)
-    ) -> _Mix:
-        point = torch.block_diag(first.weight[part].flatten(1), second.weight[part].flatten(1))
-        return _Mix(point[:, :, None, None], None, torch.cat((depth1.weight[part], depth2.weight[part])))
-
-    qkv = fm.qkv1, fm.qkv2, fm.qkv1_dwconv, fm.qkv2_dwconv
-    q1, k1, q2, k2 = (slice(i * c, (i + 1) * c) for i in range(4))
-    return _Folded(
-        normed=False,
-        query_key=mix(*qkv, slice(0, 2 * c)),
-        value=mix(*qkv, slice(2 * c, None)),
-        gate=_Mix(fm.project_E.weight, None, fm.project_E_d.weight),
-        gated=mix(fm.project_E1, fm.project_E2, fm.project_E1_d, fm.project_E2_d),
-        out=torch.cat((fm.project_out1.weight, fm.project_out2.weight), dim=1),
-        heads=[
-            _Head(q2, k1, fm.temperature1, fm.project_mid1.weight),
-            _Head(q1, k2, fm.temperature2, fm.project_mid2.weight),
-        ],
-    )
-
-
 class _Stage:
     """Something done to the rows of the feature map ``x`` [H,W,C], from top to bottom."""
 
-    def __init__(self, x: Tensor, block: _Folded, step: int):
+    def __init__(self, x: Tensor, block: Folded, step: int):
         self.x, self.block = x, block
         self.held = x.new_zeros(step + ROWS, *x.shape[1:])  # the (normalised) input; two rows stay for the next step
         self.seen = self.done = 0
@@ -154,7 +69,7 @@ class _Stage:
         self.seen, self.done = ready, done
         return done
 
-    def mix(self, weights: _Mix) -> Tensor:
+    def mix(self, weights: Mix) -> Tensor:
         """Both convolutions; the rows outside the image are zero between them, as padding has it."""
         y = _convolve(self.input, weights.point, weights.bias)
         if self.first:
@@ -171,7 +86,7 @@ class _Stage:
 class _Collect(_Stage):
     """Sums what attention needs over all pixels; changes nothing."""
 
-    def __init__(self, x: Tensor, block: _Folded, step: int):
+    def __init__(self, x: Tensor, block: Folded, step: int):
         super().__init__(x, block, step)
         self.squares: list[Tensor] = []
         self.products: list[Tensor] = []
@@ -200,7 +115,7 @@ class _Collect(_Stage):
 class _Attend(_Stage):
     """Adds the attention's result."""
 
-    def __init__(self, x: Tensor, block: _Folded, step: int, matrix: Tensor):
+    def __init__(self, x: Tensor, block: Folded, step: int, matrix: Tensor):
         super().__init__(x, block, step)
         self.matrix = matrix
 
@@ -215,7 +130,7 @@ class _Feed(_Stage):
         target += _convolve(F.gelu(self.mix(self.block.gate)).mul_(self.mix(self.block.gated)), self.block.out)
 
 
-def _through(x: Tensor, blocks: list[_Folded], step: int) -> None:
+def _through(x: Tensor, blocks: list[Folded], step: int) -> None:
     """Send the feature map through the blocks, in place."""
 
     def run(*stages: _Stage) -> None:
@@ -234,7 +149,7 @@ def _through(x: Tensor, blocks: list[_Folded], step: int) -> None:
         run(*stages)
 
 
-def _fuse_one(net: ReFusionNet, pair: list[Tensor], encoders: list[list[_Folded]], rest: list[_Folded]) -> Tensor:
+def _fuse_one(net: ReFusionNet, pair: list[Tensor], encoders: list[list[Folded]], rest: list[Folded]) -> Tensor:
     height, width = pair[0].shape[-2:]
     step = max(ROWS, PIXELS // width)
     x = pair[0].new_empty(height, width, 2 * net.project_in_1.out_channels)
@@ -268,6 +183,6 @@ def fuse(net: ReFusionNet, first: Tensor, second: Tensor) -> Tensor:
     Returns:
         ``[B,1,H,W]`` in (0,1), without gradients; the same bits every time for the same number of threads.
     """
-    encoders = [_fold_blocks(net.encoder1), _fold_blocks(net.encoder2)]
-    rest = [_fold_fusion(net.FM), *_fold_blocks(net.decoder)]
+    encoders = [fold_blocks(net.encoder1), fold_blocks(net.encoder2)]
+    rest = [fold_fusion(net.FM), *fold_blocks(net.decoder)]
     return torch.stack([_fuse_one(net, list(pair), encoders, rest) for pair in zip(first, second, strict=True)])

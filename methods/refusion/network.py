@@ -100,6 +100,8 @@ class _FeedForward(nn.Module):
 class Block(nn.Module):
     """One transformer block of the Restormer kind, [B,C,H,W] to the same."""
 
+    piece = True  # computed again by itself where training saves memory
+
     def __init__(self, channels: int):
         super().__init__()
         self.norm1 = LayerNorm(channels)
@@ -116,6 +118,8 @@ class Block(nn.Module):
 
 class Fusion(nn.Module):
     """Two feature maps of width ``channels`` become one of twice the width, by cross attention and gates."""
+
+    piece = True
 
     def __init__(self, channels: int):
         super().__init__()

@@ -28,7 +28,7 @@ from torch import Tensor
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
 from fusionbench.training.data import Augment, Batch, TrainingSplit
-from fusionbench.training.functional import call, inner_update
+from fusionbench.training.functional import call, inner_update, trainable
 from fusionbench.training.meta import Inner, Way, differentiated, inner_step, outer_step
 from fusionbench.training.order import Step, draw, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
@@ -55,7 +55,7 @@ class ReFusionSettings(Settings):
     proposal_lr: Positive = 1e-4  # of the loss proposal module (Adam)
     inner_lr: Positive = 1e-2  # of the inner update (plain gradient descent)
     derivative: Way = "product"  # of the meta step: product or graph, the same gradient, see fusionbench.training.meta
-    checkpointing: bool = False  # of the fusion module in the meta step: less memory, more time
+    checkpointing: bool = False  # in the meta step, block by block: half the memory, more time
     decay_every: Count = 10  # epochs
     decay: Positive = 0.1  # factor of both Adam rates
     epochs: Count = 40
@@ -159,7 +159,7 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
         inner = inner_step(
             self.fusion,
             here,
-            self.proposal(*here),
+            call(self.proposal, trainable(self.proposal), *here, checkpointed=settings.checkpointing),
             lambda fused, weights: proposed_loss(fused, *here, weights, settings.alpha),
             self.inner_lr,
             slope=lambda fused, weights: proposed_loss(fused, *here, weights, 0),

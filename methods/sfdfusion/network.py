@@ -96,7 +96,8 @@ class SFDFusionNet(nn.Module):
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         """Fused luma of infrared and visible luma, each ``[B,1,H,W]`` in [0,1], W even; in [0,1]."""
         first, second = torch.fft.rfftn(ir, dim=(-2, -1)), torch.fft.rfftn(vis, dim=(-2, -1))
-        size, phase = self.ff1(first.abs(), second.abs()), self.ff2(first.angle(), second.angle())
+        with torch.autocast(ir.device.type, enabled=False):  # spectra have too wide a range for half precision
+            size, phase = self.ff1(first.abs(), second.abs()), self.ff2(first.angle(), second.angle())
         spectrum = torch.complex(size * phase.cos() + 1e-8, size * phase.sin() + 1e-8)
         back = torch.fft.irfftn(spectrum, dim=(-2, -1)).abs()
         x: Tensor = self.fus_block(torch.cat((self.dmrm(ir, vis), self.ifft(back, back)), dim=1))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.colour import luma
-from fusionbench.method import Context, Method
+from fusionbench.method import Arithmetic, Context, Method
 from fusionbench.methods.refusion import convert as convert_fusion
-from fusionbench.methods.refusion.fast import fuse as fuse_rows
+from fusionbench.methods.refusion.folded import FoldedNet, fused, prepared
 from fusionbench.methods.refusion.modules import LossProposal
 from fusionbench.methods.refusion.network import ReFusionNet
 
@@ -57,6 +57,7 @@ class TDFusion(Method):
         super().__init__()
         self.network: nn.Module | None = None
         self.proposal: nn.Module | None = None
+        self.folded: FoldedNet | None = None
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`convert`."""
@@ -76,14 +77,17 @@ class TDFusion(Method):
         self.network = _filled(ReFusionNet(), "F.", state)
         self.proposal = _filled(LossProposal(), "G.", state)
 
+    def compute(self, arithmetic: Arithmetic) -> None:
+        """See :meth:`fusionbench.method.Method.compute`."""
+        if isinstance(self.network, ReFusionNet):
+            self.folded = prepared(self.network, arithmetic, self.device)
+        super().compute(arithmetic)
+
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`. On a CPU, without gradients, it goes a few rows at a time."""
         y = luma(vis)
         if isinstance(self.network, ReFusionNet):
-            if y.device.type == "cpu" and y.dtype == torch.float32 and not torch.is_grad_enabled():
-                return fuse_rows(self.network, ir, y)
-            fused: Tensor = self.network(ir, y)
-            return fused
+            return fused(self.network, self.folded, ir, y)
         return (self._weights(ir, y) * torch.cat((ir, y), dim=1)).sum(1, keepdim=True)
 
     def _weights(self, ir: Tensor, y: Tensor) -> Tensor:

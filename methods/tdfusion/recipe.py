@@ -36,7 +36,7 @@ from fusionbench.tasks.network import refuse_two_stage
 from fusionbench.tasks.task import task_of
 from fusionbench.training import distributed
 from fusionbench.training.data import TrainingSplit, crop, fitting_crop
-from fusionbench.training.functional import call, restored
+from fusionbench.training.functional import call, restored, trainable
 from fusionbench.training.meta import differentiated, inner_step, outer_step
 from fusionbench.training.order import Step, draw, randomness, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
@@ -195,7 +195,7 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
                 inner = inner_step(
                     self.fusion,
                     pair,
-                    self.proposal(*pair),
+                    call(self.proposal, trainable(self.proposal), *pair, checkpointed=settings.checkpointing),
                     lambda fused, weights: fusion_loss(fused, *pair, weights, self.alpha).total,
                     settings.lr_inner * factor,
                     slope=lambda fused, weights: intensity_loss(fused, *pair, weights),

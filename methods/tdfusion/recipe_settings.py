@@ -43,7 +43,7 @@ class TDFusionSettings(Settings):
     decay: Positive = 0.1  # factor of all of them
     decay_every: Count = 10  # epochs
     derivative: Way = "product"  # of G's gradient, see fusionbench.training.meta: the same numbers; released: graph
-    checkpointing: bool = False  # compute intermediate results of F twice: less memory, more time
+    checkpointing: bool = False  # compute intermediate results of F and G twice, block by block: half the memory
     restore_moments: bool = False  # put T's Adam moments back after a meta step as well; ours, see docs/tdfusion.md
     epochs: Count = 40  # L
 
