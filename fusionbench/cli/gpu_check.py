@@ -40,7 +40,7 @@ def _difference(name: str, device: str) -> float:
     """Largest relative difference of a metric's value of fixed pictures from the processor's; NaN where one lacks."""
     import torch
 
-    from fusionbench.metrics._device import as_on_a_device
+    from fusionbench.metrics import as_on_a_device
     from fusionbench.plugins.registry import resolve
 
     number = torch.arange(2 * 193 * 174)

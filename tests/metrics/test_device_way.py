@@ -8,8 +8,7 @@ from test_properties import CARDS, NUMBERS, triples
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fusionbench.metrics import planes
-from fusionbench.metrics._device import as_on_a_device
+from fusionbench.metrics import as_on_a_device, planes
 from fusionbench.plugins.registry import resolve
 
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "bincount", "_unique2", "unique_dim", "equal", "item")
