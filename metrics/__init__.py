@@ -29,7 +29,9 @@ else:
     import tomli as tomllib
 
 
-_HELPERS = {"MeanOverImages": "_stateful"} | dict.fromkeys(("Planes", "aligned", "per_image", "planes"), "_planes")
+_HELPERS = {"MeanOverImages": "_stateful", "as_on_a_device": "_device"} | dict.fromkeys(
+    ("Planes", "aligned", "per_image", "planes"), "_planes"
+)
 
 
 @cache

@@ -1,5 +1,6 @@
 """The names of the package for type checkers and editors; at run time the cards say what there is."""
 
+from ._device import as_on_a_device as as_on_a_device
 from ._planes import Planes as Planes
 from ._planes import aligned as aligned
 from ._planes import per_image as per_image

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import filters
+from ._device import wide
 from ._levels import Array, batch
 
 T = TypeVar("T")
@@ -197,14 +198,27 @@ def entropy(shares: Tensor, dim: int = -1) -> Tensor:
 def _shares(codes: Tensor, bins: int) -> Tensor:
     """Relative frequency of every code ``0..bins-1`` in each row, ``[B,bins]`` in float64."""
     rows, n = codes.shape
+    if wide(codes):
+        return _counted_apart(codes, bins).double() / n
     if rows > 1:
         codes = codes + torch.arange(rows, device=codes.device)[:, None] * bins
-    codes = codes.flatten()
-    if codes.is_cuda:  # bincount would wait for the device to learn the largest code
-        counts = codes.new_zeros(rows * bins).scatter_add_(0, codes, torch.ones_like(codes))
-    else:
-        counts = torch.bincount(codes, minlength=rows * bins)
-    return counts.view(rows, bins).double() / n
+    return torch.bincount(codes.flatten(), minlength=rows * bins).view(rows, bins).double() / n
+
+
+def _counted_apart(codes: Tensor, bins: int) -> Tensor:
+    """Counts ``[B,bins]`` without waiting for the device, as bincount would, to learn the largest code.
+
+    Neighbours, who are often alike, count in places of their own beside each other, so that they do not wait for one
+    another; these are summed afterwards. 64-bit places for 32 images: 4 MiB of 256 bins, 64 MiB of 65,536.
+    """
+    rows, n = codes.shape
+    lanes = 64 if bins <= 1024 else 4
+    place = torch.arange(n, device=codes.device).remainder_(lanes)
+    place = place + torch.arange(rows, device=codes.device)[:, None] * (bins * lanes)
+    counts = codes.new_zeros(rows * bins * lanes)
+    one = codes.new_ones(()).expand(rows * n)  # takes no memory
+    counts.scatter_add_(0, place.add_(codes, alpha=lanes).flatten(), one)
+    return counts.view(rows, bins, lanes).sum(-1)
 
 
 def centred(x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:

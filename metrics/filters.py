@@ -1,7 +1,8 @@
 """Separable windows over batches of grey images, written as products with banded matrices.
 
 A product with a banded matrix needs no unfolded copy of the image, runs at the speed of the matrix library in
-float64 as in float32 and on every device, and is exact for integer kernels on integer images.
+float64 as in float32 and on every device, and is exact for integer kernels on integer images. Accelerators get one
+product per axis, processors tiles that fit their cache.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_BLOCK = 24  # outputs per product; larger wastes work on the zeros of the band
+from ._device import wide
+
+_BLOCK = 24  # outputs per product on a processor; larger wastes work on the zeros of the band
+_WHOLE = 768  # on others, where a product more costs more than these zeros; a bound for very large images
 
 
 def gaussian(n: int, sigma: float, dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -27,16 +31,22 @@ def _band(kernel: Tensor, outputs: int, stride: int) -> Tensor:
     return row.repeat(outputs)[: outputs * width].view(outputs, width)
 
 
+def _split(x: Tensor, outputs: int) -> tuple[int, int, int]:
+    """Outputs of a full product, number of these, outputs of the last one."""
+    block = _WHOLE if wide(x) else _BLOCK
+    return (block, *divmod(outputs, block))
+
+
 def _rows(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Filter along the last axis, valid part only."""
     b, h, w = x.shape
     n = max(0, (w - kernel.numel()) // stride + 1)
     flat, out = x.reshape(b * h, w), x.new_empty(b * h, n)
-    full, rest = divmod(n, _BLOCK)
+    block, full, rest = _split(x, n)
     if full:
-        band = _band(kernel, _BLOCK, stride).T
-        pieces = flat.unfold(1, band.shape[0], _BLOCK * stride)[:, :full].unbind(1)
-        for piece, into in zip(pieces, torch.unflatten(out[:, : n - rest], 1, (full, _BLOCK)).unbind(1), strict=True):
+        band = _band(kernel, block, stride).T
+        pieces = flat.unfold(1, band.shape[0], block * stride)[:, :full].unbind(1)
+        for piece, into in zip(pieces, torch.unflatten(out[:, : n - rest], 1, (full, block)).unbind(1), strict=True):
             torch.mm(piece, band, out=into)
     if rest:
         band = _band(kernel, rest, stride).T
@@ -48,12 +58,15 @@ def _columns(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """Filter along the second axis, valid part only."""
     b, h, w = x.shape
     n = max(0, (h - kernel.numel()) // stride + 1)
+    block, full, rest = _split(x, n)
+    if not full and wide(x):  # one product, not copied into place
+        band = _band(kernel, n, stride)
+        return torch.bmm(band.expand(b, -1, -1), x[:, : band.shape[1]]) if n else x.new_empty(b, n, w)
     out = x.new_empty(b, n, w)
-    full, rest = divmod(n, _BLOCK)
     if full:
-        band = _band(kernel, _BLOCK, stride)
-        pieces = x.unfold(1, band.shape[1], _BLOCK * stride)[:, :full].mT  # [b,full,taps,w], nothing is copied
-        into = torch.unflatten(out[:, : n - rest], 1, (full, _BLOCK))
+        band = _band(kernel, block, stride)
+        pieces = x.unfold(1, band.shape[1], block * stride)[:, :full].mT  # [b,full,taps,w], nothing is copied
+        into = torch.unflatten(out[:, : n - rest], 1, (full, block))
         for piece, part in zip(pieces.unbind(), into.unbind(), strict=True):
             torch.bmm(band.expand(full, -1, -1), piece, out=part)
     if rest:

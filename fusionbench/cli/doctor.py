@@ -8,52 +8,29 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from fusionbench.cli.data import state_of
+from fusionbench.cli.findings import Finding
+from fusionbench.cli.gpu_check import gpu
 from fusionbench.cli.options import as_json, data_root, out
-from fusionbench.cli.spelling import say, spelt
+from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.plugins.cards import KINDS, cards
 from fusionbench.results.provenance import LIBRARIES, OPTIONAL, commit, hardware, libraries, version
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        state: ``bad`` must be mended, ``note`` may be.
-        what: was looked at.
-        found: what it is.
-        fix: how to mend it.
-    """
-
-    state: Literal["ok", "note", "bad"]
-    what: str
-    found: str
-    fix: str = ""
-
-    def text(self) -> str:
-        """For the terminal."""
-        return f"{self.state:<4}  {self.what}: {self.found}" + (f"\n      fix: {spelt(self.fix)}" if self.fix else "")
-
-    def to_dict(self) -> dict[str, str]:
-        """For --json."""
-        return {"state": self.state, "what": self.what, "found": self.found, "fix": spelt(self.fix)}
-
-
 @click.command("doctor")
 @data_root
 @out
+@click.option("--gpu", "gpu_", is_flag=True, help="Also compute known values, and every metric, on the GPU.")
 @as_json
-def doctor_command(data_root: Path | None, out: Path, json_: bool) -> None:
+def doctor_command(data_root: Path | None, out: Path, gpu_: bool, json_: bool) -> None:
     """Check environment, GPU, data and weights, and how to mend them. Exit code 1 when something must be mended."""
     findings = [*_software(), *_machine(), _folder(out), *_plugins(), *_data(data_root), *_weights()]
+    findings += gpu() if gpu_ else []
     if json_:
         click.echo(json.dumps([f.to_dict() for f in findings], indent=1))
     else:

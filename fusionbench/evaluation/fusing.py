@@ -7,6 +7,7 @@ import torch
 
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
+from fusionbench.runtime.device import computing
 
 
 def fuse_pair(
@@ -33,7 +34,7 @@ def fuse_pair(
     Raises:
         ValueError: when the network returns another size or values that are not finite.
     """
-    with torch.inference_mode():
+    with computing(), torch.inference_mode():
         a = torch.from_numpy(ir)[None].to(device, torch.float32) / 255
         b = torch.from_numpy(vis)[None].to(device, torch.float32) / 255
         fused = method.fuse(a, b, context or Context([""]))

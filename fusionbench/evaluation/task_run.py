@@ -24,6 +24,7 @@ from fusionbench.results import provenance
 from fusionbench.results.records import TaskResult
 from fusionbench.results.store import Store
 from fusionbench.runtime import locations
+from fusionbench.runtime.device import computing
 from fusionbench.tasks.task import Task, task
 from fusionbench.training.trained import weights_file
 
@@ -178,8 +179,10 @@ def scores(job: Job) -> list[tuple[str, TaskResult]]:
     results = []
     for key, pictures in job.scored.items():
         tests = [test for wanted, test in job.tests if wanted == key]
+        with computing():
+            found = score(job.weights, dataset, tests[0], pictures, job.device, job.config)
         result = msgspec.structs.replace(
-            score(job.weights, dataset, tests[0], pictures, job.device, job.config),
+            found,
             weights=sha256(weights_file(job.weights)),
             training_code=trained.code,
             trained_with=trained.made,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from fusionbench.errors import FusionbenchError
 
 
@@ -32,9 +34,40 @@ def device_kind(device: str) -> str:
 
 
 def precision(kind: str) -> str:
-    """What a kind of device computes float32 networks in: ``float32``, or ``tf32`` where torch is set to it."""
-    if kind != "cuda":
-        return "float32"
-    import torch
+    """What a kind of device computes float32 networks in where nobody asks for another: see :class:`computing`."""
+    return "float32"
 
-    return "tf32" if torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32 else "float32"
+
+class computing:
+    """Inside, float32 means float32 on a graphics card, or TF32 where that is asked for; whatever torch was set to.
+
+    torch leaves TF32 on for convolutions and off for matrix products. Its switches are the process's, so the first
+    context of all threads sets them and the last one puts them back; one inside another changes nothing.
+
+    Args:
+        tf32: whether convolutions and matrix products of float32 may be computed in TF32 (10 bits of 23).
+    """
+
+    _lock = threading.Lock()
+    _inside = 0
+    _before = (False, False)
+
+    def __init__(self, tf32: bool = False) -> None:
+        self.tf32 = tf32
+
+    def __enter__(self) -> None:
+        from torch import backends
+
+        with computing._lock:
+            if not computing._inside:
+                computing._before = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
+                backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = self.tf32
+            computing._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        from torch import backends
+
+        with computing._lock:
+            computing._inside -= 1
+            if not computing._inside:
+                backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = computing._before

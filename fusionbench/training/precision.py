@@ -17,7 +17,8 @@ class Precision:
     """How forward passes are computed; weights and optimisers stay float32.
 
     Args:
-        name: ``fp32``, ``bf16`` or ``fp16``. fp16 scales the loss; the scale is part of a checkpoint.
+        name: ``fp32``, ``tf32`` (a switch of the whole run), ``bf16`` or ``fp16``. fp16 scales the loss; the scale is
+            part of a checkpoint.
         device: where.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins import weights
 from fusionbench.plugins.registry import resolve
-from fusionbench.runtime.device import check_device
+from fusionbench.runtime.device import check_device, computing, device_kind
 from fusionbench.runtime.files import sweep
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
@@ -41,6 +41,9 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
     from fusionbench.training.returned import tensors
 
     check_device(request.device)
+    tf32 = getattr(settings, "precision", "fp32") == "tf32"
+    if tf32 and device_kind(request.device) != "cuda":
+        raise FusionbenchError("precision=tf32: only CUDA cards have TF32; take precision=fp32, or device=cuda")
     recipe.datasets, recipe.pictures_of, recipe.start = request.opened, pictures, request.start_file
     if request.training.card.kind == "method":
         recipe.adapt = resolve("method", request.name)().convert
@@ -48,7 +51,8 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
         split = getattr(settings, "split", None)
         if split and (absent := dataset.unmatched(split)):
             options.note(f"warning: {absent}")
-    result = train(recipe, settings, request.out, resume=request.resume, device=request.device, options=options)
+    with computing(tf32):
+        result = train(recipe, settings, request.out, resume=request.resume, device=request.device, options=options)
     if not result.finished:
         return [f"{result.checkpoint}: {result.step} steps are done; the same command with resume=True goes on"]
     if not result.first:

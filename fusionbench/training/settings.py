@@ -48,7 +48,7 @@ class Settings:
 
     epochs: Count = 1  # how often the recipe is asked for an epoch of steps
     seed: Natural = 0  # decides initial weights, data order and augmentation
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of forward passes (autocast); fp16 with loss scaling
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # tf32: where a card has it; others: of forward passes
     workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
     log_every: Count = 1  # steps between two lines of the loss log
     save_every: Count = 200  # steps between two checkpoints; each epoch ends with one in any case

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from fusionbench.api import Result
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import task_training
 from fusionbench.evaluation.entries import entries, from_folder
+from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.evaluation.task_training import Trained, restore, train, trained_by
@@ -25,6 +28,7 @@ from fusionbench.results.provenance import made_by, made_here
 from fusionbench.results.records import Made, Run
 from fusionbench.results.schema import VERSION, FusedRow
 from fusionbench.results.store import Store
+from fusionbench.runtime.device import computing
 from fusionbench.training.request import TrainRequest
 from tests.faults.stores import a_run, store_of_version_3
 
@@ -96,18 +100,52 @@ def test_keys_of_devices(tmp_path: Path) -> None:
     on_cpu, on_card = entry.on("cpu"), entry.on("cuda:1")
     assert on_cpu.key == entry.key
     assert on_card.key == entry.on("cuda").key
-    assert (on_card.device, on_card.precision) == ("cuda", "tf32")  # as torch is set
-    exact = replace(on_card, precision="float32")
-    assert len({entry.key, on_card.key, exact.key, entry.on("mps").key}) == 4
-    assert len({entry.folder, on_card.folder, exact.folder}) == 3
+    assert (on_card.device, on_card.precision) == ("cuda", "float32")  # whatever torch is set to
+    coarse = replace(on_card, precision="tf32")
+    assert len({entry.key, on_card.key, coarse.key, entry.on("mps").key}) == 4
+    assert len({entry.folder, on_card.folder, coarse.folder}) == 3
     images = from_folder(f"Mine={tmp_path}")
     assert images.on("cuda").key == images.key  # finished pictures
 
 
+def switches() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.fixture
+def coarse_torch() -> Iterator[None]:
+    """TF32 is on everywhere."""
+    before = switches()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("coarse_torch")
 def test_arithmetic_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    (entry,), _ = entries("gff")
+    """Float32 means float32 where pictures are made, and torch is left as it was."""
+    (entry,), _ = entries("average")
     assert entry.on("cuda").precision == "float32"
+    method, seen = entry.build("cpu"), []
+    real = method.fuse
+    monkeypatch.setattr(method, "fuse", lambda *a, **k: (seen.append(switches()), real(*a, **k))[1])
+    image = np.zeros((3, 8, 8), np.uint8)
+    fuse_pair(method, entry.output_rule(), image[:1], image)
+    assert seen == [(False, False)]
+    assert switches() == (True, True)
+
+
+@pytest.mark.usefixtures("coarse_torch")
+def test_one_thread_does_not_put_tf32_back_for_another() -> None:
+    first, second = computing(), computing()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__()
+    assert not torch.backends.cudnn.allow_tf32
+    second.__exit__()
+    assert torch.backends.cudnn.allow_tf32
+    with computing(tf32=True):
+        assert switches() == (True, True)
 
 
 def plan_of(tree: Path, device: str) -> Plan:
@@ -123,7 +161,7 @@ def test_pictures_of_a_card_never_pass_for_those_of_a_processor(tree: Path, tmp_
         assert run(first, store).fused == 4
         (source,) = first.sources
         notes = build(store, source.board(), ["en@bits"], ids=source.ids).notes
-        assert "average: pictures made on cuda in tf32." in notes
+        assert "average: pictures made on cuda in float32." in notes
         assert run(second, store).fused == 4
         assert run(first, store).cached == 4  # both are kept
         assert run(second, store).cached == 4

@@ -27,6 +27,7 @@ from fusionbench.training.settings import (
     flat_name,
     settings_text,
 )
+from tests.conftest import fusionbench
 from tests.training import toys
 from tests.training.toys import run, settings
 
@@ -282,7 +283,7 @@ def test_flat_names(key: str, name: str) -> None:
         ("turns=x", r"turns=x: needs numbers in brackets, such as turns=\(0.5,0.75\)$"),
         ("keep=3", r"keep=3: needs names, such as keep=NAME,NAME$"),
         ("variant=mine", r"variant=mine: choose one of None, released, paper$"),
-        ("precision=half", r"precision=half: choose one of fp32, bf16, fp16$"),
+        ("precision=half", r"precision=half: choose one of fp32, tf32, bf16, fp16$"),
         ("network=none", r"network=None: needs text$"),
     ],
 )
@@ -328,3 +329,13 @@ def test_settings_of_earlier_runs() -> None:
 
 def test_duration() -> None:
     assert [duration(s) for s in (3.2, 700, 3600 * 3 + 301)] == ["3 s", "12 min", "3 h 05 min"]
+
+
+def test_tf32_of_a_run(tree: Path) -> None:
+    """A setting like others, so a record of the run; the processor, which has none, refuses it."""
+    assert settings(precision="tf32").precision == "tf32"
+    words = ("train", "cldyn", "--stage", "vfn", "--datasets", "msrs", "--size", "tiny", "--data-root", tree)
+    done = fusionbench(*words, "--cfg-options", "precision=tf32")
+    assert done.returncode
+    assert "precision=tf32: only CUDA cards have TF32" in done.stderr
+    assert "Traceback" not in done.stderr
