@@ -24,7 +24,7 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed
 from fusionbench.results.records import EntryInfo, WeightsInfo
 from fusionbench.runtime.arithmetic import Arithmetic, settled
-from fusionbench.runtime.device import device_kind, precision
+from fusionbench.runtime.device import device_kind
 from fusionbench.runtime.files import short_name
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Entry:
 
         Args:
             device: that makes the pictures.
-            asked: precision of networks; None for the device's own. Methods without weights have no networks, and no
+            asked: precision of networks; None for float32. Methods without weights have no networks, and no
                 other key.
             compiled: whether networks are compiled; likewise.
 
@@ -131,10 +131,10 @@ class Entry:
             FusionbenchError: no such precision, or not on that device.
         """
         kind, network = device_kind(device), self.card.facts.requires_weights
-        own = settled(kind, asked) if asked else precision(kind)  # a wrong one is told whatever the method
+        own = settled(kind, asked) if asked else "float32"  # a wrong one is told whatever the method
         if self.precomputed:
             return self
-        return replace(self, device=kind, precision=own if network else precision(kind), compiled=compiled and network)
+        return replace(self, device=kind, precision=own if network else "float32", compiled=compiled and network)
 
     @property
     def _own_output(self) -> dict[str, str]:

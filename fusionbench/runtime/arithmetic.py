@@ -33,8 +33,8 @@ class Arithmetic:
     compiled: bool = False
 
     def plain(self, kind: str) -> bool:
-        """Whether networks on this kind of device compute so without being told."""
-        return kind != "cuda" and self == Arithmetic()  # there, TF32 has a switch
+        """Whether a network may stay as a processor likes it: nothing is asked for, and the device is no GPU of CUDA."""
+        return kind != "cuda" and self == Arithmetic()
 
     @contextmanager
     def running(self, kind: str) -> Iterator[None]:
@@ -42,8 +42,8 @@ class Arithmetic:
         import torch
 
         with ExitStack() as stack:
-            if kind == "cuda":
-                stack.enter_context(_tf32(self.precision == "tf32"))
+            if self.precision == "tf32":
+                stack.enter_context(_tf32())
             if self.precision == "bf16":
                 stack.enter_context(torch.autocast(kind, dtype=torch.bfloat16))
             if self.compiled:
@@ -57,7 +57,7 @@ class Arithmetic:
             network: where it has an attribute ``compile_options``, these are given to the compiler.
             kind: of the device that it is on.
         """
-        if self.plain(kind):
+        if self == Arithmetic():
             return
         forward: Callable[..., Any] = network.forward
         if self.compiled:
@@ -113,11 +113,12 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _tf32(on: bool) -> Iterator[None]:
+def _tf32() -> Iterator[None]:
+    """TF32 for the networks of a run; around them it is off, see :class:`fusionbench.runtime.device.computing`."""
     from torch import backends
 
     before = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
-    backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = on
+    backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = True
     try:
         yield
     finally:

@@ -33,11 +33,6 @@ def device_kind(device: str) -> str:
     return device.partition(":")[0]
 
 
-def precision(kind: str) -> str:
-    """What a kind of device computes float32 networks in where nobody asks for another: see :class:`computing`."""
-    return "float32"
-
-
 class computing:
     """Inside, float32 means float32 on a graphics card, or TF32 where that is asked for; whatever torch was set to.
 

@@ -17,6 +17,7 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.report.places import Places
 from fusionbench.report.reproduce import Rerun, reproduce
 from fusionbench.runtime.arithmetic import settled
+from fusionbench.runtime.device import computing
 from tests.conftest import fusionbench as command
 
 PAIR = torch.rand(1, 4, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -65,7 +66,7 @@ def tf32() -> tuple[bool, bool]:
 @pytest.mark.parametrize(("name", "on"), [("float32", False), ("tf32", True)])
 def test_switches_of_a_card_are_set_and_put_back(name, on):
     before = tf32()
-    with Arithmetic(name).running("cuda"):
+    with computing(), Arithmetic(name).running("cuda"):  # as pictures are made
         assert tf32() == (on, on)
     assert tf32() == before
 
