@@ -66,7 +66,8 @@ def frequency(x: Tensor, radius: int = 5) -> Tensor:
 
 def frequency_norm(fused: Tensor, source: Tensor) -> Tensor:
     """Euclidean norm, over the whole batch, of the difference of both spatial frequencies (YDTR)."""
-    return (frequency(fused) - frequency(source)).square().sum().sqrt()
+    norm: Tensor = (frequency(fused) - frequency(source)).norm()  # its slope at zero is zero
+    return norm
 
 
 # ---------------------------------------------------------------- structural similarity
