@@ -1,0 +1,44 @@
+"""Loss terms: each beside the value of the authors' function on fixed tensors (benchmarks/authors_losses.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.authors_losses import images
+from fusionbench.methods import _losses as losses
+
+KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
+FUSED, IR, VIS = (x.double() for x in images())
+BASE = (torch.cat((IR, IR**2), 1), torch.cat((FUSED, FUSED**2), 1))
+DETAIL = (torch.cat((VIS, 1 - VIS**3), 1), torch.cat((FUSED, 1 - FUSED**3), 1))
+OURS: dict[str, Callable[[], Tensor]] = {
+    "intensity_max": lambda: losses.intensity_max(FUSED, IR, VIS),
+    "gradient_max": lambda: losses.gradient_max(FUSED, IR, VIS),
+    "gradient_of_means": lambda: losses.gradient_of_means(FUSED * torch.linspace(0, 1, 112), IR, VIS),
+    "gradient_l1": lambda: losses.gradient_l1(FUSED, VIS),
+    "frequency_norm": lambda: losses.frequency_norm(FUSED, IR),
+    "ssim": lambda: losses.ssim(FUSED, IR),
+    "ssim of 0..255": lambda: losses.ssim(255 * FUSED, 255 * VIS),
+    "ssim from -1": lambda: losses.ssim(2 * FUSED - 1.2, VIS),
+    "ssim_padded": lambda: losses.ssim_padded(VIS, FUSED),
+    "dssim": lambda: losses.dssim(VIS, FUSED),
+    "ms_ssim": lambda: losses.ms_ssim(FUSED, VIS),
+    "ms_ssim of 0..255": lambda: losses.ms_ssim(255 * FUSED, 255 * IR),
+    "correlation": lambda: losses.correlation(*BASE),
+    "decomposition": lambda: losses.decomposition(BASE, DETAIL),
+}
+
+
+def test_every_value_is_compared() -> None:
+    assert OURS.keys() == KEPT.keys()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_authors_value(name: str) -> None:
+    assert float(OURS[name]()) == pytest.approx(KEPT[name], rel=1e-4)

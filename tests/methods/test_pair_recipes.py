@@ -1,0 +1,78 @@
+"""Recipes of one network and one loss: the loss falls, resume is exact, the trained weights fuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fusionbench.data import open_dataset
+from fusionbench.data.synth import synth
+from fusionbench.methods._pair_recipe import PairRecipe
+from fusionbench.methods.datfuse.recipe import DATFuseRecipe
+from fusionbench.methods.densefuse.recipe import DenseFuseRecipe
+from fusionbench.methods.ydtr.recipe import YDTRRecipe
+from fusionbench.plugins.registry import resolve
+from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
+from tests.training.toys import weights
+
+KINDS: dict[str, type[PairRecipe[Any]]] = {"densefuse": DenseFuseRecipe, "datfuse": DATFuseRecipe, "ydtr": YDTRRecipe}
+PATCH = {"densefuse": 32, "datfuse": 32, "ydtr": 16}  # sides with which a run takes seconds
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight generated training pairs in the layout of MSRS, 64x80."""
+    root = tmp_path_factory.mktemp("scenes") / "MSRS"
+    synth("msrs", root, 8, 1, (64, 80), 0)
+    return root
+
+
+def run(name: str, root: Path, out: Path, epochs: int, resume: bool = False, max_steps: int | None = None) -> Any:
+    recipe = KINDS[name]()
+    recipe.datasets = {"msrs": open_dataset("msrs", root, exact=True)}
+    chosen = recipe.presets.choose(["msrs"], size="tiny", options=[f"patch={PATCH[name]}"])
+    settings = replace(chosen, epochs=epochs, tensorboard=False, picture_every=0, save_every=2)
+    end = train(recipe, settings, out, resume=resume, options=RunOptions(quiet=True, max_steps=max_steps))
+    return recipe, end
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_loss_falls_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -> None:
+    recipe, end = run(name, scenes, tmp_path, recipe_epochs(name))
+    assert end.finished
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    found = [row["loss"] for row in rows if "loss" in row]
+    assert np.mean(found[-8:]) < 0.8 * np.mean(found[:8])
+    method = resolve("method", name)()
+    save_file(method.convert(recipe.export()), tmp_path / "weights.safetensors")
+    method.load(tmp_path / "weights.safetensors")
+    held = recipe.net.state_dict()
+    assert all(torch.equal(value, held[key]) for key, value in method.network.state_dict().items())
+    assert method.fuse(torch.rand(1, 1, 32, 40), torch.rand(1, 3, 32, 40)).shape == (1, 1, 32, 40)
+
+
+def recipe_epochs(name: str) -> int:
+    """As many as the size tiny has."""
+    return int(KINDS[name].presets.choose(["msrs"], size="tiny").epochs)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_resume_is_exact(name: str, scenes: Path, tmp_path: Path) -> None:
+    run(name, scenes, tmp_path / "calm", 2)
+    for steps in (1, 3, None):
+        torch.rand(3)  # what happens between two sessions must not matter
+        _, end = run(name, scenes, tmp_path / "torn", 2, resume=steps != 1, max_steps=steps)
+    assert end.finished
+    assert (tmp_path / "calm/log.jsonl").read_bytes() == (tmp_path / "torn/log.jsonl").read_bytes()
+    one, two = (weights(tmp_path / part) for part in ("calm", "torn"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
