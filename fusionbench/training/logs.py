@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.images import write_image
@@ -44,6 +45,7 @@ class Logs:
     def __init__(self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note) -> None:
         self.folder, self.first = folder, first
         self.board: SummaryWriter | None = None
+        self._epoch = [0, 0.0, 0.0]  # steps since the last call of `pace`, seconds they waited for files and computed
         if not first:
             return
         path = folder / LOG
@@ -63,11 +65,23 @@ class Logs:
             self._log.write((json.dumps(_finite(record)) + "\n").encode())
             self._log.flush()
 
-    def write_time(self, record: Mapping[str, object]) -> None:
-        """One line of the times."""
+    def write_time(self, step: int, load: float, compute: float) -> None:
+        """One line of the times: seconds that a step waited for its batch, and those after that."""
         if self.first:
+            record = {"step": step, "load": round(load, 5), "compute": round(compute, 5)}
             self._times.write(json.dumps(record) + "\n")
             self._times.flush()
+            self._epoch = [a + b for a, b in zip(self._epoch, (1, load, compute), strict=True)]
+
+    def pace(self, device: torch.device) -> str:
+        """``2.4 steps/s, 3 % of it loading`` since the last call; on a GPU also the largest memory of the process."""
+        steps, load, compute = self._epoch
+        self._epoch = [0, 0.0, 0.0]
+        seconds = max(load + compute, 1e-9)
+        text = f"{steps / seconds:.3g} steps/s, {100 * load / seconds:.0f} % of it loading"
+        if device.type == "cuda":
+            text += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
+        return text
 
     def length(self) -> int:
         """Bytes of the loss log, all of them on the disk."""

@@ -209,7 +209,8 @@ class _Run(Generic[S, B]):
                             mean = self.end_epoch()
                             rate = (time.monotonic() - began) / (state.step - start)
                             left = duration(rate * max(0, total - state.step))
-                            self.note(f"epoch {state.epoch}/{epochs}: mean loss {mean:.4g}, {left} left")
+                            pace = self.logs.pace(self.device)
+                            self.note(f"epoch {state.epoch}/{epochs}: mean loss {mean:.4g}, {pace}, {left} left")
                         elif state.step % self.settings.save_every == 0:
                             self.save()
                         if stop:
@@ -239,8 +240,7 @@ class _Run(Generic[S, B]):
             numbers = [*values.values(), *(float(stop()) for stop in stops)]
             row = torch.stack([torch.as_tensor(x, dtype=torch.float64).detach().to(self.device) for x in numbers])
             means = distributed.all_mean([row])[0].tolist()
-        seconds = {"load": round(loaded - began, 5), "compute": round(time.monotonic() - loaded, 5)}
-        self.logs.write_time({"step": self.state.step + 1, **seconds})
+        self.logs.write_time(self.state.step + 1, loaded - began, time.monotonic() - loaded)
         return dict(zip(values, means, strict=False)), [m > 0 for m in means[len(values) :]]
 
     def account(self, values: dict[str, float], step: Step) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.training.checkpoint import Checkpoint
-from fusionbench.training.logs import duration
+from fusionbench.training.logs import Logs, duration
 from fusionbench.training.loop import train
 from fusionbench.training.options import RunOptions
 from fusionbench.training.ranges import Above
@@ -153,8 +154,26 @@ def test_files(tmp_path: Path) -> None:
     session = json.loads((tmp_path / "sessions.jsonl").read_text())
     assert (session["command"], session["seed"], session["plan"]["processes"]) == ("fusionbench train toy", 0, 1)
     assert (tmp_path / "config.json").read_text() == settings_text(settings())
-    assert [n.split(":")[0] for n in notes] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    said = [
+        re.fullmatch(r"epoch (\d)/3: mean loss \S+, (\S+) steps/s, (\d+) % of it loading, .+ left", n) for n in notes
+    ]
+    assert [m and m[1] for m in said] == ["1", "2", "3"]
+    assert all(m and float(m[2]) > 0 and int(m[3]) <= 100 for m in said)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_pace(tmp_path: Path) -> None:
+    cpu = torch.device("cpu")
+    logs = Logs(tmp_path, 0, False, 0, True, print)
+    logs.write_time(1, 0.25, 0.25)
+    logs.write_time(2, 0.25, 1.25)
+    assert logs.pace(cpu) == "1 steps/s, 25 % of it loading"
+    logs.write_time(3, 0.0, 0.5)
+    assert logs.pace(cpu) == "2 steps/s, 0 % of it loading"  # of the steps since the last call
+    logs.close()
+    assert json.loads((tmp_path / "times.jsonl").read_text().splitlines()[0]) == {
+        "step": 1, "load": 0.25, "compute": 0.25
+    }  # fmt: skip
 
 
 def test_tensorboard(tmp_path: Path) -> None:
