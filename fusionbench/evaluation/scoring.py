@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from fusionbench.metrics import Planes
 from fusionbench.pixels.images import grey, picture_digest, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
+
+if TYPE_CHECKING:
+    from fusionbench.data import Sample
 
 
 class Picture(NamedTuple):
@@ -92,10 +95,17 @@ def score(function: Callable[..., Tensor], metric: Metric, fused: Views, ir: Vie
 
 
 class Scorer:
-    """Scores the pictures that several entries made of one source pair, so that source terms are computed once."""
+    """Scores the pictures that several entries made of one source pair, so that source terms are computed once.
 
-    def __init__(self, source: Source, store: Store, device: str) -> None:
-        self.source, self.store, self.device = source, store, device
+    Args:
+        source: whose pictures.
+        store: holds them.
+        device: where metrics compute.
+        read: gives the pair of a source by its id.
+    """
+
+    def __init__(self, source: Source, store: Store, device: str, read: Callable[[Source, str], Sample]) -> None:
+        self.source, self.store, self.device, self.read = source, store, device, read
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
     def __call__(self, job: tuple[str, list[Picture]]) -> ImageScores:
@@ -105,7 +115,7 @@ class Scorer:
             DataError: the pair cannot be read.
         """
         ident, pictures = job
-        pair = self.source.dataset.pair(self.source.split, ident)
+        pair = self.read(self.source, ident)
         ir, vis = Views(pair.ir, self.device), Views(pair.vis, self.device)
         result = ImageScores()
         with torch.inference_mode():
