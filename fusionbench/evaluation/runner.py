@@ -315,11 +315,11 @@ class _Fuser:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
         source, ident, _ = job
         try:
-            pair = self.pairs.get(source, ident)
+            ir, vis = self.pairs.get(source, ident)
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)
-        picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
+        picture = fuse_pair(self.method, self.rule, ir, vis, self.device, context)
         self.odd[source.label, ident] = levels(picture, "fused")
         path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,6 @@ from fusionbench.metrics import Planes
 from fusionbench.pixels.images import grey, picture_digest, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
-
-if TYPE_CHECKING:
-    from fusionbench.data import Sample
 
 
 class Picture(NamedTuple):
@@ -101,10 +98,12 @@ class Scorer:
         source: whose pictures.
         store: holds them.
         device: where metrics compute.
-        read: gives the pair of a source by its id.
+        read: gives the infrared and the visible picture of a source by their id.
     """
 
-    def __init__(self, source: Source, store: Store, device: str, read: Callable[[Source, str], Sample]) -> None:
+    def __init__(
+        self, source: Source, store: Store, device: str, read: Callable[[Source, str], tuple[np.ndarray, np.ndarray]]
+    ) -> None:
         self.source, self.store, self.device, self.read = source, store, device, read
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
@@ -115,8 +114,7 @@ class Scorer:
             DataError: the pair cannot be read.
         """
         ident, pictures = job
-        pair = self.read(self.source, ident)
-        ir, vis = Views(pair.ir, self.device), Views(pair.vis, self.device)
+        ir, vis = (Views(picture, self.device) for picture in self.read(self.source, ident))
         result = ImageScores()
         with torch.inference_mode():
             for entry, saved, path, metrics in pictures:
