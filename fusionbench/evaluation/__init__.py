@@ -5,6 +5,7 @@ entries.py      what one row of a table is
 keys.py         what a stored number depends on
 plan.py         entries x datasets x metrics, decided before any work
 runner.py       fuse once, score many, keep what is finished
+source_pairs.py decoded source pairs, kept while there is room
 parallel.py     several items at once, with results in order
 outcome.py      what a run did
 fusing.py       one pair through a method and its output rule

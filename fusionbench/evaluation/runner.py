@@ -23,6 +23,7 @@ from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
+from fusionbench.evaluation.source_pairs import SourcePairs
 from fusionbench.pixels.images import picture_digest, write_image
 from fusionbench.plugins.fingerprint import named_code
 from fusionbench.plugins.method import Context, Method
@@ -107,6 +108,7 @@ class _Work:
         outcome: what was done so far.
         hashes: source label to image id to hash of the pair, for pairs that can be read.
         failures: source label to what failed.
+        pairs: reads them.
         made: number of what computes here, for the store.
         only_of: the same where only its results are kept; None for all.
     """
@@ -116,6 +118,7 @@ class _Work:
         self.outcome = Outcome(skipped=list(plan.skipped), replaced=list(store.notes))
         self.hashes: dict[str, dict[str, str]] = {}
         self.failures: dict[str, Failures] = {}
+        self.pairs = SourcePairs()
         self.made = store.put_maker(provenance.made_here(plan.device))
         self.only_of = self.made if plan.fresh_versions else None
 
@@ -165,7 +168,7 @@ class _Work:
             return
         for source in self.plan.sources:
             sweep(self.store.folder / entry_folder(entry, source), ".*.tmp")
-        fuser = _Fuser(entry, method, self.plan.device, self.store)
+        fuser = _Fuser(entry, method, self.plan.device, self.store, self.pairs)
         earlier = {s.label: self._stored(entry, s) for s in self.plan.sources}
         made: dict[str, set[str]] = {s.label: set() for s in self.plan.sources}
         for done, ((source, image, pair), future) in enumerate(parallel(self.plan.jobs, fuser, todo), 1):
@@ -257,7 +260,7 @@ class _Work:
                         pictures.append(Picture(entry, saved, path, metrics))
             if pictures:
                 jobs.append((image, pictures))
-        scorer = Scorer(source, self.store, self.plan.device)
+        scorer = Scorer(source, self.store, self.plan.device, self.pairs.last)
         for done, ((image, _), future) in enumerate(parallel(self.plan.jobs, scorer, jobs), 1):
             if error := future.exception():
                 failures[Case(SOURCE, image)] = reason_of(error)
@@ -303,8 +306,8 @@ def entry_folder(entry: Entry, source: Source) -> str:
 class _Fuser:
     """Fuses one image and saves it the way a user would."""
 
-    def __init__(self, entry: Entry, method: Method, device: str, store: Store) -> None:
-        self.entry, self.method, self.device, self.store = entry, method, device, store
+    def __init__(self, entry: Entry, method: Method, device: str, store: Store, pairs: SourcePairs) -> None:
+        self.entry, self.method, self.device, self.store, self.pairs = entry, method, device, store, pairs
         self.rule = entry.output_rule()
         self.odd: dict[tuple[str, str], str] = {}  # what is odd about each picture
 
@@ -312,11 +315,11 @@ class _Fuser:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
         source, ident, _ = job
         try:
-            pair = source.dataset.pair(source.split, ident)
+            ir, vis = self.pairs.get(source, ident)
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)
-        picture = fuse_pair(self.method, self.rule, pair.ir, pair.vis, self.device, context)
+        picture = fuse_pair(self.method, self.rule, ir, vis, self.device, context)
         self.odd[source.label, ident] = levels(picture, "fused")
         path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:

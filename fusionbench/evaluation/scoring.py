@@ -92,10 +92,19 @@ def score(function: Callable[..., Tensor], metric: Metric, fused: Views, ir: Vie
 
 
 class Scorer:
-    """Scores the pictures that several entries made of one source pair, so that source terms are computed once."""
+    """Scores the pictures that several entries made of one source pair, so that source terms are computed once.
 
-    def __init__(self, source: Source, store: Store, device: str) -> None:
-        self.source, self.store, self.device = source, store, device
+    Args:
+        source: whose pictures.
+        store: holds them.
+        device: where metrics compute.
+        read: gives the infrared and the visible picture of a source by their id.
+    """
+
+    def __init__(
+        self, source: Source, store: Store, device: str, read: Callable[[Source, str], tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        self.source, self.store, self.device, self.read = source, store, device, read
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
     def __call__(self, job: tuple[str, list[Picture]]) -> ImageScores:
@@ -105,8 +114,7 @@ class Scorer:
             DataError: the pair cannot be read.
         """
         ident, pictures = job
-        pair = self.source.dataset.pair(self.source.split, ident)
-        ir, vis = Views(pair.ir, self.device), Views(pair.vis, self.device)
+        ir, vis = (Views(picture, self.device) for picture in self.read(self.source, ident))
         result = ImageScores()
         with torch.inference_mode():
             for entry, saved, path, metrics in pictures:

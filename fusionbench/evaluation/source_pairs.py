@@ -1,0 +1,59 @@
+"""Decoded source pairs, kept while there is room, so that the entries of a run need not decode a pair each."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.plan import Source
+
+Pair = tuple[np.ndarray, np.ndarray]  # infrared uint8 [1,H,W], visible uint8 [3,H,W]
+LIMIT = 512 << 20  # bytes; the 361 test pairs of MSRS take 424 MiB
+
+
+class SourcePairs:
+    """Reads pairs for several threads.
+
+    Every entry asks for the pairs in the same order, so the first ones that fit stay and the others are read each time:
+    what was used last would be thrown away just before it is asked for again.
+
+    Args:
+        limit: bytes of pixels to keep.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.room = limit
+        self._kept: dict[tuple[str, str, str], Pair] = {}
+        self._lock = threading.Lock()
+
+    def get(self, source: Source, ident: str) -> Pair:
+        """A pair, whose pixels nobody may change.
+
+        Raises:
+            DataError: it cannot be read; the next call tries again.
+        """
+        key = (source.label, source.split, ident)
+        if (kept := self._kept.get(key)) is not None:
+            return kept
+        read = source.dataset.pair(source.split, ident)
+        pair = read.ir, read.vis
+        with self._lock:
+            if key not in self._kept and (size := _size(pair)) <= self.room:
+                self._kept[key] = pair
+                self.room -= size
+        return pair
+
+    def last(self, source: Source, ident: str) -> Pair:
+        """Like :meth:`get`, and the pair is not kept any longer."""
+        pair = self.get(source, ident)
+        with self._lock:
+            if self._kept.pop((source.label, source.split, ident), None) is not None:
+                self.room += _size(pair)
+        return pair
+
+
+def _size(pair: Pair) -> int:
+    return pair[0].nbytes + pair[1].nbytes
