@@ -89,7 +89,13 @@ def method_tables() -> Iterator[Command]:
     yield (*run, "--out", "methods-msrs")
 
 
-STEPS = {"main": main_tables, "scenes": scenes_tables, "tno": tno_tables, "tasks": task_tables, "methods": method_tables}
+STEPS = {
+    "main": main_tables,
+    "scenes": scenes_tables,
+    "tno": tno_tables,
+    "tasks": task_tables,
+    "methods": method_tables,
+}
 
 
 def done(command: Command) -> bool:

@@ -33,7 +33,7 @@ class Arithmetic:
     compiled: bool = False
 
     def plain(self, kind: str) -> bool:
-        """Whether a network may stay as a processor likes it: nothing is asked for, and the device is no GPU of CUDA."""
+        """Whether a network may stay as it is written: nothing is asked for, and the device is not CUDA."""
         return kind != "cuda" and self == Arithmetic()
 
     @contextmanager
