@@ -213,9 +213,7 @@ def as_json(function: Command) -> Command:
     return click.option("--json", "json_", is_flag=True, help="Machine-readable output.")(function)
 
 
-precision = click.option(
-    "--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [the device's own]."
-)
+precision = click.option("--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [float32].")
 compiled = click.option("--compile", "compiled", is_flag=True, help="Networks go through torch.compile.")
 
 

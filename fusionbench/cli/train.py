@@ -88,6 +88,17 @@ class RecipeOptions:
             help="Change settings of the recipe.",
         ),
     ]
+    precision: Annotated[
+        str | None,
+        click.option(
+            "--precision", metavar="NAME", help="The setting of that name: fp32 (or float32), tf32, bf16, fp16."
+        ),
+    ]
+
+    def changes(self) -> tuple[str, ...]:
+        """Settings to change, ``KEY=VALUE``; float32 is what `eval` calls the recipes' fp32."""
+        asked = {"float32": "fp32"}.get(self.precision or "", self.precision)
+        return (*self.options, f"precision={asked}") if asked else self.options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +173,7 @@ def train_command(
         size=recipe.size,
         entry=recipe.entry,
         file=_settings_in(recipe.file),
-        options=(*recipe.options, *more),  # `--cfg-options a=1 b=2`, as OpenMMLab's tools have it: b=2 is in `more`
+        options=(*recipe.changes(), *more),  # `--cfg-options a=1 b=2`, as OpenMMLab's tools have it: b=2 is in `more`
         folder=how.out,
         resume=how.resume,
         weights_name=how.weights_name,

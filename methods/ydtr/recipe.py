@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusionbench.methods._losses import frequency_norm, ssim
-from fusionbench.methods._pair_recipe import PairRecipe, PairSettings
+from fusionbench.methods.losses import frequency_norm, ssim
+from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 
 from .network import YDTRNet

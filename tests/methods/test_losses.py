@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.authors_losses import images
-from fusionbench.methods import _losses as losses
+from fusionbench.methods import losses
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())

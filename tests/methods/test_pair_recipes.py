@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from fusionbench.data import open_dataset
 from fusionbench.data.synth import synth
-from fusionbench.methods._pair_recipe import PairRecipe
 from fusionbench.methods.datfuse.recipe import DATFuseRecipe
 from fusionbench.methods.densefuse.recipe import DenseFuseRecipe
+from fusionbench.methods.pair_recipe import PairRecipe
 from fusionbench.methods.ydtr.recipe import YDTRRecipe
 from fusionbench.plugins.registry import resolve
 from fusionbench.training.loop import train

@@ -354,7 +354,10 @@ def test_tf32_of_a_run(tree: Path) -> None:
     """A setting like others, so a record of the run; the processor, which has none, refuses it."""
     assert settings(precision="tf32").precision == "tf32"
     words = ("train", "cldyn", "--stage", "vfn", "--datasets", "msrs", "--size", "tiny", "--data-root", tree)
-    done = fusionbench(*words, "--cfg-options", "precision=tf32")
-    assert done.returncode
-    assert "precision=tf32: only CUDA cards have TF32" in done.stderr
+    for asked in (("--cfg-options", "precision=tf32"), ("--precision", "tf32")):
+        done = fusionbench(*words, *asked)
+        assert done.returncode
+        assert "--precision tf32: only CUDA cards have TF32" in done.stderr
+    for word, said in (("float32", "fp32"), ("bf16", "bf16")):
+        assert f'"precision": "{said}"' in fusionbench(*words, "--precision", word, "--show-config").stdout
     assert "Traceback" not in done.stderr
