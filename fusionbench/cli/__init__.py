@@ -31,6 +31,7 @@ VERBS = {
     "leaderboard": ("Measure", "leaderboard", "Print a table of results: Markdown, LaTeX, CSV, JSON."),
     "fuse": ("Measure", "fuse", "Fuse a pair or two folders with one method."),
     "train": ("Measure", "train", "Train a method or a task network by its recipe; resumes exactly."),
+    "cost": ("Measure", "cost", "Parameters, operations, milliseconds and memory of methods."),
     "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
     "figure": ("Understand", "figure", "Draw a view that a method publishes, such as its learned weights."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
 
-from fusionbench.cli.options import Bar, SizeType, as_json, data_root, located, names, placed, records
+from fusionbench.cli.options import Bar, Size, as_json, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
@@ -142,21 +141,6 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
     with Bar() as bar:
         folder = fetch(entry, resolved(data_root), url, sha256, bar)
     say(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
-
-
-class Size(SizeType):
-    """``HxW``."""
-
-    name = "HxW"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Two numbers of at least 32."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"([0-9]{1,9})[x×]([0-9]{1,9})", str(value))
-        if not match or min(map(int, match.groups())) < 32:
-            self.fail(f"{value!r} is not HxW with at least 32 pixels each, e.g. 256x320", param, ctx)
-        return int(match[1]), int(match[2])
 
 
 class Like(click.Option):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -211,6 +212,21 @@ def out(function: Command) -> Command:
 def as_json(function: Command) -> Command:
     """The option --json."""
     return click.option("--json", "json_", is_flag=True, help="Machine-readable output.")(function)
+
+
+class Size(SizeType):
+    """``HxW``."""
+
+    name = "HxW"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Two numbers of at least 32."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([0-9]{1,9})[x×]([0-9]{1,9})", str(value))
+        if not match or min(map(int, match.groups())) < 32:
+            self.fail(f"{value!r} is not HxW with at least 32 pixels each, e.g. 256x320", param, ctx)
+        return int(match[1]), int(match[2])
 
 
 precision = click.option("--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [float32].")

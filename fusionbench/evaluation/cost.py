@@ -1,0 +1,192 @@
+"""What a picture costs: parameters, operations, time and memory of an entry, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+import torch
+from msgspec.structs import replace
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.entries import Entry
+from fusionbench.plugins.method import Method
+from fusionbench.results.provenance import made_here, now
+from fusionbench.runtime import locations
+from fusionbench.runtime.allocator import keep_memory
+from fusionbench.runtime.device import computing, device_kind
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PEAK_OF_ALL_MEMORY = "5"  # what Linux is told to begin the process's peak anew
+
+
+class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one picture costs.
+
+    Attributes:
+        entry: readable id.
+        key: hash of what its pictures depend on.
+        height: of the pair, pixels.
+        width: likewise.
+        device: ``cpu``, ``cuda:1``...
+        processor: its name.
+        threads: of torch on a CPU.
+        torch: version.
+        made: date and time, UTC.
+        parameters: of its networks; None where it has none.
+        flops: floating-point operations of matrix products, convolutions and attention, as our code does them; a
+            multiplication and an addition count as two. None without a network.
+        milliseconds: from pair to picture, both as tensors on the device: median of the runs after the first.
+        peak_mib: most memory during a picture, above what the process held with the method loaded; on a GPU, what torch
+            allocated there. None where the system does not tell.
+        failure: why nothing was measured; the numbers are None then.
+    """
+
+    entry: str
+    key: str
+    height: int
+    width: int
+    device: str
+    processor: str
+    threads: int
+    torch: str
+    made: str
+    parameters: int | None = None
+    flops: int | None = None
+    milliseconds: float | None = None
+    peak_mib: float | None = None
+    failure: str = ""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What a measurement is known by: another one of the same replaces it."""
+        return self.key, self.height, self.width, self.device, self.processor, self.threads, self.torch
+
+
+def measure(entries: Sequence[Entry], size: tuple[int, int], device: str, threads: int, runs: int) -> Iterator[Cost]:
+    """Measure entries one after the other.
+
+    Args:
+        entries: on the device.
+        size: height and width of the made pair, pixels.
+        device: ``cpu``, ``cuda:1``...
+        threads: of torch.
+        runs: pictures that are timed, behind a first one that is not.
+    """
+    for entry in entries:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            job = alone.submit(_measured, entry, locations.current(), size, device, threads, runs)
+            try:
+                yield job.result()
+            except BrokenProcessPool:
+                yield blank(entry, size, device, threads, "its process was ended; most often that is too little memory")
+
+
+def blank(entry: Entry, size: tuple[int, int], device: str, threads: int, failure: str = "") -> Cost:
+    """What is known of a measurement before it is made."""
+    made = made_here(device)
+    return Cost(
+        entry=entry.id,
+        key=entry.key,
+        height=size[0],
+        width=size[1],
+        device=device,
+        processor=made.processor,
+        threads=threads,
+        torch=made.libraries["torch"],
+        made=now(),
+        failure=failure,
+    )
+
+
+def _measured(
+    entry: Entry, places: locations.Locations, size: tuple[int, int], device: str, threads: int, runs: int
+) -> Cost:
+    """One entry, in the process that was begun for it; whatever a plugin does costs its own row."""
+    locations.use(places)
+    torch.set_num_threads(threads)
+    keep_memory()
+    empty = blank(entry, size, device, threads)
+    try:
+        method, (ir, vis) = entry.build(device), _pair(size, device)
+        with computing(), torch.inference_mode():
+            found = _timed(method, ir, vis, empty, runs)
+            networks = [value for value in vars(method).values() if isinstance(value, nn.Module)]
+            flops = None
+            if networks and not entry.compiled:  # what the compiler makes of them is not counted
+                with FlopCounterMode(display=False) as counter:
+                    method.fuse(ir, vis)
+                flops = counter.get_total_flops()
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return replace(
+            empty, failure=text if isinstance(error, FusionbenchError) else f"{type(error).__name__}: {text}"
+        )
+    parameters = {id(p): p.numel() for network in networks for p in network.parameters()}
+    return replace(found, flops=flops, parameters=sum(parameters.values()) if networks else None)
+
+
+def _timed(method: Method, ir: torch.Tensor, vis: torch.Tensor, empty: Cost, runs: int) -> Cost:
+    """Milliseconds and memory of one picture."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        method.fuse(ir, vis)
+        if ir.is_cuda:
+            torch.cuda.synchronize(ir.device)
+        return (time.perf_counter() - began) * 1000
+
+    before = _begin_peak(empty.device)
+    once()
+    peak = _peak(empty.device)
+    took = statistics.median(once() for _ in range(runs))
+    more = None if before is None or peak is None else max(0.0, (peak - before) / 2**20)
+    return replace(empty, milliseconds=took, peak_mib=more)
+
+
+def _pair(size: tuple[int, int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A pair with edges, slopes and noise; methods that iterate take about as long as on a street."""
+    height, width = size
+    draw = torch.Generator().manual_seed(0)
+    slope = torch.linspace(0, 1, height)[:, None] * torch.linspace(0.2, 0.9, width)
+    boxes = torch.zeros(height, width)
+    boxes[height // 4 : height // 2, width // 4 : width // 2] = 0.5
+    noise = 0.05 * torch.randn(4, height, width, generator=draw)
+    images = (torch.stack([boxes, slope, 0.8 * slope + 0.1, 1 - slope]) + noise).clamp(0, 1)
+    return images[None, :1].to(device), images[None, 1:].to(device)
+
+
+def _begin_peak(device: str) -> int | None:
+    """Memory in use now, in bytes; its peak is counted from here."""
+    if device_kind(device) == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return int(torch.cuda.memory_allocated(device))
+    try:
+        RESET.write_text(PEAK_OF_ALL_MEMORY)
+        return _status("VmRSS")
+    except OSError:
+        return None
+
+
+def _peak(device: str) -> int | None:
+    if device_kind(device) == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int | None:
+    """A line of Linux's account of this process, in bytes."""
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return int(found[0]) * 1024 if found else None
