@@ -178,8 +178,8 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
     again.differences += _changed_pairs(facts.pairs, {i: h for i, h in pairs.items() if i in facts.pairs})
     intervals = any(cell.ci95 for row in claims.table.rows for cell in row.scores.values())
     again.compare(claims.table, rerun.published(intervals), absent)
-    moved = _changed_code(facts, {entry.id for entry in plan.entries})
-    # Code that moved and gives every digit again is worth a note, not a doubt.
+    moved = [*_changed_code(facts, {entry.id for entry in plan.entries}), *_other_devices(facts, plan)]
+    # Code or a device that is another, and gives every digit again, is worth a note, not a doubt.
     (again.notes if again.agrees else again.differences).extend(moved)
     return again
 
@@ -305,6 +305,13 @@ def _changed_code(facts: Provenance, rerun: set[str]) -> list[str]:
         if metric(name).code != then.code:
             lines.append(f"{name}: the metric's code has changed since (version {then.version} then)")
     return lines
+
+
+def _other_devices(facts: Provenance, plan: Plan) -> list[str]:
+    """Entries whose pictures another kind of device made."""
+    then = {info.id: info for info in facts.entries}
+    changed = [entry for entry in plan.entries if entry.device != then[entry.id].device]
+    return [f"{e.id}: its pictures were made on {then[e.id].made_in}, here on {e.device}" for e in changed]
 
 
 def _changed_pairs(recorded: Mapping[str, str], pairs: Mapping[str, str]) -> list[str]:

@@ -144,6 +144,18 @@ def test_rows_say_it_and_reproduce_draws_them_so(tree, tmp_path):
     assert any(difference.startswith(line) for difference in again.differences)
 
 
+def test_reproduce_says_that_another_device_made_a_row(tree, tmp_path):
+    fusionbench.evaluate(["average"], ["msrs"], ["en"], data_root=tree, out=tmp_path / "out")
+    board, provenance = tmp_path / "t.json", tmp_path / "t.provenance.json"
+    assert command("leaderboard", "--out", tmp_path / "out", "--format", "json", "-o", board).returncode == 0
+    facts = json.loads(provenance.read_text())
+    facts["entries"][0]["device"] = "cuda"
+    provenance.write_text(json.dumps(facts))
+    again = reproduce(board, tmp_path / "again", Rerun(places=Places(data_root=tree), jobs=1))
+    assert again.state == "same"
+    assert "average: its pictures were made on cuda in float32, here on cpu" in again.notes
+
+
 def test_fuse(tree, tmp_path):
     ir, vis = (next((tree / "MSRS/test" / role).glob("*.png")) for role in ("ir", "vi"))
     pictures = []
