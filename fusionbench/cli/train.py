@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from fusionbench.training.options import Launch
     from fusionbench.training.request import TrainRequest
 
-TORCHRUN = {"rank": "RANK", "world": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # its environment variables
+TORCHRUN = {  # its environment variables
+    "rank": "RANK",
+    "world": "WORLD_SIZE",
+    "local_rank": "LOCAL_RANK",
+    "local_world": "LOCAL_WORLD_SIZE",
+}
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -45,22 +45,26 @@ def group(device: str | torch.device = "cpu", launch: Launch | None = None) -> I
         launch: which of how many it is, None for the only one; they meet where torch's ``env://`` says.
 
     Yields:
-        This process's device: ``cuda`` becomes the GPU of its local rank.
+        This process's device: ``cuda`` becomes the GPU of its local rank, in turn where there are fewer than processes.
 
     Raises:
         FusionbenchError: no such GPU.
     """
     launch, own = launch or Launch(), torch.device(device)
+    shared = False
     if own.type == "cuda":
-        local = own.index if own.index is not None else launch.local_rank
-        if local >= torch.cuda.device_count():
-            raise FusionbenchError(f"device cuda:{local} is not there: {torch.cuda.device_count()} GPUs are visible")
+        cards = torch.cuda.device_count()
+        local = own.index if own.index is not None else launch.local_rank % max(1, cards)
+        if local >= cards:
+            raise FusionbenchError(f"device cuda:{local} is not there: {cards} GPUs are visible")
+        shared = launch.local_world > (cards if own.index is None else 1)
         own = torch.device("cuda", local)
         torch.cuda.set_device(own)
     if launch.world == 1 or active():
         yield own
         return
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", rank=launch.rank, world_size=launch.world)
+    backend = "nccl" if own.type == "cuda" and not shared else "gloo"  # nccl takes one process a card
+    dist.init_process_group(backend, rank=launch.rank, world_size=launch.world)
     try:
         yield own
     finally:

@@ -20,11 +20,13 @@ class Launch:
         rank: of this process, from 0.
         world: how many there are.
         local_rank: of this process on its machine, which chooses its GPU.
+        local_world: how many are on its machine.
     """
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
+    local_world: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fusionbench.errors import FusionbenchError
 from fusionbench.training import distributed
 from fusionbench.training.functional import call, inner_update, outer_gradient, second_order
+from fusionbench.training.options import Launch
 from fusionbench.training.order import Step
 from tests.training.toys import CONTEXT, join, run, settings, start, together, weights
 
@@ -129,3 +130,27 @@ def test_global_batch_norm_alone() -> None:
 def test_no_such_gpu() -> None:
     with pytest.raises(FusionbenchError, match="device cuda:99 is not there"), distributed.group("cuda:99"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("device", "cards", "local", "processes", "index", "backend"),
+    [
+        ("cuda", 2, 1, 2, 1, "nccl"),
+        ("cuda", 1, 1, 2, 0, "gloo"),  # two processes on one card
+        ("cuda", 2, 3, 4, 1, "gloo"),
+        ("cuda:0", 2, 1, 2, 0, "gloo"),  # both told to take the first
+        ("cpu", 0, 1, 2, None, "gloo"),
+    ],
+)
+def test_cards_of_processes(
+    monkeypatch: pytest.MonkeyPatch, device: str, cards: int, local: int, processes: int, index: int, backend: str
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **_: begun.append(name))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    launch = Launch(rank=local, world=processes, local_rank=local, local_world=processes)
+    with distributed.group(device, launch) as own:
+        assert own.index == index
+    assert begun == [backend]
