@@ -80,7 +80,7 @@ def evaluate(
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
         fresh_versions: compute again what other versions of torch or another processor have computed.
-        precision: of networks: ``float32``, ``tf32`` or ``bf16``; the device's own by default.
+        precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
         compiled: whether networks go through ``torch.compile``.
         out: directory of the results store; a temporary one by default.
 

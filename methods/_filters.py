@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LONG = 128  # taps, beyond which a convolution, which copies the image once for each, costs more than a product
 BORDERS = ("wrap", "symmetric", "replicate")
 
 
@@ -34,9 +35,18 @@ def padded(x: Tensor, rows: tuple[int, int], columns: tuple[int, int], border: s
     return x.index_select(-1, _outside(wide, *columns, border, x.device))
 
 
+def _band(taps: Tensor, size: int) -> Tensor:
+    """``[size,size+len(taps)-1]``: correlation with ``taps`` as a matrix."""
+    wide = size + len(taps) - 1
+    return F.pad(taps, (0, size)).repeat(size)[: size * wide].view(size, wide)
+
+
 def separable(x: Tensor, taps: Tensor, border: str = "symmetric") -> Tensor:
     """Correlate rows and columns of ``[B,1,H,W]`` with the same odd number of ``taps``."""
     radius = len(taps) // 2
+    if len(taps) > LONG:
+        x = padded(x, (0, 0), (radius, radius), border) @ _band(taps, x.shape[-1]).T
+        return _band(taps, x.shape[-2]) @ padded(x, (radius, radius), (0, 0), border)
     x = F.conv2d(padded(x, (0, 0), (radius, radius), border), taps.view(1, 1, 1, -1))
     return F.conv2d(padded(x, (radius, radius), (0, 0), border), taps.view(1, 1, -1, 1))
 

@@ -73,12 +73,13 @@ def frequency_norm(fused: Tensor, source: Tensor) -> Tensor:
 # ---------------------------------------------------------------- structural similarity
 
 
-def guessed_range(x: Tensor) -> float:
-    """The range of values that the released SSIM takes an image for: to 255 or to 1, from 0 or from -1."""
-    return (255.0 if float(x.detach().max()) > 128 else 1.0) + (1.0 if float(x.detach().min()) < -0.5 else 0.0)
+def guessed_range(x: Tensor) -> Tensor:
+    """The range of values that the released SSIM takes an image for: to 255 or to 1, from 0 or from -1; a scalar."""
+    x = x.detach()
+    return 1 + 254 * (x.max() > 128).to(x.dtype) + (x.min() < -0.5).to(x.dtype)
 
 
-def ssim_maps(a: Tensor, b: Tensor, span: float, border: Border) -> tuple[Tensor, Tensor]:
+def ssim_maps(a: Tensor, b: Tensor, span: Tensor | float, border: Border) -> tuple[Tensor, Tensor]:
     """SSIM at each pixel, and its contrast and structure part; a Gaussian window of 11x11, smaller in small images.
 
     Args:

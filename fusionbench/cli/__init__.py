@@ -93,6 +93,14 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM, as batch systems send it): as Ctrl-C, with another exit code."""
 
 
+def signal_of(stop: BaseException) -> int:
+    """The signal that stopped a command: training, which ends between two steps, names it in its exception."""
+    named = stop.args[0] if stop.args else None
+    if isinstance(named, int):
+        return named
+    return signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+
+
 @contextmanager
 def terminating() -> Iterator[None]:
     """Inside, SIGTERM raises :class:`Terminated`; in a thread other than the main one nothing changes."""
@@ -134,7 +142,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         note("stopped; finished images are kept, the same command continues")
-        sys.exit(128 + _signal(stop.__context__ or stop))
+        sys.exit(128 + signal_of(stop.__context__ or stop))
     except FusionbenchError as error:
         note(f"error: {error}")
         sys.exit(2)
@@ -160,13 +168,6 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         else:
             note(f"internal error: {text}; FUSIONBENCH_DEBUG=1 shows where; please report it")
         sys.exit(70)
-
-
-def _signal(stop: BaseException) -> int:
-    """The signal that stopped a command: training, which ends between two steps, names it in its exception."""
-    if isinstance(stop, Terminated):
-        return signal.SIGTERM
-    return stop.args[0] if isinstance(stop, KeyboardInterrupt) and stop.args else signal.SIGINT
 
 
 def _in_plugin(error: Exception) -> str:

@@ -110,6 +110,8 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
 
     if what.size[0] * what.size[1] > MOST_PIXELS:
         raise click.UsageError(f"--size {what.size[0]}x{what.size[1]}: more than {MOST_PIXELS >> 20} million pixels")
+    if not beside.dataset and (beside.picture or beside.metrics):
+        raise click.UsageError("--metrics and --picture are about the table of a dataset: name it with --datasets")
     chosen = what.entries()
     rows = measured(what, chosen, out) if chosen else kept(out)
     if not rows:
@@ -123,11 +125,8 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
     found = groups(rows)
     say("\n".join(markdown(title, group, quality) for title, group in found.items()), nl=False)
     if beside.picture:
-        if not quality or len(found) > 1:
-            raise FusionbenchError(
-                f"--picture {beside.picture}: "
-                + ("name the table with --datasets" if not quality else "several machines or sizes; name --methods")
-            )
+        if len(found) > 1:
+            raise FusionbenchError(f"--picture {beside.picture}: several machines or sizes; choose with --methods")
         (title, group), (name, values) = next(iter(found.items())), next(iter(quality.items()))
         note(f"{draw(title, group, name, values, beside.picture)} entries in {beside.picture}")
     if any(row.failure for row in rows):
@@ -147,7 +146,7 @@ def measured(what: Measured, chosen: list[Entry], out: Path) -> list[Cost]:
     with Bar() as bar:
         for done, row in enumerate(measure(new, what.size, what.device, what.threads, what.runs), 1):
             earlier[row.place] = row
-            keep(out, list(earlier.values()))
+            keep(out, row)
             bar(f"measuring {row.entry}", done, len(new))
     return [earlier[place] for place in places.values()]
 

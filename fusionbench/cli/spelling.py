@@ -21,24 +21,12 @@ RENAMED = {
 # The others: NAME is --NAME, with dashes. Only these are spelt anew, as settings of recipes and options of methods are
 # written ``key=value`` on the command line too.
 PARAMETERS = (
-    *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from", "frozen"),
-    *("frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match", "max_seconds", "max_steps"),
-    *(
-        "methods",
-        "metrics",
-        "name",
-        "network",
-        "networks",
-        "on",
-        "out",
-        "output_rule",
-        "pattern",
-        "plugins",
-        "precision",
-        "profile",
-    ),
-    *("resume", "retrain", "rgbt4", "seeds", "sha256", "size", "split", "stage", "task_networks", "task_options"),
-    *("task_protocols", "task_size", "tasks", "test", "train", "url", "vis"),
+    *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from"),
+    *("frozen", "frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match"),
+    *("max_seconds", "max_steps", "methods", "metrics", "name", "network", "networks", "on", "out"),
+    *("output_rule", "pattern", "plugins", "precision", "profile", "resume", "retrain", "rgbt4", "seeds"),
+    *("sha256", "size", "split", "stage", "task_networks", "task_options", "task_protocols", "task_size"),
+    *("tasks", "test", "train", "url", "vis"),
 )
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 from click.shell_completion import CompletionItem
 
-from fusionbench.cli import Terminated
+from fusionbench.cli import signal_of
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
@@ -199,8 +198,7 @@ def train_command(
     except KeyboardInterrupt as stop:
         if not stop.args and launch.rank == 0:  # not between two steps, where the loop says it
             note("stopped; the newest checkpoint is kept, the same command with --resume goes on")
-        usual = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
-        raise click.exceptions.Exit(128 + (stop.args or (usual,))[0]) from None
+        raise click.exceptions.Exit(128 + signal_of(stop)) from None
     except FusionbenchError as error:
         text = spelt(str(error))
         if launch.rank == 0:

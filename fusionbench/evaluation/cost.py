@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,7 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         height: of the pair, pixels.
         width: likewise.
         device: ``cpu``, ``cuda:1``...
+        arithmetic: of its networks, such as ``float32`` or ``bf16, compiled``.
         processor: its name.
         threads: of torch on a CPU.
         torch: version.
@@ -55,6 +58,7 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     height: int
     width: int
     device: str
+    arithmetic: str
     processor: str
     threads: int
     torch: str
@@ -82,12 +86,39 @@ def measure(entries: Sequence[Entry], size: tuple[int, int], device: str, thread
         runs: pictures that are timed, behind a first one that is not.
     """
     for entry in entries:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-            job = alone.submit(_measured, entry, locations.current(), size, device, threads, runs)
-            try:
-                yield job.result()
-            except BrokenProcessPool:
-                yield blank(entry, size, device, threads, "its process was ended; most often that is too little memory")
+        yield _alone(entry, size, device, threads, runs)
+
+
+def _alone(entry: Entry, size: tuple[int, int], device: str, threads: int, runs: int) -> Cost:
+    """One entry in a process of its own, which ends with this one, however that is stopped."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    job = (theirs, entry, locations.current(), size, device, threads, runs)
+    process = context.Process(target=_measured, args=job, daemon=True)
+    with _ctrl_c_is_ours():
+        process.start()
+    theirs.close()
+    try:
+        found: Cost = ours.recv()
+    except EOFError:
+        return blank(entry, size, device, threads, "its process was ended; most often that is too little memory")
+    finally:
+        process.kill()
+        process.join()
+    return found
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """A process begun inside takes no notice of Ctrl-C, which a terminal sends to both."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def blank(entry: Entry, size: tuple[int, int], device: str, threads: int, failure: str = "") -> Cost:
@@ -99,6 +130,7 @@ def blank(entry: Entry, size: tuple[int, int], device: str, threads: int, failur
         height=size[0],
         width=size[1],
         device=device,
+        arithmetic=entry.precision + (", compiled" if entry.compiled else ""),
         processor=made.processor,
         threads=threads,
         torch=made.libraries["torch"],
@@ -108,15 +140,26 @@ def blank(entry: Entry, size: tuple[int, int], device: str, threads: int, failur
 
 
 def _measured(
-    entry: Entry, places: locations.Locations, size: tuple[int, int], device: str, threads: int, runs: int
-) -> Cost:
-    """One entry, in the process that was begun for it; whatever a plugin does costs its own row."""
+    answer: Connection,
+    entry: Entry,
+    places: locations.Locations,
+    size: tuple[int, int],
+    device: str,
+    threads: int,
+    runs: int,
+) -> None:
+    """What the process does that was begun for an entry."""
     locations.use(places)
     torch.set_num_threads(threads)
     keep_memory()
-    empty = blank(entry, size, device, threads)
+    answer.send(_cost(entry, blank(entry, size, device, threads), runs))
+
+
+def _cost(entry: Entry, empty: Cost, runs: int) -> Cost:
+    """Measure an entry; whatever a plugin does costs its own row."""
+    device = empty.device
     try:
-        method, (ir, vis) = entry.build(device), _pair(size, device)
+        method, (ir, vis) = entry.build(device), _pair((empty.height, empty.width), device)
         with computing(), torch.inference_mode():
             found = _timed(method, ir, vis, empty, runs)
             networks = [value for value in vars(method).values() if isinstance(value, nn.Module)]

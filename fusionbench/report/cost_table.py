@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,45 +13,69 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
-from fusionbench.report.writing import write_text
 from fusionbench.results.storage_errors import storage_error
+from fusionbench.runtime.files import read_regular
 
-FILE = "costs.json"
+FILE = "costs.jsonl"
 MOST_BYTES = 64 << 20  # of that file
 Quality = Mapping[str, Mapping[str, float]]  # title of a metric to entry to mean
 
 
 def kept(folder: Path) -> list[Cost]:
-    """What was measured so far, of a results folder; costs of other machines among them.
+    """What was measured so far, of a results folder, the last of each kind; costs of other machines among them.
 
     Raises:
-        FusionbenchError: the file is damaged.
+        FusionbenchError: a line is damaged.
     """
     path = folder / FILE
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise FusionbenchError(f"{path}: larger than {MOST_BYTES >> 20} MiB; move it away")
-        return msgspec.json.decode(path.read_bytes(), type=list[Cost])
+        lines = read_regular(path, "the costs", MOST_BYTES).splitlines()
     except FileNotFoundError:
         return []
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FusionbenchError(f"{path}: {error}; move it away, and measure again") from None
+    found = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = msgspec.json.decode(line, type=Cost)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise FusionbenchError(f"{path}, line {number}: {error}; remove that line") from None
+        found[row.place] = row
+    return list(found.values())
 
 
-def keep(folder: Path, rows: Sequence[Cost]) -> None:
-    """Write what was measured, one measurement of a kind."""
-    latest = {row.place: row for row in rows}
-    listed = [msgspec.to_builtins(row) for row in latest.values()]
-    write_text(folder / FILE, json.dumps(listed, indent=1, sort_keys=True) + "\n")
+def keep(folder: Path, row: Cost) -> None:
+    """Add a line to what was measured, so that two runs on one folder lose nothing of each other's.
+
+    Raises:
+        FusionbenchError: it cannot be written; nothing of it is there then.
+    """
+    path = folder / FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        left = msgspec.json.encode(row) + b"\n"
+        with path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError:
+                os.truncate(path, before)
+                raise
+    except OSError as error:
+        raise storage_error(path, error) from None
 
 
 def groups(rows: Sequence[Cost]) -> dict[str, list[Cost]]:
-    """Rows that can be compared, by what they have in common in words: one size, machine and version."""
-    found: dict[str, list[Cost]] = {}
-    for row in sorted(rows, key=lambda r: (r.milliseconds is None, r.milliseconds or 0.0, r.entry)):
-        on = f"{row.processor}, {row.threads} thread{'s' * (row.threads > 1)}" if row.device == "cpu" else row.processor
-        found.setdefault(f"A pair of {row.height}x{row.width} on {on}; torch {row.torch}", []).append(row)
-    return dict(sorted(found.items()))
+    """Rows that can be compared, by what they have in common in words; of several versions of an entry the latest."""
+    found: dict[str, dict[str, Cost]] = {}
+    for row in sorted(rows, key=lambda r: r.made):
+        threads = f", {row.threads} thread{'s' * (row.threads > 1)}" if row.device == "cpu" else ""
+        where = f"{row.processor}{threads}, {row.arithmetic}; torch {row.torch}"
+        found.setdefault(f"A pair of {row.height}x{row.width} on {where}", {})[row.entry] = row
+    return {title: sorted(group.values(), key=_slowness) for title, group in sorted(found.items())}
+
+
+def _slowness(row: Cost) -> tuple[bool, float, str]:
+    return row.milliseconds is None, row.milliseconds or 0.0, row.entry
 
 
 def markdown(title: str, rows: Sequence[Cost], quality: Quality) -> str:

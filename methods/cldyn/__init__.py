@@ -94,8 +94,7 @@ class CLDyN(Method):
         if self.loop is None:
             fused: Tensor = self.vfn(ir, luma(vis))
             return fused
-        with Arithmetic().running(ir.device.type):
-            return self.loop.run(self.network, ir, vis, self.iterations)[-1]
+        return self.loop.run(self.network, ir, vis, self.iterations)[-1]
 
     # ------------------------------------------------------------ what the loop did
 

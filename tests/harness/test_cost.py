@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
+from fusionbench.plugins.weights import read_tensors
 from fusionbench.report.cost_table import groups, keep, kept
 from tests.conftest import fusionbench, make_tree
 
@@ -69,10 +77,8 @@ def test_operations_parameters_time_and_memory(tmp_path: Path) -> None:
     assert "| own | 161 |" in done.stdout
 
     # measured once; --again measures anew
-    changed = json.loads((tmp_path / "out/costs.json").read_text())
-    for row in changed:
-        row["milliseconds"] = 12345.0
-    (tmp_path / "out/costs.json").write_text(json.dumps(changed))
+    for row in kept(tmp_path / "out"):
+        keep(tmp_path / "out", replace(row, milliseconds=12345.0))
     assert "12,345.0" in fusionbench(*words).stdout
     assert "12,345.0" not in fusionbench(*words, "--again").stdout
     assert len(kept(tmp_path / "out")) == 2
@@ -112,7 +118,8 @@ def test_quality_beside_cost(tmp_path: Path) -> None:
     assert picture.read_bytes()[:4] == b"\x89PNG"
     for more, said in (
         (("--datasets=msrs", "--metrics=vif"), "the table of msrs has no column 'vif'"),
-        (("--picture", picture), "name the table with --datasets"),
+        (("--picture", picture), "name it with --datasets"),
+        (("--metrics=sf",), "name it with --datasets"),
         (("--datasets=msrs", "--picture", tmp_path / "x.nosuch"), "x.nosuch"),
         (("--methods=nosuch",), "no method 'nosuch'"),
         (("--size=99999x99999",), "more than 64 million pixels"),
@@ -123,25 +130,81 @@ def test_quality_beside_cost(tmp_path: Path) -> None:
         assert "internal error" not in done.stderr
 
 
-@pytest.mark.parametrize("text", ["{", "[{}]", '[{"entry": 3}]', "\x00", "[" * 2000])
+@pytest.mark.parametrize("text", ["{", "[{}]", '{"entry": 3}', "\x00", "[" * 2000, "\n"])
 def test_a_damaged_file(tmp_path: Path, text: str) -> None:
-    (tmp_path / "costs.json").write_text(text)
+    (tmp_path / "costs.jsonl").write_text(text)
     done = fusionbench("cost", "--out", tmp_path)
     assert done.returncode == 2
-    assert str(tmp_path / "costs.json") in done.stderr
+    assert f"{tmp_path / 'costs.jsonl'}, line 1" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert (tmp_path / "costs.json").read_text() == text
+    assert (tmp_path / "costs.jsonl").read_text() == text
 
 
 def test_other_machines_stand_apart(tmp_path: Path) -> None:
-    facts = {"key": "k", "height": 32, "width": 32, "device": "cpu", "threads": 1, "torch": "2", "made": "now"}
-    both = [Cost(entry="a", processor=name, milliseconds=1.0, **facts) for name in ("One", "Two")]
-    keep(tmp_path, [*both, both[0]])
-    assert len(kept(tmp_path)) == 2
-    assert [title.partition(" on ")[2] for title in groups(both)] == [
-        "One, 1 thread; torch 2",
-        "Two, 1 thread; torch 2",
-    ]
+    facts = {"height": 32, "width": 32, "device": "cpu", "threads": 1, "torch": "2", "milliseconds": 1.0}
+    one = Cost(entry="a", key="k", made="1", processor="One", arithmetic="float32", **facts)
+    two, half = replace(one, processor="Two"), replace(one, key="h", arithmetic="bf16, compiled")
+    newer = replace(one, key="n", made="2")
+    for row in (one, two, half, one, newer):
+        keep(tmp_path, row)
+    assert len(kept(tmp_path)) == 4
+    shown = {title.partition(" on ")[2]: rows for title, rows in groups(kept(tmp_path)).items()}
+    assert shown == {
+        "One, 1 thread, bf16, compiled; torch 2": [half],
+        "One, 1 thread, float32; torch 2": [newer],
+        "Two, 1 thread, float32; torch 2": [two],
+    }
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path) -> None:
+    facts = {"height": 32, "width": 32, "device": "cpu", "threads": 1, "torch": "2", "made": "1", "processor": "One"}
+    row = Cost(entry="a", key="k", arithmetic="float32", **facts)
+    keep(tmp_path, row)
+    before = (tmp_path / "costs.jsonl").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+    try:
+        with pytest.raises(FusionbenchError, match=r"costs\.jsonl"):
+            keep(tmp_path, replace(row, entry="b"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, usual)
+    assert (tmp_path / "costs.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_measurement_that_is_stopped(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """As a terminal does it: Ctrl-C goes to the process that measures too."""
+    slow = "        import time; open(PATH, 'w').close(); time.sleep(60)\n        return"
+    mark = tmp_path / "begun"
+    plugin(tmp_path / "own", "own", NETWORK.replace("        return", slow.replace("PATH", repr(str(mark)))))
+    command = [sys.executable, "-m", "fusionbench", "--plugins", str(tmp_path / "own"), "cost", "--methods=own"]
+    running = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not mark.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    if number == signal.SIGINT:
+        os.killpg(running.pid, number)
+    else:
+        running.send_signal(number)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == code
+    assert err.strip().splitlines() == ["stopped; finished images are kept, the same command continues"]
+
+
+@pytest.mark.real
+def test_seafusion_by_hand(shared: Path, tmp_path: Path) -> None:
+    """Every convolution runs once at full size, so that each of its weights is one multiplication at each pixel."""
+    settings, path = {"FUSIONBENCH_CACHE": str(tmp_path / "cache")}, shared / "weights/SeAFusion/SeAFusion.pth"
+    fusionbench("weights", "add", "seafusion", path, **settings)
+    done = fusionbench("cost", "--methods=seafusion", "--size=48x64", "--runs=1", "--out", tmp_path / "out", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tensors = read_tensors(path)
+    (row,) = kept(tmp_path / "out")
+    assert row.flops == 2 * 48 * 64 * sum(x.numel() for x in tensors.values() if x.ndim == 4)
 
 
 @pytest.mark.real

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.inference import Passes
 from fusionbench.method import Arithmetic
 from fusionbench.methods.refusion.folded import FoldedNet
 from fusionbench.methods.refusion.network import ReFusionNet
@@ -64,23 +64,6 @@ def test_black_and_constant_images(network, folded):
         for level in (0.0, 1.0):
             pair = torch.full((2, 1, 1, 20, 24), level)
             assert (folded(*pair) - network(*pair)).abs().max() < 1e-5
-
-
-class Passes(TorchDispatchMode):
-    """Counts operations on maps, and the bytes that they read and write."""
-
-    def __init__(self, pixels: int) -> None:
-        super().__init__()
-        self.pixels, self.count, self.bytes = pixels, 0, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        flat = torch.utils._pytree.tree_leaves((args, kwargs, out))
-        maps = [x for x in flat if isinstance(x, torch.Tensor) and x.numel() >= self.pixels]
-        if maps and not func.is_view:
-            self.count += 1
-            self.bytes += sum(x.numel() * x.element_size() for x in maps)
-        return out
 
 
 def passes(net: torch.nn.Module, pair: torch.Tensor) -> tuple[int, int]:
