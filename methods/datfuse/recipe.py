@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.methods.losses import gradient_of_means, ssim
+from fusionbench.methods.losses.gradients import gradient_of_means
+from fusionbench.methods.losses.structure import ssim
 from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 

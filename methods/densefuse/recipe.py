@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.methods.losses import ms_ssim
+from fusionbench.methods.losses.structure import ms_ssim
 from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
 from fusionbench.training.data import Augment
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets

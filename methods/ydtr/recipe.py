@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusionbench.methods.losses import frequency_norm, ssim
+from fusionbench.methods.losses.gradients import frequency_norm
+from fusionbench.methods.losses.structure import ssim
 from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 

@@ -11,27 +11,27 @@ import torch
 from torch import Tensor
 
 from benchmarks.authors_losses import images
-from fusionbench.methods import losses
+from fusionbench.methods.losses import decomposition, gradients, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
 BASE = (torch.cat((IR, IR**2), 1), torch.cat((FUSED, FUSED**2), 1))
 DETAIL = (torch.cat((VIS, 1 - VIS**3), 1), torch.cat((FUSED, 1 - FUSED**3), 1))
 OURS: dict[str, Callable[[], Tensor]] = {
-    "intensity_max": lambda: losses.intensity_max(FUSED, IR, VIS),
-    "gradient_max": lambda: losses.gradient_max(FUSED, IR, VIS),
-    "gradient_of_means": lambda: losses.gradient_of_means(FUSED * torch.linspace(0, 1, 112), IR, VIS),
-    "gradient_l1": lambda: losses.gradient_l1(FUSED, VIS),
-    "frequency_norm": lambda: losses.frequency_norm(FUSED, IR),
-    "ssim": lambda: losses.ssim(FUSED, IR),
-    "ssim of 0..255": lambda: losses.ssim(255 * FUSED, 255 * VIS),
-    "ssim from -1": lambda: losses.ssim(2 * FUSED - 1.2, VIS),
-    "ssim_padded": lambda: losses.ssim_padded(VIS, FUSED),
-    "dssim": lambda: losses.dssim(VIS, FUSED),
-    "ms_ssim": lambda: losses.ms_ssim(FUSED, VIS),
-    "ms_ssim of 0..255": lambda: losses.ms_ssim(255 * FUSED, 255 * IR),
-    "correlation": lambda: losses.correlation(*BASE),
-    "decomposition": lambda: losses.decomposition(BASE, DETAIL),
+    "intensity_max": lambda: gradients.intensity_max(FUSED, IR, VIS),
+    "gradient_max": lambda: gradients.gradient_max(FUSED, IR, VIS),
+    "gradient_of_means": lambda: gradients.gradient_of_means(FUSED * torch.linspace(0, 1, 112), IR, VIS),
+    "gradient_l1": lambda: gradients.gradient_l1(FUSED, VIS),
+    "frequency_norm": lambda: gradients.frequency_norm(FUSED, IR),
+    "ssim": lambda: structure.ssim(FUSED, IR),
+    "ssim of 0..255": lambda: structure.ssim(255 * FUSED, 255 * VIS),
+    "ssim from -1": lambda: structure.ssim(2 * FUSED - 1.2, VIS),
+    "ssim_padded": lambda: structure.ssim_padded(VIS, FUSED),
+    "dssim": lambda: structure.dssim(VIS, FUSED),
+    "ms_ssim": lambda: structure.ms_ssim(FUSED, VIS),
+    "ms_ssim of 0..255": lambda: structure.ms_ssim(255 * FUSED, 255 * IR),
+    "correlation": lambda: decomposition.correlation(*BASE),
+    "decomposition": lambda: decomposition.decomposition(BASE, DETAIL),
 }
 
 
