@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,6 +41,18 @@ def _band(taps: Tensor, size: int) -> Tensor:
     """``[size,size+len(taps)-1]``: correlation with ``taps`` as a matrix."""
     wide = size + len(taps) - 1
     return F.pad(taps, (0, size)).repeat(size)[: size * wide].view(size, wide)
+
+
+def correlated(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    """Correlation with few taps along one axis, the valid part: a sum of shifted images, in order.
+
+    A convolution of one channel first writes a copy of the image for each tap, which takes ten times as long.
+    """
+    size = x.shape[dim] - len(taps) + 1
+    total = x.narrow(dim, 0, size) * taps[0]
+    for place, tap in enumerate(taps[1:], 1):
+        total.add_(x.narrow(dim, place, size), alpha=tap)
+    return total
 
 
 def separable(x: Tensor, taps: Tensor, border: str = "symmetric") -> Tensor:

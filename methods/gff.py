@@ -9,14 +9,19 @@ other filters repeat the border. Computed in float64: with eps 1e-6 window varia
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fusionbench.colour import luma
 from fusionbench.method import Context, Method
+from fusionbench.methods._filters import correlated
 
 SIGMA = 5  # of the Gaussian that blurs the saliency; also its radius in pixels
+_BELL = [math.exp(-(n**2) / (2 * SIGMA**2)) for n in range(-SIGMA, SIGMA + 1)]
+TAPS = [tap / sum(_BELL) for tap in _BELL]
 
 
 def _padded(x: Tensor, radius: int) -> Tensor:
@@ -26,11 +31,13 @@ def _padded(x: Tensor, radius: int) -> Tensor:
 def _window_sums(x: Tensor, radius: int, dim: int) -> Tensor:
     """Sums over 2*radius+1 neighbours along one axis, as far as they lie inside: differences of running sums."""
     size = x.shape[dim]
-    total = x.new_zeros([n + (d == dim % x.ndim) for d, n in enumerate(x.shape)])
-    torch.cumsum(x, dim, out=total.narrow(dim, 1, size))
-    position = torch.arange(size, device=x.device)
-    high = total.index_select(dim, (position + radius + 1).clamp(max=size))
-    return high.sub_(total.index_select(dim, (position - radius).clamp(min=0)))
+    radius = min(radius, size)
+    running = torch.cumsum(x, dim)
+    last = running.narrow(dim, size - 1, 1).expand_as(x.narrow(dim, 0, radius))
+    total = torch.cat((running.narrow(dim, radius, size - radius), last), dim)
+    if (rest := size - radius - 1) > 0:
+        total.narrow(dim, radius + 1, rest).sub_(running.narrow(dim, 0, rest))
+    return total
 
 
 def _window_counts(size: int, radius: int, like: Tensor) -> Tensor:
@@ -58,11 +65,10 @@ def guided_filter(guide: Tensor, x: Tensor, radius: int, eps: float) -> Tensor:
 
 def saliency(x: Tensor) -> Tensor:
     """Magnitude of the 4-neighbour Laplacian, blurred with a normalised Gaussian of 11x11, sigma 5."""
-    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-    high = F.conv2d(_padded(x, 1), kernel[None, None]).abs()
-    taps = torch.exp(-(torch.arange(-SIGMA, SIGMA + 1, dtype=x.dtype, device=x.device) ** 2) / (2 * SIGMA**2))
-    taps = taps / taps.sum()
-    return F.conv2d(F.conv2d(_padded(high, SIGMA), taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1))
+    around = _padded(x, 1)
+    above, below = around[..., :-2, 1:-1], around[..., 2:, 1:-1]
+    high = (above + around[..., 1:-1, :-2]).sub_(x, alpha=4).add_(around[..., 1:-1, 2:]).add_(below).abs_()
+    return correlated(correlated(_padded(high, SIGMA), TAPS, -1), TAPS, -2)
 
 
 class GFF(Method):

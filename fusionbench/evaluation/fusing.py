@@ -7,7 +7,7 @@ import torch
 
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
-from fusionbench.runtime.device import computing
+from fusionbench.runtime.device import computing, turn
 
 
 def fuse_pair(
@@ -34,9 +34,9 @@ def fuse_pair(
     Raises:
         ValueError: when the network returns another size or values that are not finite.
     """
-    with computing(), torch.inference_mode():
-        a = torch.from_numpy(ir)[None].to(device, torch.float32) / 255
-        b = torch.from_numpy(vis)[None].to(device, torch.float32) / 255
+    with turn(device), computing(), torch.inference_mode():
+        # bytes go to the device and become numbers there; in one call a processor would copy four times as much
+        a, b = (torch.from_numpy(x)[None].to(device).to(torch.float32).div_(255) for x in (ir, vis))
         fused = method.fuse(a, b, context or Context([""]))
         if fused.shape[0] != 1 or fused.shape[1] not in (1, 3) or fused.shape[-2:] != a.shape[-2:]:
             raise ValueError(

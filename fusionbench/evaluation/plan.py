@@ -196,7 +196,7 @@ def make_plan(request: Request) -> Plan:
     if not chosen:
         reasons = "; ".join(str(s) for s in skipped if s.fix)
         raise FusionbenchError(f"nothing to run: {reasons}" if skipped else "nothing to run")
-    jobs = 1 if request.device != "cpu" else request.jobs or os.cpu_count() or 1
+    jobs = request.jobs or os.cpu_count() or 1
     return Plan(
         tuple(chosen),
         tuple(sources),

@@ -256,7 +256,7 @@ class _Work:
             for entry in self.plan.entries:
                 if image in fused[entry.key] and not {Case(entry.key, image), Case(SOURCE, image)} & failures.keys():
                     _, saved, path, _ = fused[entry.key][image]
-                    if metrics := [m for m in source.metrics if (saved, pair, m.id) not in stored]:
+                    if metrics := tuple(m for m in source.metrics if (saved, pair, m.id) not in stored):
                         pictures.append(Picture(entry, saved, path, metrics))
             if pictures:
                 jobs.append((image, pictures))

@@ -18,6 +18,9 @@ from fusionbench.metrics import Planes
 from fusionbench.pixels.images import grey, picture_digest, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
+from fusionbench.runtime.device import turn
+
+TOGETHER = 32 * 480 * 640  # pixels of the pictures that a graphics card scores at once
 
 
 class Picture(NamedTuple):
@@ -28,7 +31,7 @@ class Picture(NamedTuple):
     """SHA-256, see :func:`fusionbench.pixels.images.picture_digest`."""
     path: str
     """Below the output directory."""
-    metrics: list[Metric]
+    metrics: tuple[Metric, ...]
 
 
 @dataclass
@@ -55,56 +58,80 @@ def reason_of(error: BaseException) -> str:
 
 
 class Views:
-    """One picture as metric input, under every colour rule; made on first use.
+    """Pictures of one size as metric input, under every colour rule; made on first use.
 
     Args:
-        picture: uint8 ``[1 or 3,H,W]``.
+        pictures: uint8 ``[1 or 3,H,W]``, or several, ``[N,1 or 3,H,W]``.
         device: where metrics compute.
+        times: how often each stands in the batch, to be compared with as many others.
     """
 
-    def __init__(self, picture: np.ndarray, device: str) -> None:
-        self.picture, self.device = picture, device
+    def __init__(self, pictures: np.ndarray, device: str, times: int = 1) -> None:
+        self.pictures = pictures if pictures.ndim == 4 else pictures[None]
+        self.device, self.times = device, times
         self._made: dict[str, list[Planes]] = {}
 
     def under(self, rule: str) -> list[Planes]:
         """The grey images to score under a colour rule; the metric's value is the mean over them."""
         if rule not in self._made:
-            p = self.picture
-            channels = [p[c : c + 1] for c in range(len(p))]
+            p = self.pictures
+            channels = [p[:, c : c + 1] for c in range(p.shape[1])]
             if rule == "grey":
-                made = [self._planes(grey(p))]
+                made = [self._planes(np.stack([grey(picture) for picture in p]))]
             elif rule == "joined":
-                made = [self._planes(np.concatenate((channels * 3)[:3], axis=2))]
+                made = [self._planes(np.concatenate((channels * 3)[:3], axis=3))]
             else:
                 made = ([self._planes(c) for c in channels] * 3)[:3]
             self._made[rule] = made
         return self._made[rule]
 
-    def _planes(self, array: np.ndarray) -> Planes:
-        return Planes(torch.from_numpy(np.ascontiguousarray(array)).to(self.device))
+    def _planes(self, arrays: np.ndarray) -> Planes:
+        images = torch.from_numpy(np.ascontiguousarray(arrays)).to(self.device)
+        return Planes(images.repeat_interleave(self.times, 0) if self.times > 1 else images)
+
+
+def scores(function: Callable[..., Tensor], metric: Metric, fused: Views, ir: Views, vis: Views) -> Tensor:
+    """One metric of every picture under its colour rule, float64 ``[N]``; NaN where it is undefined.
+
+    Raises:
+        ValueError: the metric does not give one value for each picture.
+    """
+    triples = list(zip(*(views.under(metric.colour) for views in (fused, ir, vis)), strict=True))
+    values = [function(*triple, **metric.options) for triple in triples]
+    for value in values:
+        if list(value.shape) != [len(fused.pictures)]:
+            raise ValueError(f"returned values {list(value.shape)} for {len(fused.pictures)} images")
+    return sum((value.double() for value in values), torch.zeros_like(values[0], dtype=torch.float64)) / len(values)
 
 
 def score(function: Callable[..., Tensor], metric: Metric, fused: Views, ir: Views, vis: Views) -> float:
-    """One metric of one picture under its colour rule; NaN where it is undefined."""
-    triples = zip(fused.under(metric.colour), ir.under(metric.colour), vis.under(metric.colour), strict=True)
-    values = [float(function(*triple, **metric.options)[0]) for triple in triples]
-    return sum(values) / len(values)
+    """:func:`scores` of one picture."""
+    return float(scores(function, metric, fused, ir, vis))
 
 
 class Scorer:
     """Scores the pictures that several entries made of one source pair, so that source terms are computed once.
+
+    A processor takes picture by picture, whose parts then stay in its cache; other devices take many at once.
 
     Args:
         source: whose pictures.
         store: holds them.
         device: where metrics compute.
         read: gives the infrared and the visible picture of a source by their id.
+        together: pixels of the pictures that are scored at once; None for what suits the device.
     """
 
     def __init__(
-        self, source: Source, store: Store, device: str, read: Callable[[Source, str], tuple[np.ndarray, np.ndarray]]
+        self,
+        source: Source,
+        store: Store,
+        device: str,
+        read: Callable[[Source, str], tuple[np.ndarray, np.ndarray]],
+        together: int | None = None,
     ) -> None:
         self.source, self.store, self.device, self.read = source, store, device, read
+        self.together = together if together is not None else 1 if device == "cpu" else TOGETHER
         self.functions = {m.id: resolve("metric", m.card.name) for m in source.metrics}
 
     def __call__(self, job: tuple[str, list[Picture]]) -> ImageScores:
@@ -114,23 +141,51 @@ class Scorer:
             DataError: the pair cannot be read.
         """
         ident, pictures = job
-        ir, vis = (Views(picture, self.device) for picture in self.read(self.source, ident))
+        pair = self.read(self.source, ident)
+        room = max(1, self.together // pair[0].size)
+        sources: dict[int, tuple[Views, Views]] = {}
         result = ImageScores()
-        with torch.inference_mode():
-            for entry, saved, path, metrics in pictures:
-                try:
-                    picture = read_image(self.store.folder / path)  # scored is what was saved, re-read
-                    if picture_digest(picture) != saved:
-                        raise DataError(f"{self.store.folder / path}: changed since it was fused; run again")
-                except DataError as error:
-                    result.changed[entry.key] = reason_of(error)
-                    continue
-                fused = Views(picture, self.device)
-                for m in metrics:
-                    if (saved, m.id) not in result.values and m.id not in result.broken:
-                        try:
-                            result.values[saved, m.id] = score(self.functions[m.id], m, fused, ir, vis)
-                        except Exception as error:
-                            # A metric that fails loses its column, not the others.
-                            result.broken[m.id] = f"{reason_of(error)} (on {ident}, {entry.id})"
+        for first in range(0, len(pictures), room):
+            alike: dict[object, dict[str, tuple[Picture, np.ndarray]]] = {}
+            for picture in pictures[first : first + room]:
+                pixels = self._read(picture, result)
+                lacking = tuple(m.id for m in picture.metrics if (picture.digest, m.id) not in result.values)
+                if pixels is not None and lacking:
+                    alike.setdefault((pixels.shape, lacking), {})[picture.digest] = picture, pixels
+            with turn(self.device), torch.inference_mode():
+                for batch in alike.values():
+                    if (n := len(batch)) not in sources:
+                        ir, vis = (Views(pixels, self.device, n) for pixels in pair)
+                        sources[n] = ir, vis
+                    self._score(ident, list(batch.values()), sources[n], result)
         return result
+
+    def _read(self, picture: Picture, result: ImageScores) -> np.ndarray | None:
+        """The pixels, or None where they are not those that were fused."""
+        path = self.store.folder / picture.path
+        try:
+            pixels = read_image(path)  # scored is what was saved, re-read
+            if picture_digest(pixels) != picture.digest:
+                raise DataError(f"{path}: changed since it was fused; run again")
+        except DataError as error:
+            result.changed[picture.entry.key] = reason_of(error)
+            return None
+        return pixels
+
+    def _score(
+        self, ident: str, batch: list[tuple[Picture, np.ndarray]], sources: tuple[Views, Views], result: ImageScores
+    ) -> None:
+        """Every metric that pictures of one size lack; the values come from the device in one piece."""
+        fused = Views(np.stack([pixels for _, pixels in batch]), self.device)
+        found: dict[str, Tensor] = {}
+        for m in batch[0][0].metrics:
+            if m.id not in result.broken:
+                try:
+                    found[m.id] = scores(self.functions[m.id], m, fused, *sources)
+                except Exception as error:
+                    # A metric that fails loses its column, not the others.
+                    result.broken[m.id] = f"{reason_of(error)} (on {ident}, {batch[0][0].entry.id})"
+        if found:
+            for name, values in zip(found, torch.stack(list(found.values())).tolist(), strict=True):
+                for (picture, _), value in zip(batch, values, strict=True):
+                    result.values[picture.digest, name] = value

@@ -31,9 +31,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryErro
 # BT.601 luma in float32, in the order of OpenCV's vectorised float conversion (two fused multiply-adds):
 # fma(R, .299, fma(B, .114, G * .587)), then half to even. A product of a float32 weight and a byte is exact in
 # float64, so rounding each step once to float32 is that arithmetic. It matters only at ties (about 1 pixel in 1000).
-_RED = np.arange(256) * np.float64(np.float32(0.299))
-_BLUE = np.arange(256) * np.float64(np.float32(0.114))
-_GREEN = (np.arange(256) * np.float64(np.float32(0.587))).astype(np.float32)
+_RED, _GREEN, _BLUE = np.float64(np.float32(0.299)), np.float32(0.587), np.float64(np.float32(0.114))
 
 
 def open_image(path: Path, deep: bool = False) -> Image.Image:
@@ -296,7 +294,8 @@ def write_image(path: str | Path, array: np.ndarray) -> None:
     save_image(path, Image.fromarray(array if array.ndim == 2 else np.ascontiguousarray(array.transpose(1, 2, 0))))
 
 
-# Suffix to Pillow's name of the format and how it is saved; any other suffix is PNG.
+# Suffix to Pillow's name of the format and how it is saved; any other suffix is PNG, of which only runs are packed
+# (zlib's Z_RLE): quicker than looking for repeats, and smaller for pictures, which hold few.
 _SAVED: dict[str, tuple[str, dict[str, int | str | bool]]] = {
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", {"quality": 95})),
     **dict.fromkeys((".tif", ".tiff"), ("TIFF", {"compression": "tiff_lzw"})),
@@ -307,7 +306,7 @@ _SAVED: dict[str, tuple[str, dict[str, int | str | bool]]] = {
 
 def save_image(path: Path, image: Image.Image) -> None:
     """Save a PIL image in one step: a temporary file in the same folder, then a rename."""
-    kind, options = _SAVED.get(path.suffix.lower(), ("PNG", {"compress_level": 1}))
+    kind, options = _SAVED.get(path.suffix.lower(), ("PNG", {"compress_level": 1, "compress_type": 3}))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         image.save(file, kind, **options)
@@ -340,7 +339,7 @@ def grey(array: np.ndarray) -> np.ndarray:
     red, green, blue = array
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return array[:1]
-    luma: np.ndarray = (_BLUE[blue] + _GREEN[green]).astype(np.float32)
-    luma = (_RED[red] + luma).astype(np.float32)
+    luma: np.ndarray = (blue * _BLUE + green * _GREEN).astype(np.float32)
+    luma = (red * _RED + luma).astype(np.float32)
     levels: np.ndarray = np.rint(luma, out=luma).astype(np.uint8)
     return levels[None]

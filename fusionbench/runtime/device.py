@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 
 from fusionbench.errors import FusionbenchError
 
@@ -31,6 +33,17 @@ def check_device(device: str) -> None:
 def device_kind(device: str) -> str:
     """``cuda`` of ``cuda:1``."""
     return device.partition(":")[0]
+
+
+_TURNS: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+
+def turn(device: str) -> AbstractContextManager[object]:
+    """Inside, a thread has a device to itself; a processor, of which there are several, is not waited for.
+
+    Threads that read and write files beside it keep a graphics card busy, which itself does one thing at a time.
+    """
+    return nullcontext() if device == "cpu" else _TURNS[device]
 
 
 class computing:
