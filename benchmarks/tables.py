@@ -80,8 +80,8 @@ def task_tables() -> Iterator[Command]:
 
 
 def method_tables() -> Iterator[Command]:
-    """Every method that runs here, on two small sets, under two evaluators' variants; and SeAFusion on all of MSRS."""
-    for name in ("vifb", "tno"):
+    """Every method that runs here, under two evaluators' variants, where pairs are few; SeAFusion on all of MSRS."""
+    for name in ("vifb", "tno", "fmb", "llvip", "m3fd"):
         for profile in ("tdfusion", "cddfuse"):
             run = ("eval", "--all", "--data-root", "real", "--datasets", name)
             yield (*run, "--profile", profile, "--out", "methods")
