@@ -99,6 +99,29 @@ def test_no_sum_depends_on_the_processor():
     )
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_varied_scene_is_the_same_scene_taken_otherwise(preset):
+    for k in range(4):
+        usual, other = (scene(k, (72, 96), None, preset, varied) for varied in (False, True))
+        assert digest(other) == digest(scene(k, (72, 96), None, preset, True))
+        for part in ("classes", "saliency", "instance_map", "instances", "condition"):
+            assert np.array_equal(getattr(usual, part), getattr(other, part))
+        assert not np.array_equal(usual.vis, other.vis)
+        assert not np.array_equal(usual.ir, other.ir)
+
+
+def test_varied_scenes_are_wider_than_others():
+    """In brightness and contrast of both pictures, and in noise downwards."""
+    sets = [[scene(k, (72, 96), "night", "msrs", varied) for k in range(24)] for varied in (False, True)]
+    for part in ("ir", "vis"):
+        usual, other = ([getattr(s, part).astype(float) for s in drawn] for drawn in sets)
+        assert np.std([p.mean() for p in other]) > 1.2 * np.std([p.mean() for p in usual])
+        assert min(p.mean() for p in other) < min(p.mean() for p in usual)
+        assert min(p.std() for p in other) < 0.8 * min(p.std() for p in usual)
+        fine = [[np.median(np.abs(ndimage.laplace(p))) for p in pictures] for pictures in (usual, other)]
+        assert np.median(fine[1]) < 0.8 * np.median(fine[0])
+
+
 def test_conditions_follow_the_preset():
     drawn = {scene(k, (32, 40), None, "llvip").condition for k in range(12)}
     assert drawn <= {"night", "dusk"}

@@ -15,6 +15,7 @@ from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
+from fusionbench.results.records import GENERATORS
 
 
 @click.group("data", cls=Group)
@@ -166,11 +167,18 @@ class Like(click.Option):
 @click.option("--test", type=click.IntRange(0), default=12, show_default=True, help="Test pairs.")
 @click.option("--size", type=Size(), default="256x320", show_default=True, help="Height x width.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same bytes.")
-def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int], seed: int) -> None:
+@click.option(
+    "--generator",
+    type=click.Choice(GENERATORS),
+    default=GENERATORS[0],
+    show_default=True,
+    help="scenes-2: the same scenes, taken in as many ways as real cameras.",
+)
+def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int], seed: int, generator: str) -> None:
     """Draw labelled infrared-visible scenes in the layout of a real dataset."""
     from fusionbench.data.synth import synth as write
 
     like = card("dataset", like).name
     with Bar() as bar:
-        write(like, target, train, test, size, seed, bar)
+        write(like, target, train, test, size, seed, bar, generator)
     say(f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}")

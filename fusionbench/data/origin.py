@@ -10,7 +10,7 @@ import msgspec
 
 from fusionbench.errors import DataError
 from fusionbench.pixels.images import atomic
-from fusionbench.results.records import Origin
+from fusionbench.results.records import GENERATORS, Origin
 from fusionbench.runtime.files import read_regular
 
 ORIGIN = "fusionbench-origin.json"
@@ -61,6 +61,7 @@ def command(root: Path, origin: Origin) -> str:
     """The command line that makes a tree."""
     words = ["fusionbench data synth --like", origin.like, "--out", shlex.quote(str(root))]
     words += [f"--{split} {count}" for split, count in origin.counts.items()]
+    words += [f"--generator {shlex.quote(origin.generator)}"] if origin.generator != GENERATORS[0] else []
     if origin.size:
         words.append("--size {}x{}".format(*origin.size))
     return " ".join([*words, f"--seed {origin.seed}"])

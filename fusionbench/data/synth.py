@@ -19,6 +19,7 @@ from fusionbench.errors import FusionbenchError, PluginError, did_you_mean
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.records import SceneFacts
 from fusionbench.plugins.registry import resolve
+from fusionbench.results.records import GENERATORS
 from fusionbench.results.store import storage_error
 from fusionbench.runtime.files import sweep
 from fusionbench.scenes import CLASSES, CONDITIONS, PRESETS, THINGS, Scene, scene
@@ -36,6 +37,7 @@ def synth(
     size: tuple[int, int],
     seed: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    generator: str = GENERATORS[0],
 ) -> Origin:
     """Write a generated dataset.
 
@@ -49,6 +51,7 @@ def synth(
         size: (height, width) in pixels, 32 to 4096 each.
         seed: 0 to 2^32 - 1; same seed, same bytes.
         progress: called as (what, done, total).
+        generator: one of :data:`fusionbench.results.records.GENERATORS`.
 
     Returns:
         What the tree records of itself.
@@ -59,26 +62,19 @@ def synth(
     """
     entry = card("dataset", like)
     rules = _rules(entry)
+    if generator not in GENERATORS:
+        raise FusionbenchError(f"generator={generator!r}; {did_you_mean(generator, GENERATORS)}")
     if train + test < 1:
         raise FusionbenchError("nothing to draw: train=0 and test=0; ask for at least one pair")
     _check_range(size, seed)
     dataset: Dataset = resolve("dataset", entry.name)(out, entry)
     counts = {"train": train, next((p.split for p in entry.facts.protocols.values()), "test"): test}
-    origin = Origin(generator="scenes", like=entry.name, seed=seed, size=size, counts=counts, unfinished=True)
-    conditions: dict[str, dict[str, str]] = {split: {} for split in counts}
+    origin = Origin(generator=generator, like=entry.name, seed=seed, size=size, counts=counts, unfinished=True)
     try:
         _check_new(out, origin)
         ids = {split: names(dataset, split, counts[split]) for split in counts}
         write_origin(out, origin)
-        done = 0
-        for number, split in enumerate(counts):
-            first = (2 * seed + number) * STRIDE
-            for index, ident in enumerate(ids[split]):
-                picture = scene(first + index, size, _condition(ident, index), rules.preset)
-                dataset.write(sample(picture, ident, split, dataset, rules), split)
-                conditions[split][ident] = picture.condition
-                done += 1
-                progress(f"drawing scenes like {entry.title}", done, train + test)
+        conditions = _draw(dataset, ids, origin, rules, progress)
         origin = msgspec.structs.replace(origin, conditions=conditions, unfinished=False)
         write_origin(out, origin)
     except OSError as error:
@@ -88,6 +84,29 @@ def synth(
             f"size={size[0]}x{size[1]}: the memory does not suffice; choose a smaller size="
         ) from None
     return origin
+
+
+def _draw(
+    dataset: Dataset,
+    ids: dict[str, list[str]],
+    origin: Origin,
+    rules: SceneFacts,
+    progress: Callable[[str, int, int], None],
+) -> dict[str, dict[str, str]]:
+    """Write every pair; split to id to condition."""
+    assert origin.size is not None
+    assert origin.seed is not None
+    conditions: dict[str, dict[str, str]] = {split: {} for split in ids}
+    varied, done = origin.generator != GENERATORS[0], 0
+    for number, split in enumerate(ids):
+        first = (2 * origin.seed + number) * STRIDE
+        for index, ident in enumerate(ids[split]):
+            picture = scene(first + index, origin.size, _condition(ident, index), rules.preset, varied)
+            dataset.write(sample(picture, ident, split, dataset, rules), split)
+            conditions[split][ident] = picture.condition
+            done += 1
+            progress(f"drawing scenes like {dataset.card.title}", done, sum(origin.counts.values()))
+    return conditions
 
 
 def _rules(entry: DatasetCard) -> SceneFacts:

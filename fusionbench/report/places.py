@@ -19,7 +19,7 @@ from fusionbench.errors import DataError, FusionbenchError, find
 from fusionbench.evaluation.keys import harness_hash
 from fusionbench.evaluation.runner import Progress
 from fusionbench.plugins.cards import cards
-from fusionbench.results.records import Board, EntryInfo, Origin
+from fusionbench.results.records import GENERATORS, Board, EntryInfo, Origin
 
 DRAWING = ("fusionbench.data.synth",)
 MOST_PAIRS, MOST_PIXELS = 2000, 1 << 28  # of a generated tree, over all its pairs
@@ -115,7 +115,7 @@ class Places:
         folder = out / "trees" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         there = recorded(folder)
         if there is None or there.unfinished:
-            synth(name, folder, *call, progress)
+            synth(name, folder, *call, progress, origin.generator)
         return f"{name}={folder}"
 
 
@@ -134,7 +134,7 @@ Call = tuple[int, int, tuple[int, int], int]  # training and test pairs, height 
 def call_of(name: str, origin: Origin) -> Call | str:
     """How our generator, and no other, is called for a recorded tree, or why it is not: within bounds of our own."""
     card = cards("dataset")[name]
-    if origin.generator != "scenes" or origin.like != name or card.facts.scenes is None:
+    if origin.generator not in GENERATORS or origin.like != name or card.facts.scenes is None:
         return f"no generator {origin.generator} of trees like {origin.like} here"
     if origin.unfinished or origin.size is None or origin.seed is None:
         return "its size or seed is not recorded"

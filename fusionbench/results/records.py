@@ -94,6 +94,9 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.device} in {self.precision}" + (", compiled" if self.compiled else "")
 
 
+GENERATORS = ("scenes", "scenes-2")  # what draws trees: the second takes pictures in as many ways as real cameras
+
+
 class Origin(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Where a generated tree comes from; all empty for real images.
 

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from .canvas import Canvas
 from .classes import CONDITIONS, THINGS, Instance, Scene
+from .exposure import INFRARED, VISIBLE, ways
 from .optics import field_of, visible_light, warmth
 from .plan import make_camera
 from .presets import PRESET_TABLE
@@ -18,11 +19,18 @@ MIN_AREA, MIN_SIDE, MIN_VISIBLE = 16, 3, 0.25
 _SALIENT = ("person", "car", "bus", "truck", "motorcycle", "bicycle", "color_cone", "sign")
 
 
-def scene(seed: int, size: tuple[int, int] = (256, 320), condition: str | None = None, preset: str = "street") -> Scene:
+def scene(
+    seed: int,
+    size: tuple[int, int] = (256, 320),
+    condition: str | None = None,
+    preset: str = "street",
+    varied: bool = False,
+) -> Scene:
     """One infrared-visible pair with exact labels.
 
     ``size`` is (H, W) in pixels, at least (16, 16); ``condition`` is one of :data:`CONDITIONS`, or None to draw one
-    with the preset's odds; ``preset`` is one of :data:`PRESETS`. The same arguments give the same bytes. Objects
+    with the preset's odds; ``preset`` is one of :data:`PRESETS`; ``varied``: the same scene, but taken in
+    one of as many ways as those of real cameras. The same arguments give the same bytes. Objects
     with fewer than 16 visible pixels, thinner than 3 pixels, or hidden by more than three quarters get no box (their
     pixels keep their class). ``saliency`` marks the objects of people, vehicles, cones and signs that have a box;
     for ``vt5000`` it is never empty.
@@ -39,15 +47,17 @@ def scene(seed: int, size: tuple[int, int] = (256, 320), condition: str | None =
     names = list(PRESET_TABLE)
     for attempt in range(20):
         key = (names.index(preset), height, width, attempt)
-        made = _attempt(int(seed), key, (height, width), condition, preset)
+        made = _attempt(int(seed), key, (height, width), condition, preset, varied)
         if preset != "vt5000" or made.saliency.any():
             break
     return made
 
 
-def _attempt(seed: int, key: tuple[int, ...], size: tuple[int, int], condition: str | None, preset: str) -> Scene:
+def _attempt(
+    seed: int, key: tuple[int, ...], size: tuple[int, int], condition: str | None, preset: str, varied: bool
+) -> Scene:
     source = np.random.SeedSequence(seed, spawn_key=key)
-    layout, sky, surface, sensor = (np.random.Generator(np.random.PCG64(s)) for s in source.spawn(4))
+    layout, sky, surface, sensor, camera = (np.random.Generator(np.random.PCG64(s)) for s in source.spawn(5))
     rules = PRESET_TABLE[preset]
     odds = np.array(list(rules.conditions.values()))
     drawn = tuple(rules.conditions)[int(sky.choice(len(odds), p=odds / odds.sum()))]
@@ -57,8 +67,9 @@ def _attempt(seed: int, key: tuple[int, ...], size: tuple[int, int], condition: 
     build(canvas, rules, layout)
     attributes, classes, instance_map = canvas.resolve()
     field = field_of(canvas, attributes, surface)
-    vis = visible_picture(visible_light(canvas, attributes, field, surface), weather, sensor)
-    ir = infrared_picture(warmth(canvas, attributes, field, surface), weather, sensor)
+    exposed = ways(weather.dark, camera) if varied else (INFRARED, VISIBLE)
+    vis = visible_picture(visible_light(canvas, attributes, field, surface), weather, sensor, exposed[1])
+    ir = infrared_picture(warmth(canvas, attributes, field, surface), weather, sensor, exposed[0])
     instances = _instances(canvas, instance_map)
     chosen = np.zeros(len(canvas.objects) + 1, np.uint8)
     chosen[[i.index for i in instances if i.cls in _SALIENT]] = 255

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -250,6 +251,23 @@ def test_synth(tmp_path: Path) -> None:
     assert "scenes-msrs-fusion@v1" in done.stdout
     assert "Scenes in the layout of MSRS, split test: 3 of 3 pairs" in done.stdout
     assert "Synthetic images: scenes, seed 0" in done.stdout
+
+
+def test_varied_scenes_are_another_dataset_and_drawn_again_by_reproduce(tmp_path: Path) -> None:
+    words = ("--like=msrs", "--train=0", "--test=3", "--size=64x80", "--generator", "scenes-2", "--out", tmp_path / "a")
+    assert fusionbench("data", "synth", *words).returncode == 0
+    spec = ("--datasets", f"msrs={tmp_path / 'a'}")
+    done = fusionbench("eval", "--methods=average", "--metrics=en", *spec, "--out", tmp_path / "r")
+    assert "scenes-2-msrs-fusion@v1" in done.stdout
+    assert "Synthetic images: scenes-2, seed 0" in done.stdout
+    (table,) = (p for p in (tmp_path / "r/tables").glob("scenes-2-msrs-*.json") if ".provenance" not in p.name)
+    shutil.rmtree(tmp_path / "a")
+    again = fusionbench("reproduce", table, "--data-root", tmp_path, "--out", tmp_path / "again")
+    assert (again.returncode, again.stderr) == (0, ""), again.stdout
+    other = ("--like=msrs", "--out", tmp_path / "b", "--generator", "scenes-3")
+    refused = fusionbench("data", "synth", *other)
+    assert refused.returncode == 2
+    assert "'scenes-3' is not one of 'scenes', 'scenes-2'" in refused.stderr
 
 
 def test_a_profile_may_report_a_metric_twice(tree: Path, tmp_path: Path) -> None:
