@@ -35,6 +35,7 @@ VERBS = {
     "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
     "figure": ("Understand", "figure", "Draw a view that a method publishes, such as its learned weights."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
+    "robustness": ("Understand", "robustness", "What misaligned, dark, noisy or missing sources cost each method."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),
     "reproduce": ("Share", "rerun", "Verify a result's hashes, rerun it, compare."),
     "export": ("Share", "share", "Per-image scores with their hashes, as Parquet or CSV."),

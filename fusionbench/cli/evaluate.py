@@ -103,6 +103,15 @@ class PlanOptions:
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
 
+    corrupt: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--corrupt",
+            multiple=True,
+            metavar="KIND[=LEVEL,...]",
+            help="Also with corrupted pairs: shift, noise, blur, lowlight, fog, drop-ir, drop-vis.",
+        ),
+    ]
     fresh_versions: Annotated[
         bool,
         click.option(
@@ -132,6 +141,7 @@ class PlanOptions:
             jobs=self.jobs,
             all_=self.all_,
             fresh_versions=self.fresh_versions,
+            corrupt=self.corrupt,
             precision=self.precision,
             compiled=self.compiled,
         )

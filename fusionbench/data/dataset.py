@@ -30,6 +30,7 @@ from fusionbench.data.pairs import check_depth, for_methods, read_pair, size_tex
 from fusionbench.data.sample import Files, Sample
 from fusionbench.data.splits import Split, Splits
 from fusionbench.errors import DataError
+from fusionbench.pixels.corruption import VERSION, Corruption
 from fusionbench.pixels.images import MAX_BYTES, write_image
 from fusionbench.plugins.cards import DatasetCard
 from fusionbench.plugins.fingerprint import code_hash
@@ -49,6 +50,7 @@ class Dataset:
         reading: how files are read and paired, where the user says it; what the card says holds besides.
 
     Attributes:
+        corruption: what is done to pairs before methods get them; None for nothing.
         looks: what is odd about the pairs that were read, by split and id, see :data:`fusionbench.data.looks.ODDITIES`.
     """
 
@@ -64,6 +66,7 @@ class Dataset:
         own = card.facts
         self.reading = replace(reading, ir_range=reading.ir_range or own.ir_range, rgbt4=reading.rgbt4 or own.rgbt4)
         self.layout = Layout(self.root, card, self.reading)
+        self.corruption: Corruption | None = None
         self.looks: dict[tuple[str, str], frozenset[str]] = {}
         self._splits = Splits(card, lists)
 
@@ -206,7 +209,19 @@ class Dataset:
         for path in files:
             digest.update(read_regular(path, "the image", MAX_BYTES))
         digest.update(self.own_code.encode())
+        if self.corruption:
+            digest.update(f"corrupted {VERSION}: {self.corruption}".encode())
         return digest.hexdigest()
+
+    def given(self, id: str, ir: np.ndarray, vis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What methods get of a pair: the pair itself, or :attr:`corruption` of it.
+
+        Args:
+            id: of the pair.
+            ir: uint8 ``[1,H,W]``.
+            vis: uint8 ``[3,H,W]``.
+        """
+        return self.corruption.apply(ir, vis, id) if self.corruption else (ir, vis)
 
     @cached_property
     def own_code(self) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.layout import DEFAULT, children
 from fusionbench.data.origin import read_origin
 from fusionbench.data.pairing import Reading, holds, nested, role_patterns
-from fusionbench.errors import DataError
+from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.naming import matches
+from fusionbench.pixels.corruption import Corruption, corruption, corruptions
 from fusionbench.pixels.names import listing
 from fusionbench.plugins.cards import DatasetCard, card, cards
 from fusionbench.plugins.registry import resolve
@@ -101,26 +102,54 @@ def data_root(given: Path | None) -> Path:
     return given or locations.current().data
 
 
+def corrupted(spec: str, with_: Corruption) -> str:
+    """A spec whose pairs are corrupted before methods get them: ``name+shift4=folder``.
+
+    Raises:
+        FusionbenchError: they are already.
+    """
+    name, equals, text = spec.partition("=")
+    if "+" in name:
+        raise FusionbenchError(f"{spec}: corrupted already; name the dataset itself")
+    return f"{name}+{with_}{equals}{text}"
+
+
+def corrupted_too(specs: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Each spec, followed by itself under every corruption that is asked for (``shift=1,2``).
+
+    Raises:
+        FusionbenchError: no such corruption.
+    """
+    how = [each for text in asked for each in corruptions(text)]
+    return list(dict.fromkeys(more for spec in specs for more in (spec, *(corrupted(spec, each) for each in how))))
+
+
 def known_spec(spec: str) -> str:
-    """``name`` or ``name=folder`` with the dataset's own name.
+    """``name`` or ``name=folder``, with the corruption behind the name if there is one, with the dataset's own name.
 
     Raises:
         PluginError: unknown dataset.
+        FusionbenchError: unknown corruption.
     """
     name, equals, text = spec.partition("=")
+    name, plus, how = name.partition("+")
     known = cards("dataset")
     if not equals and Path(name).is_dir() and not matches(name, known, {n: (c.title,) for n, c in known.items()}):
         example = next(iter(known))
         raise DataError(f"{name}: a folder; name the dataset whose layout it has before it, such as {example}={name}")
-    return card("dataset", name.strip()).name + equals + text
+    return card("dataset", name.strip()).name + (f"+{corruption(how.strip())}" if plus else "") + equals + text
 
 
 def open_spec(spec: str, root: Path | None, reading: Reading = DEFAULT) -> Dataset:
-    """The dataset a user typed: ``name`` (looked for under the data root) or ``name=folder``.
+    """The dataset a user typed: ``name`` (looked for under the data root) or ``name=folder``, as :func:`known_spec`.
 
     Raises:
         PluginError: unknown dataset.
         DataError: the folder is not there.
+        FusionbenchError: unknown corruption.
     """
     name, equals, text = known_spec(spec).partition("=")
-    return open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals), reading=reading)
+    name, plus, how = name.partition("+")
+    dataset = open_dataset(name, Path(text) if equals else data_root(root), exact=bool(equals), reading=reading)
+    dataset.corruption = corruption(how) if plus else None
+    return dataset

@@ -116,6 +116,9 @@ class Placing:
         places: dict[str, dict[str, object]] = {}
         unfit: list[str] = []
         for source in self.sources:
+            if source.dataset.corruption:  # they were made of the good pairs
+                self.absent.add((entry.id, source.label))
+                continue
             if folders and source.label not in folders:
                 self.absent.add((entry.id, source.label))
                 continue

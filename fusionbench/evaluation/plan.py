@@ -14,7 +14,7 @@ import msgspec
 from fusionbench.data import Dataset, open_spec
 from fusionbench.data.beforehand import look_at
 from fusionbench.data.layout import DEFAULT
-from fusionbench.data.opening import data_root, known_spec
+from fusionbench.data.opening import corrupted_too, data_root, known_spec
 from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError, find
 from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, pictures_in, runnable
@@ -52,6 +52,7 @@ class Request:
     ids: tuple[str, ...] = ()
     all_: bool = False
     fresh_versions: bool = False
+    corrupt: tuple[str, ...] = ()
     precision: str | None = None
     compiled: bool = False
 
@@ -98,10 +99,11 @@ class Source:
 
     def board(self) -> Board:
         """What provenance and tables tell of it."""
-        split, title = self.dataset.split(self.split), self.dataset.card.title
+        split, title, how = self.dataset.split(self.split), self.dataset.card.title, self.dataset.corruption
+        title = f"Scenes in the layout of {title}" if self.origin.generator else title
         return Board(
             dataset=self.label,
-            title=f"Scenes in the layout of {title}" if self.origin.generator else title,
+            title=f"{title} with {how.text}" if how else title,
             split=self.split,
             split_sha256=split.sha256,
             split_source=split.source,
@@ -112,6 +114,7 @@ class Source:
             output=self.protocol.output,
             metrics=tuple(m.id for m in self.metrics),
             origin=self.origin,
+            corruption=str(how or ""),
         )
 
 
@@ -169,7 +172,7 @@ def make_plan(request: Request) -> Plan:
     chosen, skipped = _entries(request, rule)
     sources: list[Source] = []
     notes: list[str] = []
-    for spec in request.datasets or tuple(cards("dataset")):
+    for spec in corrupted_too(request.datasets or tuple(cards("dataset")), request.corrupt):
         source = _source(spec, request, explicit=bool(request.datasets))
         if isinstance(source, Skip):
             skipped.append(source)
@@ -337,4 +340,7 @@ def _source(spec: str, request: Request, explicit: bool) -> Source | Skip:
         rules = replace(rules, name=f"{origin.generator}-{rules.name}")
     if dataset.card.facts.generic:
         label += "-" + re.sub(r"[^A-Za-z0-9._-]+", "_", dataset.root.resolve().name)
+    if dataset.corruption:
+        label += f"+{dataset.corruption}"
+        rules = replace(rules, changed=(*rules.changed, f"corrupt={dataset.corruption}"))
     return Source(dataset, label, rules, tuple(ids), expected, tuple(chosen), origin)

@@ -315,7 +315,7 @@ class _Fuser:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
         source, ident, _ = job
         try:
-            ir, vis = self.pairs.get(source, ident)
+            ir, vis = source.dataset.given(ident, *self.pairs.get(source, ident))
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
         context = Context([ident], source.label, source.split)

@@ -62,7 +62,7 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
             without.append(error)  # such as a checkpoint that lacks the part that is looked at
     if not rows:
         raise without[0]
-    _save(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
+    save(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
     return "; ".join([f"{output}: {view} of {', '.join(name for name, _ in rows)}", *map(str, without)])
 
 
@@ -152,7 +152,7 @@ def draw_ranks(items: Sequence[Stability], path: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.07, 1, 1))
-    _save(figure, path, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def _draw_item(axis: Axes, item: Stability, colours: Mapping[str, tuple[float, float, float, float]]) -> None:
@@ -171,7 +171,12 @@ def _draw_item(axis: Axes, item: Stability, colours: Mapping[str, tuple[float, f
         axis.spines[side].set_visible(False)
 
 
-def _save(figure: Figure, path: Path, dpi: int) -> None:
+def save(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a figure in the format that its suffix names.
+
+    Raises:
+        FusionbenchError: it cannot be written, or no such format.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=dpi)

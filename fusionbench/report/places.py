@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionbench.data.layout import children
-from fusionbench.data.opening import data_root, open_spec
+from fusionbench.data.opening import corrupted, data_root, open_spec
 from fusionbench.data.origin import recorded
 from fusionbench.data.synth import synth
 from fusionbench.errors import DataError, FusionbenchError, find
 from fusionbench.evaluation.keys import harness_hash
 from fusionbench.evaluation.runner import Progress
+from fusionbench.pixels.corruption import corruption
 from fusionbench.plugins.cards import cards
 from fusionbench.results.records import GENERATORS, Board, EntryInfo, Origin
 
@@ -75,15 +76,20 @@ class Places:
         Raises:
             FusionbenchError: the tree cannot be written.
         """
-        if self.dataset:
-            return self.dataset
+        how = corruption(board.corruption) if board.corruption else None
+        found = self.dataset or self._of_label(board, differences, out, progress)
+        named = bool(found and "+" in found.partition("=")[0])  # the user said it
+        return corrupted(found, how) if found and how and not named else found
+
+    def _of_label(self, board: Board, differences: list[str], out: Path | None, progress: Progress) -> str | None:
+        label = board.dataset.removesuffix(f"+{board.corruption}")
         for name, card in cards("dataset").items():
-            if board.origin.generator and board.dataset == f"{board.origin.generator}-{name}":
+            if board.origin.generator and label == f"{board.origin.generator}-{name}":
                 return self._tree(name, board.origin, differences, out, progress)
-            if board.dataset == name:
+            if label == name:
                 return name
-            if card.facts.generic and board.dataset.startswith(f"{name}-"):
-                return self._own_folder(name, board.dataset, differences)
+            if card.facts.generic and label.startswith(f"{name}-"):
+                return self._own_folder(name, label, differences)
         differences.append(f"{board.dataset}: no such dataset here")
         return None
 

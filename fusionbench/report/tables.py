@@ -70,6 +70,8 @@ class Table:
         text += "scored are " + "; ".join(f"{COLOURS[c]} ({c})" for c in sorted(colours))
         output = "each method's released output rule" if b.output == "released" else f"output rule {b.output} for all"
         text += f"; 8-bit pictures under {output}; means over images."
+        if b.corruption:
+            text += " Methods get the corrupted pair, scores look at the good one."
         if b.origin.generator:
             text += f" Synthetic images: {b.origin.generator}, seed {b.origin.seed}."
         if any(r.source_only for r in self.rows):

@@ -140,6 +140,7 @@ class Board(Record, frozen=True, kw_only=True):
         output: ``released`` or an output rule that all entries share.
         metrics: metric ids of the columns.
         origin: of a generated tree.
+        corruption: what was done to the pairs before methods got them, e.g. ``shift4``; scored are the good ones.
     """
 
     dataset: str
@@ -154,6 +155,7 @@ class Board(Record, frozen=True, kw_only=True):
     output: str
     metrics: tuple[str, ...]
     origin: Origin = Origin()
+    corruption: str = ""
 
     def __post_init__(self) -> None:
         if self.colour == "gray":  # so in older stores
