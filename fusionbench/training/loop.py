@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.results import provenance
@@ -23,31 +23,13 @@ from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.decoded import keep_decoded
 from fusionbench.training.logs import Logs, ProgressBar, duration
-from fusionbench.training.options import RunOptions, silent
+from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
 from fusionbench.training.precision import Precision
+from fusionbench.training.profile import Profile
 from fusionbench.training.recipe import B, Recipe, Stateful
 from fusionbench.training.settings import S, differing, settings_text
 from fusionbench.training.trouble import Interrupted, explained, not_finite, signals
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a call of :func:`train` ended.
-
-    Attributes:
-        finished: whether all epochs are done.
-        step: steps done in all.
-        best: best score (negative mean loss of an epoch where the recipe has no score), or None.
-        checkpoint: the newest checkpoint.
-        first: whether this is the first process, which writes files.
-    """
-
-    finished: bool
-    step: int
-    best: float | None
-    checkpoint: Path
-    first: bool = True
 
 
 def train(
@@ -208,7 +190,11 @@ class _Run(Generic[S, B]):
             return seconds is not None and time.monotonic() - began > seconds
 
         total = state.step - state.position + len(self.steps) * (epochs - state.epoch)
-        with closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar:
+        profiled = self.options.profile if self.first else 0
+        with (
+            closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar,
+            closing(Profile(self.out, profiled, self.device, self.note)) as profile,
+        ):
             while state.epoch < epochs:
                 planned = self.steps[state.position :]
                 with closing(ahead(self.load, planned, self.settings.workers)) as batches:
@@ -218,6 +204,7 @@ class _Run(Generic[S, B]):
                         values, (stop, enough) = self.step(batches, interrupted.came, late)
                         self.account(values, step)
                         bar(state.step, state.epoch, values["loss"])
+                        profile()
                         if state.position == len(self.steps):
                             mean = self.end_epoch()
                             rate = (time.monotonic() - began) / (state.step - start)
@@ -245,9 +232,11 @@ class _Run(Generic[S, B]):
         """
         began = time.monotonic()
         with self.explained(f"at {self.where()}"):
-            batch = next(batches)
+            with record_function("wait for the batch"):
+                batch = next(batches)
             loaded = time.monotonic()
-            values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
+            with record_function("step"):
+                values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
             if "loss" not in values:
                 raise FusionbenchError(f"{type(self.recipe).__name__}.step returned no 'loss', only {list(values)}")
             numbers = [*values.values(), *(float(stop()) for stop in stops)]
