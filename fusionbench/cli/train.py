@@ -141,6 +141,15 @@ class RunFlags:
         float | None,
         click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
     ]
+    profile: Annotated[
+        int | None,
+        click.option(
+            "--profile",
+            type=click.IntRange(1),
+            metavar="STEPS",
+            help="Watch so many steps with torch.profiler; a table and a trace go into the run's folder.",
+        ),
+    ]
 
 
 @click.command("train")
@@ -254,6 +263,7 @@ def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
         note=note,
         max_steps=how.max_steps,
         max_seconds=how.max_seconds,
+        profile=how.profile or 0,
         launch=launch,
     )
     for line in run(request, options, pictures):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -32,6 +32,7 @@ from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
 from fusionbench.tasks.task import Task, task
 from fusionbench.training.request import TrainRequest
+from fusionbench.training.settings import recorded
 from fusionbench.training.trained import facts_of, portable, weights_file
 
 PROTOCOLS = ("retrained", "frozen")
@@ -239,7 +240,7 @@ class TaskPlanner:
     def _trained(self, protocol: str, entry: Entry, seed: int, keys: list[str]) -> None:
         request, pictures = self.run.request, self.train.entries[entry.key]
         draft = request.draft(self.task, self.source.dataset, self.run.plan.device, seed)
-        learned = json.dumps(portable(asdict(draft.settings))) + pictures.digest + labels_said(self.source.dataset)
+        learned = json.dumps(portable(recorded(draft.settings))) + pictures.digest + labels_said(self.source.dataset)
         digest = hashlib.sha256(learned.encode()).hexdigest()[:8]
         name = f"{draft.name}-{self.source.label}-{entry.id}-seed{seed}-{digest}"
         folder = self.run.store.folder / "tasks" / re.sub(r"[^A-Za-z0-9._+-]+", "_", name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fusionbench.data import Dataset
@@ -28,6 +28,7 @@ from fusionbench.report.task_tables import group_of, is_given
 from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.results.store import Store
 from fusionbench.tasks.task import Task, task
+from fusionbench.training.settings import recorded
 from fusionbench.training.trained import WEIGHTS, settings_hash
 
 MOST_SEEDS, LARGEST_SEED, MOST_FILES = 20, 1 << 31, 100_000
@@ -214,7 +215,7 @@ class _Check:
         """Hash of the settings that the recipe gives here."""
         request = self.request([result])
         draft = request.draft(self.task, self.source.dataset, self.plan.device, result.seed)
-        return settings_hash(asdict(replace(draft, entry=learner).settings))
+        return settings_hash(recorded(replace(draft, entry=learner).settings))
 
     def request(self, results: list[TaskResult]) -> TaskRequest:
         """The training of some results of one network and recipe.

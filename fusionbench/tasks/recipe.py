@@ -89,16 +89,21 @@ class FusedSplit(TrainingSplit):
         if pictures is not None:
             self.ids = [i for i in self.ids if i in pictures]
 
-    def read(self, index: int) -> Sample:
+    def decode(self, index: int) -> Sample:
         """The sample with its fused picture in the place of the visible image.
 
         Raises:
             DataError: the picture is gone, or of another size.
         """
-        sample = super().read(index)
+        sample = super().decode(index)
         if self.pictures is not None:
             sample.vis = picture(self.pictures[sample.id], sample.vis.shape[1:])
         return sample
+
+    def sources(self, index: int) -> dict[str, Path]:
+        """Besides, the fused picture."""
+        own = {} if self.pictures is None else {"fused": self.pictures[self.ids[index]]}
+        return {**super().sources(index), **own}
 
 
 class TaskRecipe(Recipe[T, Batch], Generic[T]):
@@ -138,6 +143,10 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         self.split.check()
         if self.settings.validate_on:
             self._validation(self.settings.validate_on).check()
+
+    def reads(self) -> Sequence[TrainingSplit]:
+        """The labelled pairs."""
+        return [self.split]
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """One pass in random order."""

@@ -6,10 +6,15 @@ workers do not matter.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,6 +23,7 @@ from torch import Tensor
 from fusionbench.data import Boxes, Dataset, Sample
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.pixels.images import image_size
+from fusionbench.training.decoded import Decoded
 from fusionbench.training.order import randomness
 
 Size = tuple[int, int]  # height, width
@@ -80,7 +86,7 @@ def resize(sample: Sample, size: Size) -> Sample:
     def smooth(image: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.ascontiguousarray(image))[None].float()
         y = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-        return y[0].round().clamp(0, 255).byte().numpy()
+        return y[0].round_().clamp_(0, 255).byte().numpy()
 
     return _changed(
         sample,
@@ -235,7 +241,8 @@ def collate(samples: Sequence[Sample], target: Callable[[Sample], Any] = label_t
                 f"{samples[0].id} is {h}x{w} and {sample.id} is {height}x{width} (height x width): "
                 "a batch needs one size; set a crop or a resize"
             )
-    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() / 255 for role in ("ir", "vis"))
+    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() for role in ("ir", "vis"))
+    ir, vis = ir.div_(255), vis.div_(255)
     return Batch([s.id for s in samples], ir, vis, [target(s) for s in samples])
 
 
@@ -250,8 +257,14 @@ class TrainingSplit:
         target: labels of an augmented sample as tensors.
         limit: only the first so many.
 
-    A subclass that overrides :meth:`read` may put other images (fused ones) in the place of a sample's.
+    A subclass that overrides :meth:`decode` may put other images (fused ones) in the place of a sample's, and names
+    their files in :meth:`sources`.
+
+    Attributes:
+        decoded: what :meth:`read` takes samples from in the place of their files; None until there is one.
     """
+
+    decoded: Decoded | None = None
 
     def __init__(
         self,
@@ -275,8 +288,24 @@ class TrainingSplit:
 
     def read(self, index: int) -> Sample:
         """The sample as it is on disk, with its labels where the split needs any."""
+        return (self.decoded.read(index) if self.decoded else None) or self.decode(index)
+
+    def decode(self, index: int) -> Sample:
+        """What :meth:`read` gives, from the files."""
         sample = self.dataset.pair(self.split, self.ids[index])
         return self.dataset.read_labels(sample) if self.needs else sample
+
+    def sources(self, index: int) -> dict[str, Path]:
+        """The files that :meth:`decode` reads, by role."""
+        files = self.dataset.files(self.split, self.ids[index])
+        roles = ("ir", "vis", *(LABELS if self.needs else ()))
+        return {role: path for role in roles if (path := getattr(files, role)) is not None}
+
+    def reading(self) -> str:
+        """What :meth:`decode` depends on besides these files: the way to read them, and others' code."""
+        own, card = Path(inspect.getfile(type(self))), self.dataset.card.facts
+        said = [repr(self.dataset.reading), msgspec.to_builtins(card.classes), card.ignore_index, self.dataset.own_code]
+        return json.dumps([*said, hashlib.sha256(own.read_bytes()).hexdigest()], sort_keys=True)
 
     def sample(self, index: int, seed: int, epoch: int, salt: int = 0) -> Sample:
         """The sample as an epoch sees it; the same for the same arguments."""

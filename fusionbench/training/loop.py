@@ -5,48 +5,31 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.results import provenance
+from fusionbench.runtime import locations
 from fusionbench.training import distributed, returned
+from fusionbench.training.ahead import ahead
 from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
+from fusionbench.training.decoded import keep_decoded
 from fusionbench.training.logs import Logs, ProgressBar, duration
-from fusionbench.training.options import RunOptions, silent
+from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
 from fusionbench.training.precision import Precision
+from fusionbench.training.profile import Profile
 from fusionbench.training.recipe import B, Recipe, Stateful
 from fusionbench.training.settings import S, differing, settings_text
 from fusionbench.training.trouble import Interrupted, explained, not_finite, signals
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a call of :func:`train` ended.
-
-    Attributes:
-        finished: whether all epochs are done.
-        step: steps done in all.
-        best: best score (negative mean loss of an epoch where the recipe has no score), or None.
-        checkpoint: the newest checkpoint.
-        first: whether this is the first process, which writes files.
-    """
-
-    finished: bool
-    step: int
-    best: float | None
-    checkpoint: Path
-    first: bool = True
 
 
 def train(
@@ -127,6 +110,8 @@ class _Run(Generic[S, B]):
         if self.recipe.start is not None and not checkpoint:
             self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
         self.recipe.check()
+        if self.settings.cache:
+            self.decode()
         self.plan(checkpoint.epoch if checkpoint else 0)
         distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
         seed_all(self.settings.seed + self.rank)
@@ -134,6 +119,16 @@ class _Run(Generic[S, B]):
             self.restore(checkpoint)
         elif resume:
             self.note(f"{self.out}: no checkpoint yet; training starts at the beginning")
+
+    def decode(self) -> None:
+        """Let what the recipe reads be decoded once; on each machine its first process does it for the others."""
+        splits, folder = returned.splits(self.recipe, self.recipe.reads()), locations.current().cache / "decoded"
+        for first in (True, False):
+            if (self.options.launch.local_rank == 0) is first:
+                for split in splits:
+                    keep_decoded(split, folder, self.settings.workers, self.note)
+            with self.explained("while decoding the training pairs"):
+                distributed.gather(None)
 
     def changes(self, checkpoint: Checkpoint) -> list[str]:
         """Settings that differ from those of the run."""
@@ -195,16 +190,21 @@ class _Run(Generic[S, B]):
             return seconds is not None and time.monotonic() - began > seconds
 
         total = state.step - state.position + len(self.steps) * (epochs - state.epoch)
-        with closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar:
+        profiled = self.options.profile if self.first else 0
+        with (
+            closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar,
+            closing(Profile(self.out, profiled, self.device, self.note)) as profile,
+        ):
             while state.epoch < epochs:
                 planned = self.steps[state.position :]
-                with closing(_ahead(self.load, planned, self.settings.workers)) as batches:
+                with closing(ahead(self.load, planned, self.settings.workers)) as batches:
                     for step in planned:
                         if most is not None and state.step >= most:
                             return self.result()
                         values, (stop, enough) = self.step(batches, interrupted.came, late)
                         self.account(values, step)
                         bar(state.step, state.epoch, values["loss"])
+                        profile()
                         if state.position == len(self.steps):
                             mean = self.end_epoch()
                             rate = (time.monotonic() - began) / (state.step - start)
@@ -232,9 +232,11 @@ class _Run(Generic[S, B]):
         """
         began = time.monotonic()
         with self.explained(f"at {self.where()}"):
-            batch = next(batches)
+            with record_function("wait for the batch"):
+                batch = next(batches)
             loaded = time.monotonic()
-            values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
+            with record_function("step"):
+                values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
             if "loss" not in values:
                 raise FusionbenchError(f"{type(self.recipe).__name__}.step returned no 'loss', only {list(values)}")
             numbers = [*values.values(), *(float(stop()) for stop in stops)]
@@ -319,23 +321,6 @@ class _Run(Generic[S, B]):
 
     def explained(self, where: str) -> AbstractContextManager[None]:
         return explained(self.settings, self.recipe.batch_key, where, self.untried)
-
-
-def _ahead(load: Callable[[Step], B], steps: Iterable[Step], workers: int) -> Generator[B, None, None]:
-    """Batches in order; with workers, threads load a few ahead."""
-    if not workers:
-        yield from map(load, steps)
-        return
-    pool, waiting = ThreadPoolExecutor(workers), deque[Future[B]]()
-    try:
-        for step in steps:
-            waiting.append(pool.submit(load, step))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

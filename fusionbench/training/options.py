@@ -1,9 +1,10 @@
-"""How a run is done, which no weight depends on."""
+"""How a run is done, which no weight depends on, and how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 Note = Callable[[str], None]  # takes a remark, one line
 
@@ -39,6 +40,7 @@ class RunOptions:
         max_steps: stop (with a checkpoint) when so many steps are done in all.
         max_seconds: stop likewise after so much time in this session.
         quiet: no progress bar.
+        profile: watch so many steps with ``torch.profiler``; 0 for none.
         launch: which process of how many this is.
     """
 
@@ -47,4 +49,24 @@ class RunOptions:
     max_steps: int | None = None
     max_seconds: float | None = None
     quiet: bool = False
+    profile: int = 0
     launch: Launch = Launch()
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a call of :func:`fusionbench.training.loop.train` ended.
+
+    Attributes:
+        finished: whether all epochs are done.
+        step: steps done in all.
+        best: best score (negative mean loss of an epoch where the recipe has no score), or None.
+        checkpoint: the newest checkpoint.
+        first: whether this is the first process, which writes files.
+    """
+
+    finished: bool
+    step: int
+    best: float | None
+    checkpoint: Path
+    first: bool = True

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from fusionbench.data import Dataset
+    from fusionbench.training.data import TrainingSplit
     from fusionbench.training.precision import Precision
 
 
@@ -76,6 +77,10 @@ class Recipe(Generic[S, B]):
         Raises:
             FusionbenchError: one line, before the first step.
         """
+
+    def reads(self) -> Sequence[TrainingSplit]:
+        """What ``load`` reads, for the loop to decode once; a recipe that names none reads files in every epoch."""
+        return ()
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """The steps of an epoch over all processes; the same for the same arguments. See :mod:`.order`."""

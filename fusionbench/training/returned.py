@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from fusionbench.errors import PluginError
+from fusionbench.training.data import TrainingSplit
 from fusionbench.training.order import Step
 from fusionbench.training.recipe import Recipe, Stateful
 
@@ -57,6 +58,17 @@ def steps(recipe: Recipe[Any, Any], values: object) -> list[Step]:
     if not isinstance(values, Sequence) or not all(isinstance(step, Step) for step in values):
         kinds = {type(step).__name__ for step in values} if isinstance(values, Sequence) else {type(values).__name__}
         raise _wrong(recipe, "batches", ", ".join(sorted(kinds)), "a sequence of Steps")
+    return list(values)
+
+
+def splits(recipe: Recipe[Any, Any], values: object) -> list[TrainingSplit]:
+    """What a recipe reads.
+
+    Raises:
+        PluginError: something else.
+    """
+    if not isinstance(values, Sequence) or not all(isinstance(split, TrainingSplit) for split in values):
+        raise _wrong(recipe, "reads", _kind(values), "a sequence of TrainingSplits")
     return list(values)
 
 

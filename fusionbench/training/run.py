@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from fusionbench.runtime.device import check_device, computing, device_kind
 from fusionbench.runtime.files import sweep
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
+from fusionbench.training.settings import recorded
 from fusionbench.training.trained import portable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> No
         "datasets": list(request.names),
         "trained_on": request.trained_on(),
         "on": request.entry or "",
-        "config": portable(asdict(request.settings)),
+        "config": portable(recorded(request.settings)),
     }
     if request.training.network:
         (dataset,) = request.opened.values()

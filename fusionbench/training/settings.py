@@ -32,7 +32,9 @@ Changes = Mapping[str, Any]  # field to new value; checked against the field's t
 
 OUTER = ("train", "networks")  # sections of a dotted key that are left out
 FIXED = ("datasets", "on")  # what a run is of, which no option changes
-FREE = ("workers", "save_every", "picture_every", "half", "tensorboard")  # may change on resume, no loss depends on it
+# May change on resume, no loss depends on it.
+FREE = ("workers", "cache", "save_every", "picture_every", "half", "tensorboard")
+UNRECORDED = ("cache",)  # how images come; in no record, as tables were published before there was this setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Settings:
     seed: Natural = 0  # decides initial weights, data order and augmentation
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # tf32: where a card has it; others: of forward passes
     workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
+    cache: bool = True  # decode the images once, into one file in the cache folder; no number depends on it
     log_every: Count = 1  # steps between two lines of the loss log
     save_every: Count = 200  # steps between two checkpoints; each epoch ends with one in any case
     validate_every: Count = 1  # epochs between two validations
@@ -305,6 +308,11 @@ def parse(text: str) -> object:
 def settings_text(settings: Settings) -> str:
     """Every setting as JSON."""
     return json.dumps(asdict(settings), indent=1) + "\n"
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """The settings as they stand in records and are hashed."""
+    return {name: value for name, value in asdict(settings).items() if name not in UNRECORDED}
 
 
 def differing(text: str, now: Settings) -> list[str]:

@@ -215,6 +215,10 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
                     f"{name}: {have} training pairs are fewer than a batch of {batch}; use a smaller batch"
                 )
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.splits[name] for name in self.train_on]
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """A batch of every task in each step."""
         batch = self.settings.batch

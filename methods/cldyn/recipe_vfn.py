@@ -128,6 +128,10 @@ class VFNRecipe(Recipe[VFNSettings, Batch]):
         for part in self.parts:
             part.check()
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return self.parts
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`."""
         return shuffled(self.ends[-1], self.settings.batch, seed, epoch)

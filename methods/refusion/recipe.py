@@ -119,6 +119,10 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
                 f"ones at batch={batch}; use {f'batch={fitting} or ' if fitting else ''}more pairs"
             )
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.patches]
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`. The two groups of a meta step have no image in common."""
         steps, batch, passes = [], self.settings.batch, self.settings.passes

@@ -125,6 +125,10 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
 
     # ------------------------------------------------------------ data
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.split]
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """The epoch's meta steps, then a pass over the training set."""
         fusing = shuffled(len(self.split), self.pairs, seed, epoch, kind="fuse")
