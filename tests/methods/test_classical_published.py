@@ -177,6 +177,7 @@ def test_principal_weights() -> None:
         ("vsmwls", {"levels": 0}),
         ("dwt", {"wavelet": "db9"}),
         ("dwt", {"window": 2}),
+        ("dtcwt", {"levels": 0}),
         ("ratio_pyramid", {"levels": 0}),
         ("contrast_pyramid", {"levels": 0}),
     ],
