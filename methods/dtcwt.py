@@ -22,7 +22,7 @@ from torch import Tensor
 from fusionbench.colour import luma
 from fusionbench.method import Context, Method
 from fusionbench.methods._filters import padded
-from fusionbench.methods._selection import stronger
+from fusionbench.methods.selection import stronger
 
 FIRST = {  # low and high
     "analysis": ((-0.125, 0.25, 0.75, 0.25, -0.125), (-0.25, 0.5, -0.25)),
