@@ -2,8 +2,10 @@
 
     python benchmarks/agreement.py tif gff      # prints the [[agreement]] blocks of their cards, measured anew
     python benchmarks/agreement.py --pairs tif  # and a line for each pair
+    python benchmarks/agreement.py nsct_sr --names fight,man  # of these pairs alone
 
 It writes nothing. Pairs and pictures are those of the reference material beside the checkout (or at ``--shared``).
+Methods with weights run with the first that is added (``fusionbench weights list``).
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fusionbench import environment
 from fusionbench.cards import cards
 from fusionbench.colour import luma
 from fusionbench.data import open_dataset
 from fusionbench.images import read_image
 from fusionbench.method import Method
+from fusionbench.plugins.cards import card
 from fusionbench.plugins.records import AgreementFacts
+from fusionbench.plugins.weights import hint, installed, verify
 from fusionbench.registry import resolve
 
 REPO = Path(__file__).parents[1]
@@ -36,6 +41,20 @@ class Agreement:
     name: str
     difference: float
     correlation: float
+
+
+def ready(name: str) -> Method:
+    """A method as it runs, with weights where it needs some.
+
+    Raises:
+        LookupError: they are not here; its text says how to add them.
+    """
+    entry, method = card("method", name), resolve("method", name)()
+    if entry.facts.requires_weights:
+        if not (usable := installed(name)):
+            raise LookupError(f"{name} has no weights here: {hint(entry)}")
+        method.load(verify(usable[0]))
+    return method
 
 
 def picture(method: Method, ir: Tensor, vis: Tensor, colour: str) -> Tensor:
@@ -85,12 +104,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", help="names; all whose cards have an agreement if none is given")
     parser.add_argument("--pairs", action="store_true", help="print each pair too")
+    parser.add_argument("--names", default="", help="pairs to compare, separated by commas; all by default")
     parser.add_argument("--shared", type=Path, default=REPO.parent / "shared", help="the reference material")
     arguments = parser.parse_args()
+    environment.apply()
     listed = cards("method")
-    for name in arguments.methods or [name for name, card in listed.items() if card.facts.agreement]:
+    for name in arguments.methods or [name for name, found in listed.items() if found.facts.agreement]:
+        try:
+            method = ready(name)
+        except LookupError as error:
+            print(f"# {error}\n")
+            continue
         for facts in listed[name].facts.agreement:
-            pairs = list(measure(resolve("method", name)(), facts, arguments.shared))
+            pairs = list(measure(method, facts, arguments.shared, tuple(filter(None, arguments.names.split(",")))))
             if arguments.pairs:
                 for pair in pairs:
                     print(f"# {pair.name}: {pair.difference:.2f} {pair.correlation:.4f}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.errors import WeightsError
+from fusionbench.plugins.matlab import read_matrices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +77,8 @@ def read_tensors(file: Path) -> Any:
 
     if file.suffix == ".npy":
         return _plain(_array(file), file)
+    if file.suffix == ".mat":
+        return _plain(read_matrices(file, file.stat().st_size + SPARE), file)
     try:
         allowed = getattr(torch.serialization, "safe_globals", nullcontext)  # since torch 2.5
         with warnings.catch_warnings(), allowed(_stand_ins()):

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from fusionbench import environment
+from fusionbench.errors import WeightsError
 from fusionbench.plugins.misfit import misfit
+from fusionbench.plugins.tensors import read_tensors
 from tests.conftest import fusionbench, process
 
 
@@ -75,6 +78,68 @@ def test_arrays_of_numpy_hold_numbers_alone(shared: Path, tmp_path: Path) -> Non
         assert message in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matrices_of_matlab(tmp_path: Path, packed: bool) -> None:
+    held = {
+        "wide": np.arange(6.0).reshape(2, 3),
+        "single": np.float32([[1, 2.5]]),
+        "solid": np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+        "one": np.array([[7.0]]),
+        "none": np.zeros((0, 3)),
+    }
+    others = {"text": "word", "complex": np.array([[1 + 2j]]), "struct": {"x": 1}, "cells": np.array([1, "a"], object)}
+    savemat(tmp_path / "m.mat", held | others, do_compression=packed)
+    found = read_tensors(tmp_path / "m.mat")
+    assert set(found) == set(held)
+    for name, array in held.items():
+        assert np.array_equal(found[name].numpy(), array)
+        assert found[name].dtype == (torch.float32 if name == "single" else torch.float64)
+
+
+def test_matlab_files_that_are_refused(tmp_path: Path) -> None:
+    savemat(tmp_path / "bomb.mat", {"D": np.zeros((4000, 4000))}, do_compression=True)
+    savemat(tmp_path / "whole.mat", {"D": np.eye(64, 256)})
+    savemat(tmp_path / "packed.mat", {"D": np.eye(64, 256)}, do_compression=True)
+    savemat(tmp_path / "word.mat", {"D": "word"})
+    for name in ("whole", "packed"):
+        content = (tmp_path / f"{name}.mat").read_bytes()
+        (tmp_path / f"cut-{name}.mat").write_bytes(content[:-40])
+    (tmp_path / "new.mat").write_bytes(b"\x89HDF\r\n" + bytes(200))
+    (tmp_path / "other.mat").write_bytes(b"%PDF" + bytes(300))
+    (tmp_path / "empty.mat").write_bytes(b"")
+    for name, message in (
+        ("bomb", "unpack to many more; refused"),
+        ("cut-whole", "damaged MATLAB file"),
+        ("cut-packed", "damaged MATLAB file"),
+        ("new", "version 7.3; save it with -v7"),
+        ("other", "no MATLAB file"),
+        ("empty", "no MATLAB file"),
+        ("word", "not a checkpoint of rp_sr"),
+        ("whole", "an atom of the dictionary is zero throughout"),
+    ):
+        done = fusionbench("weights", "add", "rp_sr", tmp_path / f"{name}.mat")
+        assert done.returncode == 2
+        assert message in done.stderr, name
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_matlab_file_ends_in_one_line(tmp_path: Path) -> None:
+    savemat(tmp_path / "m.mat", {"D": np.eye(3, 5), "e": np.arange(3, dtype=np.int8)})
+    content = (tmp_path / "m.mat").read_bytes()
+    rng = np.random.default_rng(0)
+    ends = set()
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in rng.integers(100, len(content), rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        (tmp_path / "m.mat").write_bytes(changed)
+        try:
+            ends.add(bool(read_tensors(tmp_path / "m.mat")))
+        except WeightsError as error:
+            ends.add(str(error).partition(": ")[2])
+    assert {True, "damaged MATLAB file; get it again"} <= ends
 
 
 def test_no_such_file_and_no_such_need(tmp_path: Path) -> None:
