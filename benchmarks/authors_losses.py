@@ -43,6 +43,23 @@ def module(path: Path, name: str) -> ModuleType:
     return loaded
 
 
+class Absent(ModuleType):
+    """A package that their files import and do not need here: whatever is asked of it is None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def stand_in(name: str) -> ModuleType:
+    """Such a package of this name, and those above it."""
+    package = sys.modules.setdefault(name, Absent(name))
+    above, _, own = name.rpartition(".")
+    if above:
+        setattr(stand_in(above), own, package)
+    return package
+
+
 def kornia(code: Path) -> ModuleType:
     """SSIM of kornia 0.2.0; of the package no more than that needs is imported."""
     for name in ("kornia", "kornia.filters", "kornia.geometry.transform.affwarp"):
@@ -64,6 +81,10 @@ def values(code: Path) -> dict[str, float]:
     ydtr = module(code / "YDTR/losses/__init__.py", "ydtr")
     cdd = module(code / "MMIF-CDDFuse/utils/loss.py", "cdd")
     swin = module(code / "SwinFusion/models/loss_ssim.py", "swin")
+    for name in ("torchvision.models.vgg", "torchvision.transforms.functional", "utils.utils_color"):
+        stand_in(name)
+    sys.modules["models.loss_ssim"] = swin
+    swin_loss = module(code / "SwinFusion/models/loss_vif.py", "swin_loss")
     ssim = kornia(code)
     _, intensity, gradient = cdd.Fusionloss()(vis, ir, fused)
     slope = sys.modules["kornia.filters"].SpatialGradient()
@@ -79,6 +100,7 @@ def values(code: Path) -> dict[str, float]:
         "ssim of 0..255": 1 - ydtr.ssim(255 * fused, 255 * vis),
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
+        "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
         "dssim": ssim.SSIM(11, reduction="mean")(vis, fused),
         "ms_ssim": dense.msssim(fused, vis, normalize=True),
         "ms_ssim of 0..255": dense.msssim(255 * fused, 255 * ir, normalize=True),

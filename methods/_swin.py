@@ -96,11 +96,25 @@ class MLP(nn.Module):
 
 
 class Windowed(nn.Module):
-    """What self- and cross-attention blocks share: shifting, cutting into windows, putting together."""
+    """What self- and cross-attention blocks share: shifting, cutting into windows, putting together.
+
+    Attributes:
+        skipped: how often a branch of a sample is left out in training (stochastic depth); 0 unless a recipe sets it.
+    """
+
+    skipped: float = 0.0
 
     def __init__(self, window: int, shift: int) -> None:
         super().__init__()
         self.window, self.shift = window, shift
+
+    def at_times(self, branch: Tensor) -> Tensor:
+        """A residual branch ``[B,...]``; in training without some samples' share, the others' larger for it."""
+        if not (self.training and self.skipped):
+            return branch
+        rate = 1 - self.skipped
+        stays = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) < rate
+        return branch * stays / rate
 
     def attend(self, attention: WindowAttention, x: Tensor, other: Tensor) -> Tensor:
         """Attention of tokens ``[B,H,W,C]`` to others, in shifted windows."""
@@ -125,6 +139,6 @@ class Block(Windowed):
 
     def forward(self, x: Tensor) -> Tensor:
         seen = self.norm1(x)
-        x = x + self.attend(self.attn, seen, seen)
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = x + self.at_times(self.attend(self.attn, seen, seen))
+        out: Tensor = x + self.at_times(self.mlp(self.norm2(x)))
         return out

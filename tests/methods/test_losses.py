@@ -27,6 +27,7 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "ssim of 0..255": lambda: structure.ssim(255 * FUSED, 255 * VIS),
     "ssim from -1": lambda: structure.ssim(2 * FUSED - 1.2, VIS),
     "ssim_padded": lambda: structure.ssim_padded(VIS, FUSED),
+    "ssim_by_gradient": lambda: structure.ssim_by_gradient(FUSED, IR, VIS),
     "dssim": lambda: structure.dssim(VIS, FUSED),
     "ms_ssim": lambda: structure.ms_ssim(FUSED, VIS),
     "ms_ssim of 0..255": lambda: structure.ms_ssim(255 * FUSED, 255 * IR),
