@@ -33,6 +33,14 @@ def images() -> tuple[Tensor, Tensor, Tensor]:
     return fused[:, None], ir[:, None], vis[:, None]
 
 
+def classes() -> tuple[Tensor, Tensor]:
+    """Logits ``[2,3,96,112]`` and labels ``[2,96,112]``, some of which do not count."""
+    x = torch.cat(images(), 1)
+    labels = (6 * x[:, 2]).long() % 3
+    labels[:, :8] = 255
+    return 5 * x, labels
+
+
 def module(path: Path, name: str) -> ModuleType:
     """A file of theirs, imported under a name."""
     spec = importlib.util.spec_from_file_location(name, path)
@@ -85,6 +93,7 @@ def values(code: Path) -> dict[str, float]:
         stand_in(name)
     sys.modules["models.loss_ssim"] = swin
     swin_loss = module(code / "SwinFusion/models/loss_vif.py", "swin_loss")
+    sea = module(code / "SeAFusion/loss.py", "sea")
     ssim = kornia(code)
     _, intensity, gradient = cdd.Fusionloss()(vis, ir, fused)
     slope = sys.modules["kornia.filters"].SpatialGradient()
@@ -101,6 +110,8 @@ def values(code: Path) -> dict[str, float]:
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
         "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
+        "hard_cross_entropy": sea.OhemCELoss(0.7, fused.numel() // 16)(*classes()),
+        "hard_cross_entropy of few": sea.OhemCELoss(0.001, fused.numel() // 16)(*classes()),
         "dssim": ssim.SSIM(11, reduction="mean")(vis, fused),
         "ms_ssim": dense.msssim(fused, vis, normalize=True),
         "ms_ssim of 0..255": dense.msssim(255 * fused, 255 * ir, normalize=True),
