@@ -68,6 +68,14 @@ def stand_in(name: str) -> ModuleType:
     return package
 
 
+def segmif(code: Path) -> ModuleType:
+    """Its losses."""
+    module(code / "pytorch_ssim/__init__.py", "pytorch_ssim")
+    module(code / "lap_loss.py", "lap_loss")
+    stand_in("core.Entropy")
+    return module(code / "core/loss.py", "core.loss")
+
+
 def kornia(code: Path) -> ModuleType:
     """SSIM of kornia 0.2.0; of the package no more than that needs is imported."""
     for name in ("kornia", "kornia.filters", "kornia.geometry.transform.affwarp"):
@@ -94,6 +102,7 @@ def values(code: Path) -> dict[str, float]:
     sys.modules["models.loss_ssim"] = swin
     swin_loss = module(code / "SwinFusion/models/loss_vif.py", "swin_loss")
     sea = module(code / "SeAFusion/loss.py", "sea")
+    mif, target = segmif(code / "SegMiF"), (ir + vis) / 2
     ssim = kornia(code)
     _, intensity, gradient = cdd.Fusionloss()(vis, ir, fused)
     slope = sys.modules["kornia.filters"].SpatialGradient()
@@ -110,6 +119,8 @@ def values(code: Path) -> dict[str, float]:
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
         "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
+        "SegMiF, first round": mif.Fusionloss3()(ir, vis, fused, target),
+        "SegMiF, later": mif.Fusionloss_grad3()(ir, vis, fused, target),
         "hard_cross_entropy": sea.OhemCELoss(0.7, fused.numel() // 16)(*classes()),
         "hard_cross_entropy of few": sea.OhemCELoss(0.001, fused.numel() // 16)(*classes()),
         "dssim": ssim.SSIM(11, reduction="mean")(vis, fused),

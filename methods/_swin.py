@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusionbench.methods._depth import Residual
+
 MASKED = -100.0
 
 
@@ -95,26 +97,12 @@ class MLP(nn.Module):
         return out
 
 
-class Windowed(nn.Module):
-    """What self- and cross-attention blocks share: shifting, cutting into windows, putting together.
-
-    Attributes:
-        skipped: how often a branch of a sample is left out in training (stochastic depth); 0 unless a recipe sets it.
-    """
-
-    skipped: float = 0.0
+class Windowed(Residual):
+    """What self- and cross-attention blocks share: shifting, cutting into windows, putting together."""
 
     def __init__(self, window: int, shift: int) -> None:
         super().__init__()
         self.window, self.shift = window, shift
-
-    def at_times(self, branch: Tensor) -> Tensor:
-        """A residual branch ``[B,...]``; in training without some samples' share, the others' larger for it."""
-        if not (self.training and self.skipped):
-            return branch
-        rate = 1 - self.skipped
-        stays = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) < rate
-        return branch * stays / rate
 
     def attend(self, attention: WindowAttention, x: Tensor, other: Tensor) -> Tensor:
         """Attention of tokens ``[B,H,W,C]`` to others, in shifted windows."""

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.colour import recombine
+from fusionbench.data import Dataset
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.network import Target, TaskNetwork
-from fusionbench.tasks.task import task_of
+from fusionbench.tasks.task import Task, task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
@@ -65,6 +66,11 @@ class LoopRecipe(Recipe[L, Turn]):
         """The fusion network with initial weights."""
         raise NotImplementedError
 
+    def task_network(self, dataset: Dataset) -> tuple[Task, TaskNetwork]:
+        """The task and its network; one of ours unless a method has its own."""
+        task = task_of(self.settings.network)
+        return task, task.build(self.settings.network, dataset, 3, self.settings.backbone)
+
     def optimiser(self, part: Part, network: nn.Module) -> torch.optim.Optimizer:
         """What moves a part."""
         raise NotImplementedError
@@ -110,9 +116,9 @@ class LoopRecipe(Recipe[L, Turn]):
         """See :meth:`Recipe.build`."""
         self.settings, self.device = settings, device
         (dataset,) = self.datasets.values()
-        task = task_of(settings.network)
         self.net = self.fusion_network().to(device)
-        self.task: TaskNetwork = task.build(settings.network, dataset, 3, settings.backbone).to(device)
+        task, network = self.task_network(dataset)
+        self.task = network.to(device)
         self.moves = {"fusion": self.optimiser("fusion", self.net), "task": self.optimiser("task", self.task)}
         self.splits = {
             part: TrainingSplit(dataset, settings.split, self.augment(part), [task.needs], task.target)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.data import Sample
-from fusionbench.methods._swin import Windowed
+from fusionbench.methods._depth import deepen
 from fusionbench.methods.cldyn.recipe_vfn import turned
 from fusionbench.methods.losses.gradients import gradient_max, intensity_max
 from fusionbench.methods.losses.structure import ssim_by_gradient
@@ -102,9 +102,7 @@ class SwinFusionRecipe(PairRecipe[SwinFusionSettings]):
         parts = ("residual_group_A", "residual_group_B", "residual_group")
         fusing = [[group.get_submodule(part) for group in network.layers_Fusion] for part in parts]
         for stage in (*stages, *fusing):
-            blocks = [block for part in stage for block in part.modules() if isinstance(block, Windowed)]
-            for block, rate in zip(blocks, torch.linspace(0, self.settings.depth, len(blocks)).tolist(), strict=True):
-                block.skipped = rate
+            deepen(stage, self.settings.depth)
         return network
 
     def augment(self, settings: SwinFusionSettings) -> Augment:

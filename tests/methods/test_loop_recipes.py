@@ -24,7 +24,10 @@ from tests.training.toys import weights
 
 pytestmark = pytest.mark.usefixtures("mm")
 
-QUICK: dict[str, list[str]] = {"seafusion": ["batch=4", "passes=1", "task_steps=1"]}  # a run of two rounds in seconds
+QUICK: dict[str, list[str]] = {  # a run of two rounds in seconds
+    "seafusion": ["batch=4", "passes=1", "task_steps=1"],
+    "segmif": ["batch=1", "steps_first=1", "steps_later=1", "task_steps=1"],
+}
 
 
 def kinds() -> dict[str, tuple[str, type[LoopRecipe[Any]]]]:
@@ -43,7 +46,7 @@ KINDS = kinds()
 
 
 def test_there_are_some() -> None:
-    assert KINDS.keys() >= {"seafusion"}
+    assert KINDS.keys() >= QUICK.keys()
 
 
 @pytest.fixture(scope="module")
