@@ -33,6 +33,14 @@ def images() -> tuple[Tensor, Tensor, Tensor]:
     return fused[:, None], ir[:, None], vis[:, None]
 
 
+def classes() -> tuple[Tensor, Tensor]:
+    """Logits ``[2,3,96,112]`` and labels ``[2,96,112]``, some of which do not count."""
+    x = torch.cat(images(), 1)
+    labels = (6 * x[:, 2]).long() % 3
+    labels[:, :8] = 255
+    return 5 * x, labels
+
+
 def module(path: Path, name: str) -> ModuleType:
     """A file of theirs, imported under a name."""
     spec = importlib.util.spec_from_file_location(name, path)
@@ -41,6 +49,31 @@ def module(path: Path, name: str) -> ModuleType:
     sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
+
+
+class Absent(ModuleType):
+    """A package that their files import and do not need here: whatever is asked of it is None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def stand_in(name: str) -> ModuleType:
+    """Such a package of this name, and those above it."""
+    package = sys.modules.setdefault(name, Absent(name))
+    above, _, own = name.rpartition(".")
+    if above:
+        setattr(stand_in(above), own, package)
+    return package
+
+
+def segmif(code: Path) -> ModuleType:
+    """Its losses."""
+    module(code / "pytorch_ssim/__init__.py", "pytorch_ssim")
+    module(code / "lap_loss.py", "lap_loss")
+    stand_in("core.Entropy")
+    return module(code / "core/loss.py", "core.loss")
 
 
 def kornia(code: Path) -> ModuleType:
@@ -64,6 +97,12 @@ def values(code: Path) -> dict[str, float]:
     ydtr = module(code / "YDTR/losses/__init__.py", "ydtr")
     cdd = module(code / "MMIF-CDDFuse/utils/loss.py", "cdd")
     swin = module(code / "SwinFusion/models/loss_ssim.py", "swin")
+    for name in ("torchvision.models.vgg", "torchvision.transforms.functional", "utils.utils_color"):
+        stand_in(name)
+    sys.modules["models.loss_ssim"] = swin
+    swin_loss = module(code / "SwinFusion/models/loss_vif.py", "swin_loss")
+    sea = module(code / "SeAFusion/loss.py", "sea")
+    mif, target = segmif(code / "SegMiF"), (ir + vis) / 2
     ssim = kornia(code)
     _, intensity, gradient = cdd.Fusionloss()(vis, ir, fused)
     slope = sys.modules["kornia.filters"].SpatialGradient()
@@ -79,6 +118,11 @@ def values(code: Path) -> dict[str, float]:
         "ssim of 0..255": 1 - ydtr.ssim(255 * fused, 255 * vis),
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
+        "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
+        "SegMiF, first round": mif.Fusionloss3()(ir, vis, fused, target),
+        "SegMiF, later": mif.Fusionloss_grad3()(ir, vis, fused, target),
+        "hard_cross_entropy": sea.OhemCELoss(0.7, fused.numel() // 16)(*classes()),
+        "hard_cross_entropy of few": sea.OhemCELoss(0.001, fused.numel() // 16)(*classes()),
         "dssim": ssim.SSIM(11, reduction="mean")(vis, fused),
         "ms_ssim": dense.msssim(fused, vis, normalize=True),
         "ms_ssim of 0..255": dense.msssim(255 * fused, 255 * ir, normalize=True),

@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusionbench.methods._depth import Residual
+
 DIMS = (64, 128, 320, 512)
 HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
+TINY = (16, 32, 80, 128)  # ours
 SMALLEST = 32  # pixels of a side, so that no map is smaller than what one step of its attention reduces
 
 
@@ -91,7 +94,7 @@ class MixFFN(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class Block(Residual):
     """Attention and feed-forward, ``[B,H,W,C]`` to the same."""
 
     def __init__(self, dim: int, heads: int, reduction: int) -> None:
@@ -101,20 +104,35 @@ class Block(nn.Module):
         self.mlp = MixFFN(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = x + self.at_times(self.attn(self.norm1(x)))
+        out: Tensor = x + self.at_times(self.mlp(self.norm2(x)))
         return out
 
 
-def add_encoder(to: nn.Module, depths: tuple[int, int, int, int], prefix: str = "") -> None:
+Four = tuple[int, int, int, int]  # of each stage
+
+
+def add_encoder(to: nn.Module, depths: Four, prefix: str = "", dims: Four = DIMS) -> None:
     """Put the four stages of an encoder of colours into a module, their names after a prefix."""
     inputs = 3
-    for number, (dim, heads, reduction, depth) in enumerate(zip(DIMS, HEADS, REDUCTIONS, depths, strict=True), 1):
+    for number, (dim, heads, reduction, depth) in enumerate(zip(dims, HEADS, REDUCTIONS, depths, strict=True), 1):
         kernel, stride = (7, 4) if number == 1 else (3, 2)
         to.add_module(f"{prefix}patch_embed{number}", PatchEmbed(inputs, dim, kernel, stride))
         to.add_module(f"{prefix}block{number}", nn.Sequential(*(Block(dim, heads, reduction) for _ in range(depth))))
         to.add_module(f"{prefix}norm{number}", nn.LayerNorm(dim, eps=1e-6))
         inputs = dim
+
+
+def begun(module: nn.Module) -> None:
+    """Initial weights as released: small linear layers, convolutions by what they give; in place."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=0.02)
+        elif isinstance(part, nn.Conv2d):
+            outputs = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups
+            nn.init.normal_(part.weight, std=(2 / outputs) ** 0.5)
+        if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
+            nn.init.zeros_(part.bias)
 
 
 def encoded(of: nn.Module, number: int, x: Tensor, prefix: str = "") -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusionbench.methods._depth import Residual
+
 MASKED = -100.0
 
 
@@ -95,7 +97,7 @@ class MLP(nn.Module):
         return out
 
 
-class Windowed(nn.Module):
+class Windowed(Residual):
     """What self- and cross-attention blocks share: shifting, cutting into windows, putting together."""
 
     def __init__(self, window: int, shift: int) -> None:
@@ -125,6 +127,6 @@ class Block(Windowed):
 
     def forward(self, x: Tensor) -> Tensor:
         seen = self.norm1(x)
-        x = x + self.attend(self.attn, seen, seen)
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = x + self.at_times(self.attend(self.attn, seen, seen))
+        out: Tensor = x + self.at_times(self.mlp(self.norm2(x)))
         return out

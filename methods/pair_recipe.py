@@ -84,6 +84,10 @@ class PairRecipe(Recipe[P, Batch]):
         self.precision.update(losses["loss"], self.adam)
         return {name: value.detach() for name, value in losses.items()}
 
+    def result(self) -> Mapping[str, Tensor]:
+        """What is exported: the network, named as in the authors' checkpoint."""
+        return self.net.state_dict()
+
     def export(self) -> dict[str, Tensor]:
-        """The network, named as in the authors' checkpoint."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()}
+        """:meth:`result` as :meth:`Recipe.export` wants it."""
+        return {name: value.detach().cpu().contiguous() for name, value in self.result().items()}

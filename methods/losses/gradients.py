@@ -36,6 +36,11 @@ def gradient_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     return F.l1_loss(sobel(fused), torch.maximum(sobel(ir), sobel(vis)))
 
 
+def sobel_l1(image: Tensor, target: Tensor) -> Tensor:
+    """L1 distance of the Sobel responses of two images (SegMiF)."""
+    return F.l1_loss(sobel(image), sobel(target))
+
+
 def gradient_of_means(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """DATFuse's gradient term as released: signed responses are averaged over the batch, then compared."""
     of_fused, *of_sources = (2 * sobel_pair(x).mean() for x in (fused, ir, vis))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionbench.methods.losses.gradients import sobel
+
 Border = Literal["valid", "zeros", "reflect"]
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of multi-scale SSIM, Wang et al. 2003
 
@@ -53,6 +55,13 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def ssim_padded(a: Tensor, b: Tensor) -> Tensor:
     """Mean SSIM of images in [0,1], padded with zeros (SwinFusion)."""
     return ssim_maps(a, b, 1.0, "zeros")[0].mean()
+
+
+def ssim_by_gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """:func:`ssim_padded` with both sources, each weighted by its share of the mean Sobel response (SwinFusion)."""
+    slopes = [sobel(x).mean() for x in (ir, vis)]
+    share = slopes[0] / (slopes[0] + slopes[1])
+    return share * ssim_padded(ir, fused) + (1 - share) * ssim_padded(vis, fused)
 
 
 def dssim(a: Tensor, b: Tensor) -> Tensor:

@@ -38,9 +38,9 @@ class CrossBlock(Windowed):
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         seen_a, seen_b = self.norm1_A(a), self.norm1_B(b)
-        a = a + self.attend(self.attn_A, seen_a, seen_b)
-        b = b + self.attend(self.attn_B, seen_b, seen_a)
-        return a + self.mlp_A(self.norm2_A(a)), b + self.mlp_B(self.norm2_B(b))
+        a = a + self.at_times(self.attend(self.attn_A, seen_a, seen_b))
+        b = b + self.at_times(self.attend(self.attn_B, seen_b, seen_a))
+        return a + self.at_times(self.mlp_A(self.norm2_A(a))), b + self.at_times(self.mlp_B(self.norm2_B(b)))
 
 
 class Blocks(nn.Module):

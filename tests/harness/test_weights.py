@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.io import savemat
 
 from fusionbench import environment
 from fusionbench.errors import WeightsError
+from fusionbench.methods.timfusion.network import TIMFusionNet
 from fusionbench.plugins.misfit import misfit
 from fusionbench.plugins.tensors import read_tensors
 from tests.conftest import fusionbench, process
@@ -306,3 +308,13 @@ def test_a_card_that_names_weights_without_their_hash_is_one_line(tmp_path: Path
         assert done.stderr.count("\n") == 1
         assert "net.toml" in done.stderr
         assert "sha256" in done.stderr or "trained_on" in done.stderr
+
+
+def test_one_file_that_training_wrote_for_several(tmp_path: Path) -> None:
+    tensors = {name: value.contiguous() for name, value in TIMFusionNet().state_dict().items()}
+    save_file(tensors, tmp_path / "plain.safetensors")
+    save_file(tensors, tmp_path / "trained.safetensors", {"fusionbench": "{}"})
+    refused = fusionbench("weights", "add", "timfusion", tmp_path / "plain.safetensors")
+    assert "a checkpoint of timfusion is 2 files, in this order: model_1, model_2" in refused.stderr
+    assert fusionbench("weights", "add", "timfusion", tmp_path / "trained.safetensors").returncode == 0
+    assert "trained" in fusionbench("weights", "list").stdout

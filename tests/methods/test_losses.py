@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.authors_losses import images
-from fusionbench.methods.losses import decomposition, gradients, structure
+from benchmarks.authors_losses import classes, images
+from fusionbench.methods.losses import decomposition, gradients, semantic, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
+MEAN = (IR + VIS) / 2
+LOGITS, LABELS = classes()
 BASE = (torch.cat((IR, IR**2), 1), torch.cat((FUSED, FUSED**2), 1))
 DETAIL = (torch.cat((VIS, 1 - VIS**3), 1), torch.cat((FUSED, 1 - FUSED**3), 1))
 OURS: dict[str, Callable[[], Tensor]] = {
@@ -27,6 +30,11 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "ssim of 0..255": lambda: structure.ssim(255 * FUSED, 255 * VIS),
     "ssim from -1": lambda: structure.ssim(2 * FUSED - 1.2, VIS),
     "ssim_padded": lambda: structure.ssim_padded(VIS, FUSED),
+    "ssim_by_gradient": lambda: structure.ssim_by_gradient(FUSED, IR, VIS),
+    "SegMiF, first round": lambda: F.l1_loss(FUSED, MEAN) + gradients.sobel_l1(FUSED, MEAN),
+    "SegMiF, later": lambda: F.mse_loss(FUSED, MEAN) + 1.1 * (1 - structure.ssim_padded(FUSED, MEAN)),
+    "hard_cross_entropy": lambda: semantic.hard_cross_entropy(LOGITS, LABELS),
+    "hard_cross_entropy of few": lambda: semantic.hard_cross_entropy(LOGITS, LABELS, threshold=0.001),
     "dssim": lambda: structure.dssim(VIS, FUSED),
     "ms_ssim": lambda: structure.ms_ssim(FUSED, VIS),
     "ms_ssim of 0..255": lambda: structure.ms_ssim(255 * FUSED, 255 * IR),

@@ -1,0 +1,109 @@
+"""Recipes with a task network in the loop: its loss counts from the second round on, resume is exact, weights fuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fusionbench.data import open_dataset
+from fusionbench.data.synth import synth
+from fusionbench.methods.semantic_loop import LoopRecipe
+from fusionbench.plugins.cards import cards
+from fusionbench.plugins.registry import resolve
+from fusionbench.training.loop import train
+from fusionbench.training.options import RunOptions
+from tests.training.toys import weights
+
+pytestmark = pytest.mark.usefixtures("mm")
+
+QUICK: dict[str, list[str]] = {  # a run of two rounds in seconds
+    "seafusion": ["batch=4", "passes=1", "task_steps=1"],
+    "segmif": ["batch=1", "steps_first=1", "steps_later=1", "task_steps=1"],
+}
+
+
+def kinds() -> dict[str, tuple[str, type[LoopRecipe[Any]]]]:
+    """Dataset and recipe of all methods that are of this kind."""
+    found = {}
+    for name, card in cards("method").items():
+        for training in card.data.get("training", ()):
+            module, _, recipe = training["recipe"].partition(":")
+            kind = getattr(import_module(f"{card.module}.{module}"), recipe)
+            if issubclass(kind, LoopRecipe):
+                found[name] = (training["datasets"][0], kind)
+    return found
+
+
+KINDS = kinds()
+
+
+def test_there_are_some() -> None:
+    assert KINDS.keys() >= QUICK.keys()
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight generated training pairs with labels in the layout of each dataset, 64x80."""
+    root = tmp_path_factory.mktemp("scenes")
+    for dataset in sorted({dataset for dataset, _ in KINDS.values()}):
+        synth(dataset, root / dataset, 8, 1, (64, 80), 0)
+    return root
+
+
+def run(name: str, root: Path, out: Path, resume: bool = False, max_steps: int | None = None, **changes: Any) -> Any:
+    dataset, kind = KINDS[name]
+    recipe = kind()
+    recipe.datasets = {dataset: open_dataset(dataset, root / dataset, exact=True)}
+    settings = recipe.presets.choose([dataset], size="tiny", options=changes.pop("options", ()))
+    settings = replace(settings, tensorboard=False, picture_every=0, **changes)
+    return recipe, train(recipe, settings, out, resume=resume, options=RunOptions(quiet=True, max_steps=max_steps))
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    """The lines of the steps."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row for row in rows if "loss" in row]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_losses_fall_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -> None:
+    recipe, end = run(name, scenes, tmp_path)
+    assert end.finished
+    rows = log(tmp_path)
+    task = [row["loss"] for row in rows if row["kind"] == "task"]
+    first = [row["loss"] for row in rows if row["kind"] == "fusion" and row["epoch"] == 1]
+    assert np.mean(first[-2:]) < np.mean(first[:2])
+    assert np.mean(task[-4:]) < 0.9 * np.mean(task[:4])
+    method = resolve("method", name)()
+    converted = method.convert(recipe.export())
+    save_file(converted, tmp_path / "weights.safetensors")
+    method.load(tmp_path / "weights.safetensors")
+    assert all(torch.equal(value, converted[key]) for key, value in method.network.state_dict().items())
+    assert method.fuse(torch.rand(1, 1, 32, 40), torch.rand(1, 3, 32, 40)).shape[2:] == (32, 40)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_resume_is_exact(name: str, scenes: Path, tmp_path: Path) -> None:
+    two = {"options": QUICK[name], "epochs": 2, "save_every": 1}
+    run(name, scenes, tmp_path / "calm", **two)
+    total = len(rows := log(tmp_path / "calm"))
+    assert [("semantic" in row) for row in rows if row["kind"] == "fusion"] == [
+        row["epoch"] == 2 for row in rows if row["kind"] == "fusion"
+    ]
+    for steps in (1, total - 2, None):
+        torch.rand(3)  # what happens between two sessions must not matter
+        _, end = run(name, scenes, tmp_path / "torn", resume=steps != 1, max_steps=steps, **two)
+    assert end.finished
+    assert (tmp_path / "calm/log.jsonl").read_bytes() == (tmp_path / "torn/log.jsonl").read_bytes()
+    one, other = (weights(tmp_path / part) for part in ("calm", "torn"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
