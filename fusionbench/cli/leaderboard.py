@@ -94,6 +94,12 @@ class Form:
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
+    join_seeds: Annotated[
+        bool,
+        click.option(
+            "--join-seeds", is_flag=True, help="Networks trained alike but for the seed: one row, mean ± deviation."
+        ),
+    ]
     output: Annotated[
         Path | None,
         click.option(
@@ -176,12 +182,17 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
         FusionbenchError: no results, or several tables where one is asked.
     """
     from fusionbench.report.formats import as_text, plain
+    from fusionbench.report.seed_rows import joined
     from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store
 
     kind = form.chosen()
     with Store(out, create=False) as store:
         tables = selection.tables(store)
+        if form.join_seeds:
+            if form.output is not None and kind == "json":
+                raise FusionbenchError("--join-seeds with a .json: results that others can run again have a row a seed")
+            tables = [joined(table) for table in tables]
         for line in store.notes:
             note(line)
         if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ from fusionbench.cli import signal_of
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.sweep import SweepOptions, run_all
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -155,13 +158,14 @@ class RunFlags:
 @click.command("train")
 @click.argument("name", shell_complete=_trainable)
 @click.argument("more", nargs=-1, metavar="")
-@records(recipe=RecipeOptions, how=RunFlags, read=ReadingOptions)
+@records(recipe=RecipeOptions, several=SweepOptions, how=RunFlags, read=ReadingOptions)
 @click.option("--show-config", is_flag=True, help="Print every setting and stop.")
 @data_root
 def train_command(
     name: str,
     more: tuple[str, ...],
     recipe: RecipeOptions,
+    several: SweepOptions,
     how: RunFlags,
     read: ReadingOptions,
     show_config: bool,
@@ -171,6 +175,7 @@ def train_command(
 
     What a run leaves in its folder: checkpoints, the loss log, sample pictures, its settings, weights.safetensors.
     A trained method is at once an entry of `eval`. A killed run goes on with --resume, with the same numbers.
+    With --sweep or --seeds: several runs and a table of them. Exit code then: 0, 1 some runs failed, 2 all did.
     """
     from fusionbench.training.request import TrainRequest
 
@@ -200,6 +205,8 @@ def train_command(
         if recipe.entry and not request.chosen.network:
             raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
         request = request.canonical()
+        if several:
+            sys.exit(sweep(request, several, how, launch, show_config))
         if show_config:
             say(request.settings_text(), nl=False)
             return
@@ -236,6 +243,20 @@ def _settings_in(path: Path | None) -> dict[str, Any]:
     from fusionbench.tasks.openmmlab import read_settings
 
     return read_settings(path)
+
+
+def sweep(request: TrainRequest, several: SweepOptions, how: RunFlags, launch: Launch, show_config: bool) -> int:
+    """Train with several values and seeds, or print the settings of every run; the exit code."""
+    from fusionbench.training.sweep import plan
+
+    if launch.world > 1:
+        raise FusionbenchError("--sweep and --seeds: runs come one after the other in one process; not under torchrun")
+    runs = plan(request, several.sweep, several.seeds or 1, how.resume or show_config)
+    if show_config:
+        click.echo(json.dumps({run.name: json.loads(run.request.settings_text()) for run in runs}, indent=1))
+        return 0
+    _ = request.opened  # what is wrong with the data is wrong for all
+    return run_all(runs, lambda own, left: train(own, replace(how, max_seconds=left), launch), how.max_seconds)
 
 
 def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:

@@ -94,11 +94,14 @@ def as_csv(table: Table, ci: bool = False) -> str:
     bounds = ("low95", "high95") if ci else ()
     extra = [f"{m.id} {b}" for m in table.metrics for b in bounds]
     tasks = [text for c in table.tasks for text in (c.id, f"{c.id} half95")]
+    if spread := any(not math.isnan(r.deviation(m.id)) for r in table.rows for m in table.metrics):
+        extra += [f"{m.id} deviation" for m in table.metrics]
     writer.writerow(["entry", *(m.id for m in table.metrics), *extra, *tasks, "average_rank", "images", "protocol"])
     average = table.average_ranks()
     for r in table.rows:
         means = [_number(r.mean(m.id)) for m in table.metrics]
         ends = [_number(v) for m in table.metrics for v in r.interval(m.id)] if ci else []
+        ends += [_number(r.deviation(m.id)) for m in table.metrics] if spread else []
         ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
         own = csv_cell(printable(r.id)), csv_cell(printable(table.board.protocol))
         writer.writerow([own[0], *means, *ends, average.get(r.id, ""), len(table.ids), own[1]])
@@ -141,6 +144,8 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
         for m in table.metrics:
             mean = r.mean(m.id)
             text = "–" if math.isnan(mean) else fixed(mean, m.digits)
+            if not math.isnan(deviation := r.deviation(m.id)):
+                text += f" ± {fixed(deviation, m.digits)}"
             if ci and not math.isnan(mean):
                 low, high = r.interval(m.id)
                 text += f" [{fixed(low, m.digits)}, {fixed(high, m.digits)}]"

@@ -22,12 +22,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         rank: among the ranked rows, 1 the best; None for a row that has none.
         n: number of images with a value.
         ci95: bootstrap interval of the mean, where it was asked for.
+        deviation: over seeds, in a row that joins several.
     """
 
     mean: float | None
     rank: float | None
     n: int
     ci95: tuple[float, float] | None = None
+    deviation: float | None = None
 
 
 class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -55,6 +55,10 @@ class Row:
         defined = self.values[metric_id][~self.undefined(metric_id)]
         return float(defined.mean()) if defined.size else math.nan
 
+    def deviation(self, metric_id: str) -> float:
+        """NaN: a single network; see :class:`fusionbench.report.seed_rows.SeedRow`."""
+        return math.nan
+
     def interval(self, metric_id: str) -> tuple[float, float]:
         """95 % bootstrap interval of the mean over images, see :func:`interval`; NaN where no image has a value."""
         defined = self.values[metric_id][~self.undefined(metric_id)]

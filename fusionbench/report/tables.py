@@ -142,12 +142,13 @@ class Table:
 
 
 def _cell(row: Row, metric_id: str, rank: float | None, ci: bool) -> Cell:
-    mean = row.mean(metric_id)
+    mean, deviation = row.mean(metric_id), row.deviation(metric_id)
     return Cell(
         mean=None if math.isnan(mean) else mean,
         rank=rank,
         n=int((~row.undefined(metric_id)).sum()),
         ci95=row.interval(metric_id) if ci and not math.isnan(mean) else None,
+        deviation=None if math.isnan(deviation) else deviation,
     )
 
 

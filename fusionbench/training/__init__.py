@@ -2,6 +2,7 @@
 
     settings.py     a recipe's settings: a flat typed record, its presets, key=value options
     request.py      what is to be trained; run.py does it and writes the weights, which trained.py finds again
+    sweep.py        several runs of one recipe: combinations of settings, seeds
     ranges.py       types of settings that say which numbers make sense
     options.py      how a run is done, which no weight depends on
     recipe.py       what a recipe supplies: objects, data order, one step

@@ -183,6 +183,24 @@ def flat(section: Mapping[str, object], above: str = "") -> Iterator[tuple[str, 
             yield f"{above}{key}", value
 
 
+def field_name(record: type[Settings], key: str, value: object) -> str:
+    """The field that a key means, flat or dotted, in whatever letters.
+
+    Raises:
+        FusionbenchError: no such setting; the error repeats key and value as they are.
+    """
+    known = {name: kind for name, kind in kinds(record).items() if name not in FIXED}
+    name = flat_name(key)
+    if name not in known and len(found := matches(name, known)) == 1:
+        (name,) = found
+    if name not in known:
+        if inside := [other for other in known if other.startswith(f"{name}_")]:
+            example = f"{key}.{inside[0].removeprefix(f'{name}_')}"
+            raise FusionbenchError(f"{key}={value}: is a section; change one of its settings, such as {example}")
+        raise FusionbenchError(f"no setting {key!r} in this recipe; {did_you_mean(name, known)}")
+    return name
+
+
 def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
     """The settings with another value.
 
@@ -195,18 +213,11 @@ def changed(settings: S, key: str, value: object, text: str | None = None) -> S:
     Raises:
         FusionbenchError: no such setting, or the value does not fit.
     """
-    known = {name: kind for name, kind in kinds(type(settings)).items() if name not in FIXED}
-    name = flat_name(key)
-    if name not in known and len(found := matches(name, known)) == 1:
-        (name,) = found
-    if name not in known:
-        if inside := [other for other in known if other.startswith(f"{name}_")]:
-            example = f"{key}.{inside[0].removeprefix(f'{name}_')}"
-            raise FusionbenchError(f"{key}={value}: is a section; change one of its settings, such as {example}")
-        raise FusionbenchError(f"no setting {key!r} in this recipe; {did_you_mean(name, known)}")
-    if text is not None and value is not None and not isinstance(value, str) and str in _parts(known[name]):
+    name = field_name(type(settings), key, value)
+    kind = kinds(type(settings))[name]
+    if text is not None and value is not None and not isinstance(value, str) and str in _parts(kind):
         value = text
-    change: Changes = {name: fitted(key, value, known[name], getattr(settings, name))}
+    change: Changes = {name: fitted(key, value, kind, getattr(settings, name))}
     return replace(settings, **change)
 
 
