@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 
 if TYPE_CHECKING:
+    from fusionbench.report.beside import Beside
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store
 
@@ -94,6 +96,16 @@ class Form:
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
+    published: Annotated[
+        str | None,
+        click.option(
+            "--published",
+            is_flag=False,
+            flag_value="",
+            metavar="[FILE]",
+            help="What papers print in lines of their own, never ranked; another FILE in place of ours.",
+        ),
+    ]
     output: Annotated[
         Path | None,
         click.option(
@@ -104,6 +116,20 @@ class Form:
             help="Write here, provenance beside it; .md, .tex, .csv or .json.",
         ),
     ]
+
+    def beside(self, tables: Sequence[Table]) -> list[Beside | None]:
+        """What papers print of each table; None where nobody asked.
+
+        Raises:
+            FusionbenchError: the file is none of printed values.
+        """
+        from fusionbench.report.beside import beside
+        from fusionbench.report.printed import printed_values
+
+        if self.published is None:
+            return [None for _ in tables]
+        values = printed_values(Path(self.published) if self.published else None)
+        return [beside(table, values) for table in tables]
 
     def chosen(self) -> str:
         """The format that was asked for, or that the name of the file has.
@@ -175,7 +201,7 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
     Raises:
         FusionbenchError: no results, or several tables where one is asked.
     """
-    from fusionbench.report.formats import as_text, plain
+    from fusionbench.report.formats import as_dict, as_text, plain
     from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store
 
@@ -190,10 +216,10 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
                 f"tables ({', '.join(t.stem for t in tables)}); choose one with --datasets, --split, --output-rule"
             )
         if len(tables) > 1 and kind == "json":
-            every = plain([t.to_dict(form.ci) for t in tables])
+            every = plain([as_dict(t, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)])
             click.echo(json.dumps(every, indent=1, sort_keys=True, allow_nan=False))
             return
-        texts = [as_text(t, kind, form.ci) for t in tables]
+        texts = [as_text(t, kind, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)]
         if form.output is None:
             say("\n".join(texts), nl=False)
             return
