@@ -21,6 +21,7 @@ from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, 
 
 if TYPE_CHECKING:
     from fusionbench.report.beside import Beside
+    from fusionbench.report.printed import PrintedValue
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store
 
@@ -54,6 +55,10 @@ class Selection:
     profile: Annotated[
         str | None,
         click.option("--profile", shell_complete=profile_names, help="Columns in the variants of this profile."),
+    ]
+    layout: Annotated[
+        str | None,
+        click.option("--layout", metavar="NAME", help="A table as its paper lays it out, such as tdfusion-main."),
     ]
     output_rule: Annotated[
         str | None, click.option("--output-rule", help="Only tables under this rule (released, clip-round).")
@@ -124,12 +129,23 @@ class Form:
             FusionbenchError: the file is none of printed values.
         """
         from fusionbench.report.beside import beside
-        from fusionbench.report.printed import printed_values
 
         if self.published is None:
             return [None for _ in tables]
-        values = printed_values(Path(self.published) if self.published else None)
+        values = self.values()
         return [beside(table, values) for table in tables]
+
+    def values(self) -> tuple[PrintedValue, ...]:
+        """What papers print, of the file that was asked for; nothing where nobody asked.
+
+        Raises:
+            FusionbenchError: the file is none of printed values.
+        """
+        from fusionbench.report.printed import printed_values
+
+        if self.published is None:
+            return ()
+        return printed_values(Path(self.published) if self.published else None)
 
     def chosen(self) -> str:
         """The format that was asked for, or that the name of the file has.
@@ -185,6 +201,9 @@ def leaderboard_command(
 ) -> None:
     """Print a table of results: rows entries, columns metrics, best bold, second underlined.
 
+    With --layout: the table of a paper with the same rows and columns, filled with what was measured; empty cells say
+    why they are empty.
+
     With --check: run published tables again and list what agrees. Exit code 1 if one differs, or is not here.
     """
     if checking.check is not None:
@@ -192,7 +211,45 @@ def leaderboard_command(
         folder = Path(checking.check) if checking.check else None
         rerun = here.rerun(data_root)
         sys.exit(check_tables(folder, out if typed else None, rerun, checking.available, form.chosen() == "json"))
-    print_tables(selection, form, out)
+    if selection.layout is not None:
+        print_layout(selection, form, out, selection.layout)
+    else:
+        print_tables(selection, form, out)
+
+
+def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None:
+    """Print a paper's table, filled with what is here.
+
+    Raises:
+        FusionbenchError: no such layout, an option that it does not take, or a dataset that has no results.
+    """
+    from fusionbench.report.entry_names import entry_ids
+    from fusionbench.report.filling import Filler, boards_for
+    from fusionbench.report.layout_formats import layout_text
+    from fusionbench.report.layouts import layout
+    from fusionbench.report.writing import write_text
+    from fusionbench.results.store import Store
+
+    name, chosen = layout(name)
+    for option, given in (("--metrics", selection.metrics), ("--profile", selection.profile), ("--ci", form.ci)):
+        if given:
+            raise FusionbenchError(f"--layout {name}: it has its own columns; leave {option} out")
+    kind, values = form.chosen(), form.values()
+    if not out.exists() and not selection.datasets:
+        filled = Filler(None, out, *boards_for(chosen, (), ()), values=values).fill(name, chosen)
+    else:
+        with Store(out, create=False) as store:
+            boards = boards_of(store, selection.datasets, selection.split, selection.output_rule)
+            entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
+            only = frozenset(entry_ids(selection.methods, entries, str(store.path), "--methods"))
+            fitting = boards_for(chosen, selection.datasets, boards)
+            filled = Filler(store, out, *fitting, only=only, values=values).fill(name, chosen)
+    text = layout_text(filled, kind, form.published is not None)
+    if form.output is None:
+        say(text, nl=False)
+    else:
+        write_text(form.output, text)
+        say(str(form.output), err=True)
 
 
 def print_tables(selection: Selection, form: Form, out: Path) -> None:

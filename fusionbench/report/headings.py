@@ -28,10 +28,11 @@ FILE = "published_names.toml"
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is in print to our name: of scores (``task/score``) and methods."""
+    """What is in print to our name: of scores (``task/score``), methods, and costs (in millions, in 10^9)."""
 
     scores: dict[str, str] = {}
     methods: dict[str, str] = {}
+    costs: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
