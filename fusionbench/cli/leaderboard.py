@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,6 +101,7 @@ class Form:
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
+    ties: Annotated[bool, click.option("--ties", is_flag=True, help="Name entries that cannot be told apart.")]
     published: Annotated[
         str | None,
         click.option(
@@ -231,7 +232,8 @@ def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None
     from fusionbench.results.store import Store
 
     name, chosen = layout(name)
-    for option, given in (("--metrics", selection.metrics), ("--profile", selection.profile), ("--ci", form.ci)):
+    unfit = {"--metrics": selection.metrics, "--profile": selection.profile, "--ci": form.ci, "--ties": form.ties}
+    for option, given in unfit.items():
         if given:
             raise FusionbenchError(f"--layout {name}: it has its own columns; leave {option} out")
     kind, values = form.chosen(), form.values()
@@ -252,6 +254,17 @@ def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None
         say(str(form.output), err=True)
 
 
+def with_ties(table: Table) -> Table:
+    """The table with its tie groups as a note: Friedman's test and Nemenyi's critical difference over images.
+
+    Raises:
+        FusionbenchError: too few entries or images.
+    """
+    from fusionbench.report.ranking import blocks_of, ranking
+
+    return replace(table, notes=(*table.notes, ranking(blocks_of([table], "images")).note))
+
+
 def print_tables(selection: Selection, form: Form, out: Path) -> None:
     """Print the tables that are meant, or write one.
 
@@ -265,6 +278,8 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
     kind = form.chosen()
     with Store(out, create=False) as store:
         tables = selection.tables(store)
+        if form.ties:
+            tables = [with_ties(table) for table in tables]
         for line in store.notes:
             note(line)
         if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):
