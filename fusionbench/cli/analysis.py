@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from fusionbench.cli.options import Comma, as_json, boards_of, datasets, names, out
 from fusionbench.cli.spelling import say
@@ -76,20 +77,33 @@ def print_comparison(comparison: Comparison) -> None:
 @click.option(
     "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these entries or methods."
 )
+@click.option(
+    "--halves", type=click.IntRange(1, 10_000), metavar="N", help="On N random halves of the images and their rests."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the ranks.")
 @out
 @as_json
 def stability_command(
-    dataset: str, chosen: tuple[str, ...], methods: tuple[str, ...], output: Path | None, out: Path, json_: bool
+    dataset: str,
+    chosen: tuple[str, ...],
+    methods: tuple[str, ...],
+    halves: int | None,
+    output: Path | None,
+    out: Path,
+    json_: bool,
 ) -> None:
-    """Show how the ranking of the same entries on the same images changes with the metric profile.
+    """Show how the ranking of the same entries on the same images changes with the metric profile, or the images.
 
-    Score them first under each profile: fusionbench eval ... --profile tang; ... --profile tang-uint8.
+    Score them first under each profile: fusionbench eval ... --profile tang; ... --profile tang-uint8. With --halves,
+    entries are ranked on random halves of the images (seed 0), under each profile by itself.
     """
     from fusionbench.report.analysis import stability
-    from fusionbench.report.figures import draw_ranks
+    from fusionbench.report.rank_figures import draw_ranks
 
     tables = tables_of(out, dataset, [profile_name(name) for name in chosen], methods)
+    if halves is not None:
+        print_halves(tables, halves, output, json_)
+        return
     if len(tables) < 2:
         raise FusionbenchError(
             f"{out}: scores of {len(tables)} profiles here, two are needed; run "
@@ -105,6 +119,38 @@ def stability_command(
     if output:
         draw_ranks(items, output)
         say(f"drawn in {output}", err=True)
+
+
+def print_halves(tables: Mapping[str, Table], times: int, output: Path | None, json_: bool) -> None:
+    """Positions on random halves of the images, a block for each profile.
+
+    Raises:
+        FusionbenchError: too few entries or images, or several profiles where one is drawn.
+    """
+    from fusionbench.report.rank_figures import draw_halves
+    from fusionbench.report.ranking import halves
+
+    if not tables:
+        raise FusionbenchError("no scores of any profile here; run `fusionbench eval ... --profile NAME`")
+    if output and len(tables) > 1:
+        raise FusionbenchError(f"-o {output}: there are {len(tables)} profiles ({', '.join(tables)}); name one")
+    items = {profile: halves(table, times) for profile, table in tables.items()}
+    if json_:
+        click.echo(json.dumps({profile: item.to_dict() for profile, item in items.items()}, indent=1))
+    for profile, item in items.items():
+        table = tables[profile]
+        title = f"{table.board.dataset}, {profile}: {len(table.metrics)} metrics, {len(table.ids)} images"
+        if not json_:
+            say(f"{title}; average rank, then median [best, worst] position on {len(item.positions)} halves")
+            for number, name in enumerate(item.names):
+                own = item.positions[:, number]
+                middle = f"{np.median(own):5.1f} [{own.min():g}, {own.max():g}]"
+                say(f"  {item.average[number]:6.2f}  {middle:<18} {name}")
+            for what, tau in (("the two halves", item.between), ("a half and all", item.whole)):
+                say(f"  Kendall tau between {what}: median {np.median(tau):.2f}, lowest {tau.min():.2f}")
+        if output:
+            draw_halves(item, title, output)
+            say(f"drawn in {output}", err=True)
 
 
 def tables_of(out: Path, dataset: str, chosen: Sequence[str], methods: Sequence[str]) -> dict[str, Table]:

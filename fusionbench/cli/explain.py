@@ -14,8 +14,9 @@ import click
 
 from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
 from fusionbench.cli.spelling import say
-from fusionbench.errors import PluginError, find
+from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.evaluation.protocol import parsed
+from fusionbench.plugins.cards import card
 
 if TYPE_CHECKING:
     from fusionbench.report.explain import Verdict
@@ -24,32 +25,52 @@ Means = dict[str, dict[str, float | None]]  # whose pictures of which dataset ->
 
 
 @click.command("explain")
-@click.argument("metric", shell_complete=names("metric"))
-@click.argument("value", type=float)
+@click.argument("metric", shell_complete=names("metric"), required=False)
+@click.argument("value", type=float, required=False)
+@click.option("--paper", metavar="'EN=6.70 VIF=0.97 ...'", help="A whole printed row; needs one of --datasets.")
 @click.option("--images", multiple=True, metavar="NAME=DIR", help="Score these pictures under every variant.")
-@click.option(
-    "--datasets", type=Comma(), default=(), shell_complete=names("dataset"), help="Whose source images they are."
-)
+@click.option("--datasets", type=Comma(), default=(), shell_complete=names("dataset"), help="On which it was measured.")
 @data_root
 @as_json
 def explain_command(
-    metric: str, value: float, images: tuple[str, ...], datasets: tuple[str, ...], data_root: Path | None, json_: bool
+    metric: str | None,
+    value: float | None,
+    paper: str | None,
+    images: tuple[str, ...],
+    datasets: tuple[str, ...],
+    data_root: Path | None,
+    json_: bool,
 ) -> None:
-    """Say under which variants of METRIC a published VALUE is plausible.
+    """Say under which variants of METRIC a published VALUE is plausible, or under which evaluator a row of a paper.
 
-    Judged by the definition's range and by what real methods reached in the committed tables. With --images, the same
-    pictures are scored under every variant, the closest first.
+    Judged by the definition's range and by what real methods reached on real images in the committed tables. With
+    --images, the same pictures are scored under every variant, the closest first. With --paper, the evaluator under
+    which the whole row is likeliest comes first; the rule stands in docs/results.md.
     """
+    if paper is not None:
+        if metric is not None or images:
+            raise FusionbenchError("--paper: a row stands alone, without METRIC, VALUE and --images")
+        explain_paper(paper, datasets, json_)
+    elif metric is None or value is None:
+        raise FusionbenchError("give a METRIC and a VALUE, or a row: --paper 'EN=6.70 VIF=0.97' --datasets msrs")
+    else:
+        explain_value(metric, value, images, datasets, data_root, json_)
+
+
+def explain_value(
+    metric: str, value: float, images: tuple[str, ...], datasets: tuple[str, ...], root: Path | None, json_: bool
+) -> None:
+    """One value under every variant of its metric."""
     from fusionbench.report.explain import verdicts
 
     asked = parsed(metric)
     entry = asked.card
     metric = entry.name
-    judged = verdicts(entry, value)
+    judged = verdicts(entry, value, [] if images else [card("dataset", name).name for name in datasets])
     if asked.variant and asked.variant.lower() != "all":
         variant = find(asked.variant, entry.facts.variants, f"{metric} has no variant", error=PluginError)
         judged = [v for v in judged if v.variant == variant]
-    means = score(metric, images, datasets, data_root) if images else {}
+    means = score(metric, images, datasets, root) if images else {}
     if json_:
         click.echo(json.dumps(as_dict(metric, value, judged, means), indent=1))
         return
@@ -68,6 +89,28 @@ def explain_command(
         ordered = sorted(by_variant.items(), key=lambda kv: math.inf if kv[1] is None else abs(kv[1] - value))
         for name, mean in ordered:
             say(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
+
+
+def explain_paper(row: str, datasets: Sequence[str], json_: bool) -> None:
+    """A whole printed row: the likeliest evaluator, and each value under it and under others.
+
+    Raises:
+        FusionbenchError: no row, not one dataset, or nothing measured to judge by.
+    """
+    from fusionbench.report.formats import plain
+    from fusionbench.report.paper_row import explain_row, parse
+
+    values = parse(row)
+    if len(datasets) != 1:
+        raise FusionbenchError("--paper: name the one dataset that the row was measured on, e.g. --datasets msrs")
+    answer = explain_row(values, datasets[0])
+    if json_:
+        click.echo(json.dumps(plain({**dataclasses.asdict(answer), "likeliest": answer.likeliest}), indent=1))
+        return
+    from fusionbench.cli.paper_lines import row_lines
+
+    for line in row_lines(answer, values):
+        say(line)
 
 
 def as_dict(metric: str, value: float, judged: Sequence[Verdict], means: Means) -> dict[str, object]:

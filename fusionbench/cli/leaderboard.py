@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,8 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 
 if TYPE_CHECKING:
+    from fusionbench.report.beside import Beside
+    from fusionbench.report.printed import PrintedValue
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store
 
@@ -52,6 +55,10 @@ class Selection:
     profile: Annotated[
         str | None,
         click.option("--profile", shell_complete=profile_names, help="Columns in the variants of this profile."),
+    ]
+    layout: Annotated[
+        str | None,
+        click.option("--layout", metavar="NAME", help="A table as its paper lays it out, such as tdfusion-main."),
     ]
     output_rule: Annotated[
         str | None, click.option("--output-rule", help="Only tables under this rule (released, clip-round).")
@@ -100,6 +107,17 @@ class Form:
             "--join-seeds", is_flag=True, help="Networks trained alike but for the seed: one row, mean ± deviation."
         ),
     ]
+    ties: Annotated[bool, click.option("--ties", is_flag=True, help="Name entries that cannot be told apart.")]
+    published: Annotated[
+        str | None,
+        click.option(
+            "--published",
+            is_flag=False,
+            flag_value="",
+            metavar="[FILE]",
+            help="What papers print in lines of their own, never ranked; another FILE in place of ours.",
+        ),
+    ]
     output: Annotated[
         Path | None,
         click.option(
@@ -110,6 +128,31 @@ class Form:
             help="Write here, provenance beside it; .md, .tex, .csv or .json.",
         ),
     ]
+
+    def beside(self, tables: Sequence[Table]) -> list[Beside | None]:
+        """What papers print of each table; None where nobody asked.
+
+        Raises:
+            FusionbenchError: the file is none of printed values.
+        """
+        from fusionbench.report.beside import beside
+
+        if self.published is None:
+            return [None for _ in tables]
+        values = self.values()
+        return [beside(table, values) for table in tables]
+
+    def values(self) -> tuple[PrintedValue, ...]:
+        """What papers print, of the file that was asked for; nothing where nobody asked.
+
+        Raises:
+            FusionbenchError: the file is none of printed values.
+        """
+        from fusionbench.report.printed import printed_values
+
+        if self.published is None:
+            return ()
+        return printed_values(Path(self.published) if self.published else None)
 
     def chosen(self) -> str:
         """The format that was asked for, or that the name of the file has.
@@ -165,6 +208,9 @@ def leaderboard_command(
 ) -> None:
     """Print a table of results: rows entries, columns metrics, best bold, second underlined.
 
+    With --layout: the table of a paper with the same rows and columns, filled with what was measured; empty cells say
+    why they are empty.
+
     With --check: run published tables again and list what agrees. Exit code 1 if one differs, or is not here.
     """
     if checking.check is not None:
@@ -172,7 +218,57 @@ def leaderboard_command(
         folder = Path(checking.check) if checking.check else None
         rerun = here.rerun(data_root)
         sys.exit(check_tables(folder, out if typed else None, rerun, checking.available, form.chosen() == "json"))
-    print_tables(selection, form, out)
+    if selection.layout is not None:
+        print_layout(selection, form, out, selection.layout)
+    else:
+        print_tables(selection, form, out)
+
+
+def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None:
+    """Print a paper's table, filled with what is here.
+
+    Raises:
+        FusionbenchError: no such layout, an option that it does not take, or a dataset that has no results.
+    """
+    from fusionbench.report.entry_names import entry_ids
+    from fusionbench.report.filling import Filler, boards_for
+    from fusionbench.report.layout_formats import layout_text
+    from fusionbench.report.layouts import layout
+    from fusionbench.report.writing import write_text
+    from fusionbench.results.store import Store
+
+    name, chosen = layout(name)
+    unfit = {"--metrics": selection.metrics, "--profile": selection.profile, "--ci": form.ci, "--ties": form.ties}
+    for option, given in unfit.items():
+        if given:
+            raise FusionbenchError(f"--layout {name}: it has its own columns; leave {option} out")
+    kind, values = form.chosen(), form.values()
+    if not out.exists() and not selection.datasets:
+        filled = Filler(None, out, *boards_for(chosen, (), ()), values=values).fill(name, chosen)
+    else:
+        with Store(out, create=False) as store:
+            boards = boards_of(store, selection.datasets, selection.split, selection.output_rule)
+            entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
+            only = frozenset(entry_ids(selection.methods, entries, str(store.path), "--methods"))
+            fitting = boards_for(chosen, selection.datasets, boards)
+            filled = Filler(store, out, *fitting, only=only, values=values).fill(name, chosen)
+    text = layout_text(filled, kind, form.published is not None)
+    if form.output is None:
+        say(text, nl=False)
+    else:
+        write_text(form.output, text)
+        say(str(form.output), err=True)
+
+
+def with_ties(table: Table) -> Table:
+    """The table with its tie groups as a note: Friedman's test and Nemenyi's critical difference over images.
+
+    Raises:
+        FusionbenchError: too few entries or images.
+    """
+    from fusionbench.report.ranking import blocks_of, ranking
+
+    return replace(table, notes=(*table.notes, ranking(blocks_of([table], "images")).note))
 
 
 def print_tables(selection: Selection, form: Form, out: Path) -> None:
@@ -181,7 +277,7 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
     Raises:
         FusionbenchError: no results, or several tables where one is asked.
     """
-    from fusionbench.report.formats import as_text, plain
+    from fusionbench.report.formats import as_dict, as_text, plain
     from fusionbench.report.seed_rows import joined
     from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store
@@ -193,6 +289,8 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
             if form.output is not None and kind == "json":
                 raise FusionbenchError("--join-seeds with a .json: results that others can run again have a row a seed")
             tables = [joined(table) for table in tables]
+        if form.ties:
+            tables = [with_ties(table) for table in tables]
         for line in store.notes:
             note(line)
         if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):
@@ -201,10 +299,10 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
                 f"tables ({', '.join(t.stem for t in tables)}); choose one with --datasets, --split, --output-rule"
             )
         if len(tables) > 1 and kind == "json":
-            every = plain([t.to_dict(form.ci) for t in tables])
+            every = plain([as_dict(t, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)])
             click.echo(json.dumps(every, indent=1, sort_keys=True, allow_nan=False))
             return
-        texts = [as_text(t, kind, form.ci) for t in tables]
+        texts = [as_text(t, kind, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)]
         if form.output is None:
             say("\n".join(texts), nl=False)
             return

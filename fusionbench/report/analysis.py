@@ -12,9 +12,11 @@ from scipy import stats
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
+from fusionbench.report.ranking import holm
 from fusionbench.report.rows import Values, interval
 from fusionbench.report.tables import Table
 
+AVERAGE = "average rank"
 PARAMETER = "mean paired difference"
 PERMUTATIONS = 9999
 BATCH = 1 << 20  # values at a time
@@ -130,12 +132,9 @@ def _difference(m: Metric, a: Values, b: Values) -> Difference:
 
 
 def _holm(differences: Sequence[Difference], first: str, second: str) -> list[Difference]:
-    """Holm's step-down correction of the p values, and who is better after it. SciPy has no such correction."""
-    order = sorted((i for i, d in enumerate(differences) if not math.isnan(d.p)), key=lambda i: differences[i].p)
-    corrected, running = {}, 0.0
-    for step, i in enumerate(order):
-        running = max(running, min(1.0, (len(order) - step) * differences[i].p))
-        corrected[i] = running
+    """Holm's step-down correction of the p values, and who is better after it."""
+    known = [i for i, d in enumerate(differences) if not math.isnan(d.p)]
+    corrected = dict(zip(known, holm([differences[i].p for i in known]), strict=True))
     results = []
     for i, d in enumerate(differences):
         p = corrected.get(i, math.nan)
@@ -181,14 +180,31 @@ def stability(tables: Mapping[str, Table]) -> list[Stability]:
         tables: profile to a table over the same rows.
 
     Returns:
-        One item per metric that at least two profiles have in different variants.
+        One item per metric that at least two profiles have in different variants; of several, their average rank last.
     """
     metrics: dict[str, dict[str, Metric]] = {}
     for profile, table in tables.items():
         for m in table.metrics:
             metrics.setdefault(m.card.name, {})[profile] = m
-    items = (_stability(name, variants, tables) for name, variants in metrics.items())
-    return [item for item in items if item is not None]
+    items = [_stability(name, variants, tables) for name, variants in metrics.items()]
+    found = [item for item in items if item is not None]
+    return found + ([_overall(tables)] if len(found) > 1 else [])
+
+
+def _overall(tables: Mapping[str, Table]) -> Stability:
+    """The average rank over each profile's metrics."""
+    ranks = {p: table.average_ranks() for p, table in tables.items()}
+    shared = sorted(set.intersection(*(set(own) for own in ranks.values())))
+    return Stability(
+        metric=AVERAGE,
+        variants={p: f"{len(table.metrics)} metrics" for p, table in tables.items()},
+        order={p: sorted(shared, key=lambda e: (own[e], e)) for p, own in ranks.items()},
+        means={p: {e: own[e] for e in shared} for p, own in ranks.items()},
+        tau={
+            (p, q): float(stats.kendalltau([ranks[p][e] for e in shared], [ranks[q][e] for e in shared])[0])
+            for p, q in combinations(tables, 2)
+        },
+    )
 
 
 def _stability(name: str, variants: Mapping[str, Metric], tables: Mapping[str, Table]) -> Stability | None:

@@ -26,7 +26,7 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
     """
     every = list({e.id: e for e in entries}.values())
     meant: dict[str, tuple[str, ...]] = {e.id: (e.id,) for e in every}
-    titles: dict[str, tuple[str, ...]] = {e.id: tuple(_labels(e)) for e in every}
+    titles: dict[str, tuple[str, ...]] = {e.id: tuple(labels(e)) for e in every}
     for e in every:
         if e.method not in {other.id for other in every}:
             meant[e.method] = tuple(other.id for other in every if other.method == e.method)
@@ -64,7 +64,7 @@ def _meant(
     return tuple(ids)
 
 
-def _labels(entry: EntryInfo) -> list[str]:
+def labels(entry: EntryInfo) -> list[str]:
     """The name that a user gave to pictures, such as ``Ours``."""
     card = cards("method").get(entry.method)
     option = card.facts.label_option if card else ""

@@ -1,17 +1,19 @@
 """Which variant of a metric a published number can be.
 
-The evidence is the tables under ``leaderboards/``: for every variant, the span of the means that real methods reached
-on real images. A value outside the definition's range is impossible, one far outside the measured span implausible.
+The evidence is the tables under ``leaderboards/``: for every variant, the means that real methods reached on real
+images. A value outside the definition's range is impossible, one far outside the measured span implausible.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
+from functools import lru_cache
 from pathlib import Path
 
-from fusionbench.plugins.cards import MetricCard
+from fusionbench.plugins.cards import MetricCard, cards
+from fusionbench.report.printed import committed
 from fusionbench.report.published import PublishedTable, read
 
 MARGIN = 0.5  # of the measured span, on either side: other methods and images than ours exist
@@ -19,7 +21,14 @@ MARGIN = 0.5  # of the measured span, on either side: other methods and images t
 
 @dataclass(frozen=True)
 class Span:
-    """Means of real methods under one variant on one dataset."""
+    """Means of real methods under one variant on one dataset.
+
+    Attributes:
+        dataset: its name.
+        images: the most that one of the means is over.
+        entries: number of methods.
+        low, high: the smallest and the largest mean.
+    """
 
     dataset: str
     images: int
@@ -39,32 +48,71 @@ class Verdict:
     spans: tuple[Span, ...]
 
 
-def measured(metric: str) -> dict[str, list[Span]]:
-    """Variant to the spans of the committed tables; unranked rows are left out."""
-    spans: dict[str, list[Span]] = {}
-    for path in sorted(Path(str(resources.files("fusionbench.leaderboards"))).glob("*.json")):
-        if path.name.endswith(".provenance.json"):
-            continue
-        table = read(path, PublishedTable)
+@dataclass(frozen=True)
+class Evidence:
+    """Means under one column on one dataset: entry to its mean, of the table with the most images that has it."""
+
+    dataset: str
+    means: Mapping[str, float]
+    images: int
+
+    @property
+    def span(self) -> Span:
+        """From the smallest to the largest mean."""
+        return Span(self.dataset, self.images, len(self.means), min(self.means.values()), max(self.means.values()))
+
+
+def tables() -> Iterator[PublishedTable]:
+    """The committed tables of real images, those with the most images first."""
+    paths = sorted(committed("").rglob("*.json"))
+    every = [_table(path) for path in paths if not path.name.endswith(".provenance.json")]
+    yield from sorted((t for t in every if t.dataset in cards("dataset")), key=lambda t: -t.images)
+
+
+@lru_cache(maxsize=256)
+def _table(path: Path) -> PublishedTable:
+    return read(path, PublishedTable)
+
+
+def evidence(metric: str, datasets: Collection[str] = ()) -> dict[str, list[Evidence]]:
+    """Variant to what was measured of it, a dataset each; unranked rows are left out, as are generated scenes.
+
+    Args:
+        metric: its name.
+        datasets: only of these; of all, where none is named.
+    """
+    means: dict[tuple[str, str], dict[str, float]] = {}
+    images: dict[tuple[str, str], int] = {}
+    for table in tables():
         for column in table.metrics:
             name, _, variant = column.id.partition("@")
-            if name != metric or "/" in variant:
+            if name != metric or "/" in variant or (datasets and table.dataset not in datasets):
                 continue
-            means = [r.scores[column.id].mean for r in table.rows if r.ranked]
-            values = [v for v in means if v is not None]
-            if values:
-                span = Span(table.dataset, table.images, len(values), min(values), max(values))
-                spans.setdefault(variant, []).append(span)
-    return spans
+            here = variant, table.dataset
+            for row in table.rows:
+                mean = row.scores[column.id].mean if row.ranked else None
+                if mean is not None and math.isfinite(mean):
+                    means.setdefault(here, {}).setdefault(row.id, mean)
+                    images.setdefault(here, table.images)
+    found: dict[str, list[Evidence]] = {}
+    for (variant, where), own in sorted(means.items()):
+        found.setdefault(variant, []).append(Evidence(where, own, images[variant, where]))
+    return found
 
 
-def verdicts(entry: MetricCard, value: float) -> list[Verdict]:
-    """Judge a value under every variant of a metric, the plausible ones first."""
-    spans = measured(entry.name)
+def verdicts(entry: MetricCard, value: float, datasets: Collection[str] = ()) -> list[Verdict]:
+    """Judge a value under every variant of a metric, the plausible ones first.
+
+    Args:
+        entry: the metric's card.
+        value: in print.
+        datasets: judged by these alone; by all, where none is named.
+    """
+    measured = evidence(entry.name, datasets)
     every = []
     for name, variant in entry.facts.variants.items():
         low, high = entry.facts.range_of(name)
-        own = tuple(spans.get(name, ()))
+        own = tuple(e.span for e in measured.get(name, ()))
         if not low <= value <= high or math.isnan(value):
             verdict = "impossible"
         elif not own:

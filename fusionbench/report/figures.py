@@ -1,27 +1,21 @@
-"""Figures: what methods publish of themselves (their views), and how ranks change with the metric profile."""
+"""Figures of what methods publish of themselves (their views), and writing any figure to a file."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fusionbench.errors import DataError, FusionbenchError, PluginError, find
 from fusionbench.evaluation.entries import Entry, entries
-from fusionbench.report.numbers import fixed
 from fusionbench.results.storage_errors import storage_error
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from fusionbench.plugins.method import Context
-    from fusionbench.report.analysis import Stability
 
 Image = NDArray[np.generic]  # [1 or 3, H, W]: 8-bit levels, or floats in 0..1
 Maps = dict[str, Image]  # column -> picture or map
@@ -62,7 +56,7 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
             without.append(error)  # such as a checkpoint that lacks the part that is looked at
     if not rows:
         raise without[0]
-    save(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
+    save_figure(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
     return "; ".join([f"{output}: {view} of {', '.join(name for name, _ in rows)}", *map(str, without)])
 
 
@@ -132,55 +126,16 @@ def _grid(rows: Sequence[tuple[str, Maps]], sources: Maps) -> Figure:
     return figure
 
 
-def draw_ranks(items: Sequence[Stability], path: Path) -> None:
-    """One panel per metric: each entry's rank under every profile, joined by a line.
+def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Write a figure in the format of the file's suffix.
 
     Raises:
-        FusionbenchError: a file that cannot be written.
-    """
-    columns = min(4, len(items))
-    lines = math.ceil(len(items) / columns)
-    figure = Figure(figsize=(3.6 * columns, 2.9 * lines))
-    axes = figure.subplots(lines, columns, squeeze=False)
-    names = sorted({e for s in items for e in s.order[next(iter(s.order))]})
-    tab10 = matplotlib.colormaps["tab10"]
-    colours = {name: tab10(number % 10) for number, name in enumerate(names)}
-    for axis in axes.flat[len(items) :]:
-        axis.axis("off")
-    for axis, item in zip(axes.flat, items, strict=False):
-        _draw_item(axis, item, colours)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
-    save(figure, path, dpi=130)
-
-
-def _draw_item(axis: Axes, item: Stability, colours: Mapping[str, tuple[float, float, float, float]]) -> None:
-    """The ranks under one metric; ``colours`` has a colour for every entry of the figure."""
-    profiles = list(item.order)
-    for name, colour in colours.items():
-        ranks = [item.order[p].index(name) + 1 if name in item.order[p] else math.nan for p in profiles]
-        axis.plot(profiles, ranks, marker="o", color=colour, label=name, lw=2)
-    axis.set_title(f"{item.metric}  (lowest τ {fixed(min(item.tau.values()), 2)})", fontsize=10)
-    axis.set_ylim(len(colours) + 0.5, 0.5)
-    axis.set_yticks(range(1, len(colours) + 1))
-    axis.set_ylabel("rank", fontsize=8)
-    axis.tick_params(labelsize=8)
-    axis.margins(x=0.15)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
-
-
-def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a figure in the format that its suffix names.
-
-    Raises:
-        FusionbenchError: it cannot be written, or no such format.
+        FusionbenchError: it cannot be written, or matplotlib knows no such suffix.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=dpi)
     except OSError as error:
         raise storage_error(path, error) from None
-    except ValueError as error:  # matplotlib knows no such suffix
+    except ValueError as error:
         raise FusionbenchError(f"{path}: {error}") from None

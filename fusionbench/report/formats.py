@@ -8,6 +8,7 @@ import json
 import math
 from typing import overload
 
+from fusionbench.report.beside import Beside
 from fusionbench.report.latex import escape_latex, remark
 from fusionbench.report.markup import csv_cell, escape_markdown
 from fusionbench.report.numbers import fixed
@@ -17,13 +18,13 @@ from fusionbench.runtime.files import printable
 FORMATS = {"md": "md", "latex": "tex", "csv": "csv", "json": "json"}
 
 
-def as_text(table: Table, form: str, ci: bool = False) -> str:
-    """The table in one of `FORMATS`; `ci` adds 95 % bootstrap intervals."""
-    return {"md": markdown, "latex": latex, "csv": as_csv, "json": as_json}[form](table, ci)
+def as_text(table: Table, form: str, ci: bool = False, printed: Beside | None = None) -> str:
+    """The table in one of `FORMATS`; `ci` adds 95 % bootstrap intervals, `printed` what papers print."""
+    return {"md": markdown, "latex": latex, "csv": as_csv, "json": as_json}[form](table, ci, printed)
 
 
-def markdown(table: Table, ci: bool = False) -> str:
-    """GitHub Markdown: best bold, second underlined."""
+def markdown(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
+    """GitHub Markdown: best bold, second underlined; printed values in lines of their own below a row."""
     head = [
         "Method",
         *(f"{escape_markdown(m.title)} {'↑' if m.up else '↓'}" for m in table.metrics),
@@ -39,11 +40,14 @@ def markdown(table: Table, ci: bool = False) -> str:
     for name, cells, rank in _cells(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
         lines.append("| " + " | ".join([escape_markdown(name), *marked, rank]) + " |")
-    lines += ["", *(f"- {escape_markdown(note)}" for note in table.notes)] if table.notes else []
+        for label, texts in _printed_lines(table, printed, name):
+            lines.append("| " + " | ".join([label, *map(escape_markdown, texts), ""]) + " |")
+    notes = _notes(table, printed)
+    lines += ["", *(f"- {escape_markdown(note)}" for note in notes)] if notes else []
     return "\n".join(lines) + "\n"
 
 
-def latex(table: Table, ci: bool = False) -> str:
+def latex(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
     """A document that compiles as it stands; the table between the two marks can be lifted into a paper.
 
     Letters that pdfLaTeX's fonts lack are for XeLaTeX and LuaLaTeX; pdfLaTeX prints their numbers.
@@ -72,10 +76,13 @@ def latex(table: Table, ci: bool = False) -> str:
             for t, place in ((escape_latex(text), place) for text, place in cells)
         ]
         lines.append(" & ".join([escape_latex(name), *marked, escape_latex(rank)]) + r" \\")
+        for label, texts in _printed_lines(table, printed, name):
+            small = [rf"{{\footnotesize {escape_latex(text)}}}" if text else "" for text in (label, *texts)]
+            lines.append(r"\quad " + " & ".join([*small, ""]) + r" \\")
         if number + 1 == sources < len(table.rows):
             lines.append(r"\midrule")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
-    lines += [rf"\noindent {escape_latex(note)}\par" for note in table.notes]
+    lines += [rf"\noindent {escape_latex(note)}\par" for note in _notes(table, printed)]
     preamble = [
         r"\documentclass{article}",
         r"\usepackage{booktabs}",
@@ -87,8 +94,8 @@ def latex(table: Table, ci: bool = False) -> str:
     return "\n".join([*preamble, *lines, r"\end{document}"]) + "\n"
 
 
-def as_csv(table: Table, ci: bool = False) -> str:
-    """One line per entry; full precision."""
+def as_csv(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
+    """One line per entry; full precision. What is printed stands in further columns, with its source's number."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     bounds = ("low95", "high95") if ci else ()
@@ -96,7 +103,9 @@ def as_csv(table: Table, ci: bool = False) -> str:
     tasks = [text for c in table.tasks for text in (c.id, f"{c.id} half95")]
     if spread := any(not math.isnan(r.deviation(m.id)) for r in table.rows for m in table.metrics):
         extra += [f"{m.id} deviation" for m in table.metrics]
-    writer.writerow(["entry", *(m.id for m in table.metrics), *extra, *tasks, "average_rank", "images", "protocol"])
+    head = ["entry", *(m.id for m in table.metrics), *extra, *tasks, "average_rank", "images", "protocol"]
+    columns = [*(m.id for m in table.metrics), *(c.id for c in table.tasks)] if printed else []
+    writer.writerow([*head, *(f"{name} printed" for name in columns), *(["printed in"] if printed else [])])
     average = table.average_ranks()
     for r in table.rows:
         means = [_number(r.mean(m.id)) for m in table.metrics]
@@ -104,13 +113,23 @@ def as_csv(table: Table, ci: bool = False) -> str:
         ends += [_number(r.deviation(m.id)) for m in table.metrics] if spread else []
         ends += [_number(v) for c in table.tasks for v in (c.mean(r.id), c.half(r.id))]
         own = csv_cell(printable(r.id)), csv_cell(printable(table.board.protocol))
-        writer.writerow([own[0], *means, *ends, average.get(r.id, ""), len(table.ids), own[1]])
+        others = printed.lines.get(r.id, ()) if printed else ()
+        beside = [" / ".join(f"[{o.source}] {text}" for o in others if (text := o.text(name))) for name in columns]
+        if printed:
+            named = sorted({o.source for o in others})
+            beside.append(csv_cell(printable(" ".join(printed.sources[number - 1] for number in named))))
+        writer.writerow([own[0], *means, *ends, average.get(r.id, ""), len(table.ids), own[1], *beside])
     return out.getvalue()
 
 
-def as_json(table: Table, ci: bool = False) -> str:
+def as_json(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
     """Everything, full precision."""
-    return json.dumps(plain(table.to_dict(ci)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(plain(as_dict(table, ci, printed)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def as_dict(table: Table, ci: bool = False, printed: Beside | None = None) -> dict[str, object]:
+    """The table as plain data, printed values under ``printed``."""
+    return {**table.to_dict(ci), **({"printed": printed.to_dict(table)} if printed else {})}
 
 
 @overload
@@ -124,6 +143,17 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _printed_lines(table: Table, printed: Beside | None, entry: str) -> list[tuple[str, list[str]]]:
+    """Below an entry's row: a label, and a text for each column."""
+    columns = [*(m.id for m in table.metrics), *(c.id for c in table.tasks)]
+    lines = printed.lines.get(entry, ()) if printed else ()
+    return [(f"printed [{line.source}]", [line.text(name) for name in columns]) for line in lines]
+
+
+def _notes(table: Table, printed: Beside | None) -> list[str]:
+    return [*table.notes, *(printed.notes + printed.sources if printed else ())]
 
 
 def _number(value: float) -> str:

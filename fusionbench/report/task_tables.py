@@ -28,6 +28,8 @@ class TaskColumn:
         values: entry id to one value per seed, sorted by seed.
         note: what the column is, in a line; for an empty column why it is empty.
         up: whether a larger value is better.
+        split: that the network is tested on; "" for an empty column.
+        images: their number.
     """
 
     id: str
@@ -35,6 +37,8 @@ class TaskColumn:
     values: Mapping[str, tuple[float, ...]]
     note: str
     up: bool = True
+    split: str = ""
+    images: int = 0
 
     def defined(self, entry: str) -> list[float]:
         """The values of the seeds that have one."""
@@ -109,13 +113,13 @@ def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
             groups.setdefault(group_of(result), {}).setdefault(entry, []).append(result)
     columns = []
     for (task, network, protocol, recipe), own in groups.items():
-        note = _note(f"{task} {network} {protocol}", [r for results in own.values() for r in results])
+        every = [r for results in own.values() for r in results]
+        note, split, images = _note(f"{task} {network} {protocol}", every), every[0].test_split, every[0].images
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
-            columns.append(
-                TaskColumn(ident, f"{title} {network} {protocol}", values, note, score not in known[task].facts.lower)
-            )
+            up = score not in known[task].facts.lower
+            columns.append(TaskColumn(ident, f"{title} {network} {protocol}", values, note, up, split, images))
     return columns
 
 
