@@ -46,6 +46,7 @@ VERBS = {
     "data": ("Set up", "data", "List, check, download or generate datasets."),
     "weights": ("Set up", "weights", "Add released checkpoints and list them."),
     "completion": ("Set up", "completion", "Print the completion script for bash, zsh or fish."),
+    "new": ("Extend", "new", "Begin a plugin: a folder that validates, the places to fill in marked."),
     "validate": ("Extend", "validate", "Run the plugin contract on one plugin."),
 }
 

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out, profile_names, records
+from fusionbench.cli.paper_options import PaperOptions
 from fusionbench.cli.rerun import HereOptions, check_tables
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import OneOf
@@ -193,7 +194,7 @@ class Checking:
 
 
 @click.command("leaderboard")
-@records(selection=Selection, form=Form, checking=Checking, here=HereOptions)
+@records(selection=Selection, form=Form, paper=PaperOptions, checking=Checking, here=HereOptions)
 @data_root
 @out
 @click.pass_context
@@ -201,6 +202,7 @@ def leaderboard_command(
     ctx: click.Context,
     selection: Selection,
     form: Form,
+    paper: PaperOptions,
     checking: Checking,
     here: HereOptions,
     data_root: Path | None,
@@ -221,7 +223,7 @@ def leaderboard_command(
     if selection.layout is not None:
         print_layout(selection, form, out, selection.layout)
     else:
-        print_tables(selection, form, out)
+        print_tables(selection, form, paper, out)
 
 
 def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None:
@@ -271,18 +273,19 @@ def with_ties(table: Table) -> Table:
     return replace(table, notes=(*table.notes, ranking(blocks_of([table], "images")).note))
 
 
-def print_tables(selection: Selection, form: Form, out: Path) -> None:
-    """Print the tables that are meant, or write one.
+def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Path) -> None:
+    """Print the tables that are meant, or write one; several as one of a paper.
 
     Raises:
         FusionbenchError: no results, or several tables where one is asked.
     """
     from fusionbench.report.formats import as_dict, as_text, plain
+    from fusionbench.report.paper import paper_latex
     from fusionbench.report.seed_rows import joined
-    from fusionbench.report.writing import provenance_of, write_text
     from fusionbench.results.store import Store
 
     kind = form.chosen()
+    style = paper.style(kind, form.ci, form.output.stem if form.output else "")
     with Store(out, create=False) as store:
         tables = selection.tables(store)
         if form.join_seeds:
@@ -293,7 +296,7 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
             tables = [with_ties(table) for table in tables]
         for line in store.notes:
             note(line)
-        if len(tables) > 1 and (form.output is not None or kind in ("latex", "csv")):
+        if len(tables) > 1 and style is None and (form.output is not None or kind == "csv"):
             raise FusionbenchError(
                 f"{f'--format {kind}' if form.output is None else f'-o {form.output}'}: there are {len(tables)} "
                 f"tables ({', '.join(t.stem for t in tables)}); choose one with --datasets, --split, --output-rule"
@@ -302,11 +305,39 @@ def print_tables(selection: Selection, form: Form, out: Path) -> None:
             every = plain([as_dict(t, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)])
             click.echo(json.dumps(every, indent=1, sort_keys=True, allow_nan=False))
             return
-        texts = [as_text(t, kind, form.ci, b) for t, b in zip(tables, form.beside(tables), strict=True)]
+        printed = form.beside(tables)
+        if style and len(tables) > 1 and any(printed):
+            raise FusionbenchError("--published: one dataset at a time in LaTeX; choose it with --datasets")
+        if style:
+            texts = [paper_latex(tables, style, printed[0])]
+        else:
+            texts = [as_text(t, kind, form.ci, b) for t, b in zip(tables, printed, strict=True)]
         if form.output is None:
             say("\n".join(texts), nl=False)
-            return
-        write_text(form.output, texts[0])
-        beside = form.output.with_name(form.output.stem + ".provenance.json")
-        write_text(beside, provenance_of(tables[0], store))
-        say(f"{form.output} and {beside}", err=True)
+        else:
+            write_files(form.output, texts[0], tables, store, cited=paper.cite)
+
+
+def write_files(output: Path, text: str, tables: Sequence[Table], store: Store, cited: bool) -> None:
+    """Write a table, and beside it where its numbers come from and what it cites.
+
+    Raises:
+        FusionbenchError: a file that cannot be written, or a bibliography there that is the user's own.
+    """
+    from fusionbench.report.paper import BIBLIOGRAPHY, bibliography_of, without_citation
+    from fusionbench.report.writing import provenance_of, write_text
+
+    beside = {output.with_name(output.stem + ".provenance.json"): provenance_of(tables[0], store)}
+    if len(tables) > 1:
+        several = {output.with_name(f"{output.stem}.{t.stem}.provenance.json"): t for t in tables}
+        beside = {path: provenance_of(t, store) for path, t in several.items()}
+    if cited:
+        path = output.with_suffix(".bib")
+        if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(BIBLIOGRAPHY):
+            raise FusionbenchError(f"{path}: not written by fusionbench; it stays as it is, choose another name for -o")
+        beside[path] = bibliography_of(tables)
+        if missing := without_citation(tables):
+            note(f"nothing to cite on the card of {', '.join(missing)}")
+    for path, own in {output: text, **beside}.items():
+        write_text(path, own)
+    say(" and ".join(str(path) for path in (output, *beside)), err=True)

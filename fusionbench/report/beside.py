@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fusionbench.naming import fold, matches
 from fusionbench.plugins.cards import cards
-from fusionbench.report.entry_names import labels
+from fusionbench.report.entry_names import label_of
 from fusionbench.report.headings import Score, dataset_of, method_of, score_of, variants_in
 from fusionbench.report.printed import PrintedValue
 from fusionbench.report.rows import Row
@@ -181,7 +181,7 @@ def _key(score: Score) -> tuple[str, str]:
 def _rows(name: str, rows: Iterable[Row]) -> list[Row]:
     """The entries of a printed method: of a method of ours, or of pictures that a user calls so."""
     every = list(rows)
-    if labelled := [r for r in every if matches(name, labels(r.info))]:
+    if labelled := [r for r in every if (own := label_of(r.info)) and matches(name, [own])]:
         return labelled
     method = method_of(name)
     return [r for r in every if r.info.method == method and method in cards("method")]

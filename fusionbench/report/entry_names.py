@@ -26,7 +26,7 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
     """
     every = list({e.id: e for e in entries}.values())
     meant: dict[str, tuple[str, ...]] = {e.id: (e.id,) for e in every}
-    titles: dict[str, tuple[str, ...]] = {e.id: tuple(labels(e)) for e in every}
+    titles: dict[str, tuple[str, ...]] = {e.id: tuple(filter(None, [label_of(e)])) for e in every}
     for e in every:
         if e.method not in {other.id for other in every}:
             meant[e.method] = tuple(other.id for other in every if other.method == e.method)
@@ -64,11 +64,11 @@ def _meant(
     return tuple(ids)
 
 
-def labels(entry: EntryInfo) -> list[str]:
-    """The name that a user gave to pictures, such as ``Ours``."""
+def label_of(entry: EntryInfo) -> str:
+    """The name that a user gave to pictures, such as ``Ours``; "" of other entries."""
     card = cards("method").get(entry.method)
     option = card.facts.label_option if card else ""
-    return [str(entry.options[option])] if option and entry.options.get(option) else []
+    return str(entry.options.get(option) or "") if option else ""
 
 
 def _sorted_options(name: str) -> str:

@@ -9,9 +9,9 @@ import math
 from typing import overload
 
 from fusionbench.report.beside import Beside
-from fusionbench.report.latex import escape_latex, remark
 from fusionbench.report.markup import csv_cell, escape_markdown
-from fusionbench.report.numbers import fixed
+from fusionbench.report.numbers import fixed, places
+from fusionbench.report.paper import Style, paper_latex
 from fusionbench.report.tables import Table
 from fusionbench.runtime.files import printable
 
@@ -48,50 +48,8 @@ def markdown(table: Table, ci: bool = False, printed: Beside | None = None) -> s
 
 
 def latex(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
-    """A document that compiles as it stands; the table between the two marks can be lifted into a paper.
-
-    Letters that pdfLaTeX's fonts lack are for XeLaTeX and LuaLaTeX; pdfLaTeX prints their numbers.
-    """
-    head = [
-        "Method",
-        *(f"{escape_latex(m.title)} ${chr(92)}{'uparrow' if m.up else 'downarrow'}$" for m in table.metrics),
-        *(rf"{escape_latex(c.title)} $\{'up' if c.up else 'down'}arrow$" for c in table.tasks),
-        r"Rank $\downarrow$",
-    ]
-    lines = [
-        "% --- table begins",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape_latex(table.caption)}}}",
-        r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        r"\midrule",
-    ]
-    sources = sum(r.source_only for r in table.rows)
-    for number, (name, cells, rank) in enumerate(_cells(table, ci)):
-        marked = [
-            rf"\textbf{{{t}}}" if place == 1 else rf"\underline{{{t}}}" if place == 2 else t
-            for t, place in ((escape_latex(text), place) for text, place in cells)
-        ]
-        lines.append(" & ".join([escape_latex(name), *marked, escape_latex(rank)]) + r" \\")
-        for label, texts in _printed_lines(table, printed, name):
-            small = [rf"{{\footnotesize {escape_latex(text)}}}" if text else "" for text in (label, *texts)]
-            lines.append(r"\quad " + " & ".join([*small, ""]) + r" \\")
-        if number + 1 == sources < len(table.rows):
-            lines.append(r"\midrule")
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
-    lines += [rf"\noindent {escape_latex(note)}\par" for note in _notes(table, printed)]
-    preamble = [
-        r"\documentclass{article}",
-        r"\usepackage{booktabs}",
-        r"\usepackage{graphicx}",
-        r"\usepackage[margin=2cm]{geometry}",
-        *remark("".join(lines)),
-        r"\begin{document}",
-    ]
-    return "\n".join([*preamble, *lines, r"\end{document}"]) + "\n"
+    """What a document can ``\\input``, see :func:`fusionbench.report.paper.paper_latex`."""
+    return paper_latex([table], Style(ci=ci), printed)
 
 
 def as_csv(table: Table, ci: bool = False, printed: Beside | None = None) -> str:
@@ -161,12 +119,9 @@ def _number(value: float) -> str:
 
 
 def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str]]:
-    """Per row: name, (text, place) per metric with place 1, 2 or 0, and the average rank."""
-    ranks, average = table.ranks(), table.average_ranks()
-    places = {}
-    for m in table.metrics:
-        steps = sorted(set(ranks[m.id].values()))[:2]
-        places[m.id] = {k: steps.index(v) + 1 for k, v in ranks[m.id].items() if v in steps}
+    """Per row: name, (text, place) per metric with place 1, 2 or 0 as it is printed, and the average rank."""
+    average = table.average_ranks()
+    best = {m.id: places({r.id: r.mean(m.id) for r in table.ranked}, m.digits, m.up) for m in table.metrics}
     ranked = {r.id for r in table.ranked}
     rows = []
     for r in table.rows:
@@ -179,7 +134,7 @@ def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str
             if ci and not math.isnan(mean):
                 low, high = r.interval(m.id)
                 text += f" [{fixed(low, m.digits)}, {fixed(high, m.digits)}]"
-            cells.append((text, places[m.id].get(r.id, 0)))
+            cells.append((text, best[m.id].get(r.id, 0)))
         cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]
         rows.append((r.id, cells, f"{average[r.id]:.2f}" if r.id in average else "–"))
     return rows

@@ -77,6 +77,11 @@ def escape_latex(text: str) -> str:
     return _LACKING.sub(_by_number, "".join(_character(c) for c in composed))
 
 
+def typed(text: str) -> str:
+    """What a user wants printed: LaTeX where it has a backslash or a dollar sign, else text that prints as it is."""
+    return printable(text) if "\\" in text or "$" in text else escape_latex(text)
+
+
 def remark(text: str) -> list[str]:
     """Comments for a document with escaped text: what to do where it holds letters that pdfLaTeX has no font for."""
     if not _LACKING.search(text):

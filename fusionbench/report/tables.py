@@ -60,6 +60,12 @@ class Table:
         return self.board.protocol.replace("/", "_") + part + (".selected" if self.selected else "")
 
     @property
+    def pairs_in_words(self) -> str:
+        """``14 pairs``, or ``3 of 361 pairs`` where the split has more."""
+        count = f"{len(self.ids)} of " if self.partial else ""
+        return f"{count}{self.board.expected if self.partial else len(self.ids)} pairs"
+
+    @property
     def caption(self) -> str:
         """Protocol, split, image count, rules and what is not ranked."""
         b = self.board

@@ -10,11 +10,12 @@ import numpy as np
 
 from fusionbench.plugins.cards import TaskCard, cards
 from fusionbench.report.markup import escape_markdown
-from fusionbench.report.numbers import fixed
+from fusionbench.report.numbers import fixed, places
 from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
 Group = tuple[str, str, str, str]  # task, network, protocol, recipe: what stands in one column
+DIGITS = 4  # of scores in tables
 NO_RESULT = "/-/-/-/-"  # behind the task in the id of a column without results
 
 
@@ -58,10 +59,8 @@ class TaskColumn:
         return with_interval(self.values.get(entry, ()))
 
     def places(self, ranked: set[str]) -> dict[str, int]:
-        """1 for the best and 2 for the second among these entries."""
-        means = {e: self.mean(e) for e in self.values if e in ranked and not math.isnan(self.mean(e))}
-        best = sorted(set(means.values()), reverse=self.up)[:2]
-        return {e: best.index(v) + 1 for e, v in means.items() if v in best}
+        """1 for the best and 2 for the second among these entries; what is printed alike shares a place."""
+        return places({e: self.mean(e) for e in self.values if e in ranked}, DIGITS, self.up)
 
 
 def half_interval(values: Sequence[float]) -> float:
@@ -73,7 +72,7 @@ def half_interval(values: Sequence[float]) -> float:
     return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def with_interval(values: Iterable[float | None], digits: int = 4) -> str:
+def with_interval(values: Iterable[float | None], digits: int = DIGITS) -> str:
     """Mean and interval as text, a dash without any value."""
     defined = [v for v in values if v is not None and not math.isnan(v)]
     if not defined:

@@ -126,7 +126,7 @@ def test_task_columns_have_a_direction() -> None:
     assert down.places({"A", "B"}) == {"A": 1, "B": 2}
     both = replace(table(np.arange(3.0), np.arange(3.0)), tasks=(up, down))
     assert "F ↑ | MAE ↓" in as_text(both, "md")
-    assert r"MAE $\downarrow$" in as_text(both, "latex")
+    assert r"MAE\,$\downarrow$" in as_text(both, "latex")
     heads = msgspec.to_builtins(both.published())["tasks"]
     assert [h.get("direction") for h in heads] == [None, "down"]
 

@@ -251,7 +251,7 @@ def test_reproduce_takes_the_name_of_pictures_in_any_case(scored: Path, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "begins"),
-    [("t.csv", "entry,"), ("t.CSV", "entry,"), ("t.tex", r"\documentclass"), ("t.json", "{"), ("t.md", "MSRS, ")],
+    [("t.csv", "entry,"), ("t.CSV", "entry,"), ("t.tex", "% In the preamble"), ("t.json", "{"), ("t.md", "MSRS, ")],
 )
 def test_the_suffix_says_the_format(scored: Path, tmp_path: Path, name: str, begins: str) -> None:
     done = fusionbench("leaderboard", "--out", scored / "r", "-o", tmp_path / name)

@@ -204,10 +204,11 @@ def test_several_tables(tree: Path, tmp_path: Path) -> None:
     run(tree, out, "--output-rule=clip-round", methods="--methods=average")
     done = fusionbench("leaderboard", "--out", out, "--format=json")
     assert len(json.loads(done.stdout)) == 2
-    for form in ("latex", "csv"):
-        assert "choose one with --datasets, --split, --output-rule" in refused(
-            "leaderboard", "--out", out, "--format", form
-        )
+    line = refused("leaderboard", "--out", out, "--format", "csv")
+    assert "choose one with --datasets, --split, --output-rule" in line
+    latex = fusionbench("leaderboard", "--out", out, "--format", "latex").stdout
+    assert r"MSRS (msrs-fusion@v1+output=clip-round)" in latex
+    assert latex.count(r"\begin{table") == latex.count(r"\begin{tabular") == 1
     assert isinstance(
         json.loads(fusionbench("leaderboard", "--out", out, "--format=json", "--output-rule=released").stdout), dict
     )
