@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 
 from fusionbench.report.beside import Beside
 from fusionbench.report.latex import escape_latex, remark, typed
@@ -191,11 +190,12 @@ def _with_printed(
     """One table with lines of what papers print below its rows."""
     (table,), (block,) = tables, blocks
     ids = [*(m.id for m in table.metrics), *(c.id for c in table.tasks)]
+    ids += [""] * (len(block.columns) - len(ids))  # the average rank, which has no id, and nothing below
     found = {n: lines for n, row in enumerate(rows) if (lines := printed.lines.get(row.id))}
     named = {n: tuple(_small(f"printed [{line.source}]", r"\quad ") for line in lines) for n, lines in found.items()}
     columns = [
         replace(c, below={n: tuple(_small(line.text(ident)) for line in lines) for n, lines in found.items()})
-        for c, ident in zip_longest(block.columns, ids, fillvalue="")  # the average rank has no id, and nothing below
+        for c, ident in zip(block.columns, ids, strict=True)
     ]
     return replace(first, below=named), [replace(block, columns=tuple(columns))]
 
