@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("robustness")
 @click.option("--datasets", "dataset", required=True, shell_complete=names("dataset"), help="One dataset.")
-@click.option("--metric", required=True, shell_complete=names("metric"), help="One column, of a metric or of a task.")
+@click.option(
+    "--metrics", "metric", required=True, shell_complete=names("metric"), help="One column, of a metric or a task."
+)
 @click.option(
     "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these entries or methods."
 )

@@ -32,8 +32,7 @@ from fusionbench.results.store import Store
 from fusionbench.runtime.locations import Locations, current
 from fusionbench.tasks.task import Task, task
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.settings import recorded
-from fusionbench.training.trained import facts_of, portable, weights_file
+from fusionbench.training.trained import facts_of, portable, recorded, weights_file
 
 PROTOCOLS = ("retrained", "frozen")
 QUIET = ("train.tensorboard=false", "train.picture_every=0")

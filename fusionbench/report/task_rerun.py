@@ -28,8 +28,7 @@ from fusionbench.report.task_tables import group_of, is_given
 from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.results.store import Store
 from fusionbench.tasks.task import Task, task
-from fusionbench.training.settings import recorded
-from fusionbench.training.trained import WEIGHTS, settings_hash
+from fusionbench.training.trained import WEIGHTS, recorded, settings_hash
 
 MOST_SEEDS, LARGEST_SEED, MOST_FILES = 20, 1 << 31, 100_000
 DIGITS = 4  # of a task's score in tables

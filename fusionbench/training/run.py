@@ -15,8 +15,7 @@ from fusionbench.runtime.device import check_device, computing, device_kind
 from fusionbench.runtime.files import sweep
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.settings import recorded
-from fusionbench.training.trained import portable
+from fusionbench.training.trained import portable, recorded
 
 if TYPE_CHECKING:
     from torch import Tensor

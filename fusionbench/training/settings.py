@@ -34,7 +34,6 @@ OUTER = ("train", "networks")  # sections of a dotted key that are left out
 FIXED = ("datasets", "on")  # what a run is of, which no option changes
 # May change on resume, no loss depends on it.
 FREE = ("workers", "cache", "save_every", "picture_every", "half", "tensorboard")
-UNRECORDED = ("cache",)  # how images come; in no record, as tables were published before there was this setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,11 +318,6 @@ def parse(text: str) -> object:
 def settings_text(settings: Settings) -> str:
     """Every setting as JSON."""
     return json.dumps(asdict(settings), indent=1) + "\n"
-
-
-def recorded(settings: Settings) -> dict[str, Any]:
-    """The settings as they stand in records and are hashed."""
-    return {name: value for name, value in asdict(settings).items() if name not in UNRECORDED}
 
 
 def differing(text: str, now: Settings) -> list[str]:

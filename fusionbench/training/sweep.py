@@ -6,14 +6,14 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.weights import installed, sha256
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.settings import field_name
-from fusionbench.training.trained import facts_of, settings_hash
+from fusionbench.training.trained import facts_of, recorded, settings_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Run:
             facts = facts_of(request.weights)
         except FusionbenchError:
             return False
-        own = [request.name, list(request.names), request.trained_on(), settings_hash(asdict(request.settings))]
+        own = [request.name, list(request.names), request.trained_on(), settings_hash(recorded(request.settings))]
         config = facts.get("config")
         held = [facts.get("name"), facts.get("datasets"), facts.get("trained_on")]
         if [*held, settings_hash(config) if isinstance(config, dict) else ""] != own:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fusionbench.errors import FusionbenchError, did_you_mean
 from fusionbench.plugins.weights import installed, sha256
+from fusionbench.training.settings import Settings
 
 WEIGHTS = "weights.safetensors"
+UNRECORDED = ("cache",)  # how images come; in no record, as tables were published before there was this setting
 
 
 def weights_file(path: Path) -> Path:
@@ -36,6 +39,11 @@ def portable(value: Any) -> Any:
     file = weights_file(path)
     name = f"{path.name}@{sha256(file)[:8]}" if file.is_file() else path.name if path.is_absolute() else text
     return f"{key}{equals}{name}"
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """The settings as they stand in records and are hashed."""
+    return {name: value for name, value in asdict(settings).items() if name not in UNRECORDED}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

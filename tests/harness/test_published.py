@@ -19,6 +19,7 @@ from fusionbench.plugins.cards import cards
 from fusionbench.report.beside import MARKS, beside
 from fusionbench.report.formats import as_csv, as_json, latex, markdown
 from fusionbench.report.headings import dataset_of, names, score_of
+from fusionbench.report.paper import Style, paper_latex
 from fusionbench.report.printed import MOST_BYTES, MOST_ROWS, PrintedValue, printed_values
 from fusionbench.report.published import PublishedTable
 from fusionbench.report.rows import Row
@@ -191,7 +192,7 @@ def test_every_format_has_them(table: Table) -> None:
 
 def test_latex_with_them_compiles(table: Table, tmp_path: Path, pdflatex: str) -> None:
     found = beside(table, [printed(source="Ł_& 50 % {x}", variant="", protocol_note="a_b ^ ~")])
-    (tmp_path / "t.tex").write_text(latex(table, printed=found))
+    (tmp_path / "t.tex").write_text(paper_latex([table], Style(standalone=True), found))
     command = [pdflatex, "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-1500:]

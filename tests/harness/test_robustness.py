@@ -160,13 +160,13 @@ def test_every_table_is_its_own_protocol_and_has_its_own_ranks(made: Path) -> No
 
 def test_curves(made: Path, tmp_path: Path) -> None:
     done = fusionbench(
-        *("robustness", "--datasets=msrs", "--metric=ssim", "--out", made / "r", "--picture", tmp_path / "c.svg"),
+        *("robustness", "--datasets=msrs", "--metrics=ssim", "--out", made / "r", "--picture", tmp_path / "c.svg"),
     )
     assert done.returncode == 0, done.stderr
     assert "| Method | good pairs | shift2 | shift6 | drop-ir1 |" in done.stdout
     assert "<svg" in (tmp_path / "c.svg").read_text()
     found = json.loads(
-        fusionbench("robustness", "--datasets=msrs", "--metric=ssim", "--out", made / "r", "--json").stdout
+        fusionbench("robustness", "--datasets=msrs", "--metrics=ssim", "--out", made / "r", "--json").stdout
     )
     assert found["images"] == 3
     for change in ("shift2", "shift6", "drop-ir1"):
@@ -174,7 +174,7 @@ def test_curves(made: Path, tmp_path: Path) -> None:
             ssim = next(name for name in values if name.startswith("ssim"))
             assert found[change][entry] == pytest.approx(values[ssim], nan_ok=True)
     some = fusionbench(
-        *("robustness", "--datasets=msrs", "--metric=ssim", "--out", made / "r", "--json", "--methods=average"),
+        *("robustness", "--datasets=msrs", "--metrics=ssim", "--out", made / "r", "--json", "--methods=average"),
     )
     assert list(json.loads(some.stdout)["clean"]) == ["average"]
 
@@ -217,8 +217,8 @@ def test_pictures_of_another_program_are_of_good_pairs(made: Path, tmp_path: Pat
         (("eval", "--methods=average", "--datasets=msrs+noise500"), "level '500' is not a number from 0.1 to 100"),
         (("eval", "--methods=average", "--datasets=msrs+noise5", "--corrupt=blur"), "corrupted already"),
         (("eval", "--methods=average", "--datasets=msrs+"), "is no corruption"),
-        (("robustness", "--datasets=msrs", "--metric=no-such"), "has no column"),
-        (("robustness", "--datasets=tno", "--metric=en"), "no results for tno"),
+        (("robustness", "--datasets=msrs", "--metrics=no-such"), "has no column"),
+        (("robustness", "--datasets=tno", "--metrics=en"), "no results for tno"),
         (("train", "densefuse", "--dataset=msrs+noise5"), "no recipe of densefuse for msrs+noise5"),
     ],
 )
