@@ -34,7 +34,8 @@ OUTER = ("train", "networks")  # sections of a dotted key that are left out
 FIXED = ("datasets", "on")  # what a run is of, which no option changes
 # May change on resume, no loss depends on it.
 FREE = ("workers", "cache", "save_every", "picture_every", "half", "tensorboard")
-UNRECORDED = ("cache",)  # how images come; in no record, as tables were published before there was this setting
+# Came after tables were published: how images come is in no record; the other only where it is not the default.
+UNRECORDED, LATER = ("cache",), {"accumulate": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Settings:
     epochs: Count = 1  # how often the recipe is asked for an epoch of steps
     seed: Natural = 0  # decides initial weights, data order and augmentation
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # tf32: where a card has it; others: of forward passes
+    accumulate: Count = 1  # parts in which a batch goes through the networks, to save memory; gradients are added
     workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
     cache: bool = True  # decode the images once, into one file in the cache folder; no number depends on it
     log_every: Count = 1  # steps between two lines of the loss log
@@ -312,7 +314,7 @@ def settings_text(settings: Settings) -> str:
 
 def recorded(settings: Settings) -> dict[str, Any]:
     """The settings as they stand in records and are hashed."""
-    return {name: value for name, value in asdict(settings).items() if name not in UNRECORDED}
+    return {n: v for n, v in asdict(settings).items() if n not in UNRECORDED and LATER.get(n) != v}
 
 
 def differing(text: str, now: Settings) -> list[str]:
