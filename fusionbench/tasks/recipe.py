@@ -148,6 +148,10 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         """The labelled pairs."""
         return [self.split]
 
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        raise FusionbenchError("a task network computes its loss inside, of the whole batch")
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """One pass in random order."""
         return shuffled(len(self.split), self.settings.batch, seed, epoch)

@@ -25,6 +25,7 @@ from fusionbench.training.decoded import keep_decoded
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
+from fusionbench.training.parts import take_in_parts
 from fusionbench.training.precision import Precision
 from fusionbench.training.profile import Profile
 from fusionbench.training.recipe import B, Recipe, Stateful
@@ -107,6 +108,11 @@ class _Run(Generic[S, B]):
         self.recipe.precision, self.recipe.note = Precision(self.settings.precision, self.device), self.note
         with self.explained("while building the networks"):
             self.recipe.build(self.settings, self.device)
+        if self.settings.accumulate > 1:
+            try:
+                take_in_parts(self.recipe.divisible(), self.settings.accumulate)
+            except FusionbenchError as error:
+                raise FusionbenchError(f"accumulate={self.settings.accumulate}: {error}; take accumulate=1") from None
         if self.recipe.start is not None and not checkpoint:
             self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
         self.recipe.check()

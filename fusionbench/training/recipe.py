@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.training.options import Note
 from fusionbench.training.order import Step
 from fusionbench.training.settings import Presets, S
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import torch
+    from torch import nn
 
     from fusionbench.data import Dataset
     from fusionbench.training.data import TrainingSplit
@@ -81,6 +83,14 @@ class Recipe(Generic[S, B]):
     def reads(self) -> Sequence[TrainingSplit]:
         """What ``load`` reads, for the loop to decode once; a recipe that names none reads files in every epoch."""
         return ()
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """Networks that ``step`` calls as they are, and through which its batch may go in parts; see :mod:`.parts`.
+
+        Raises:
+            FusionbenchError: there are none, and why.
+        """
+        raise FusionbenchError("this recipe takes its batches as they are")
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """The steps of an epoch over all processes; the same for the same arguments. See :mod:`.order`."""

@@ -50,6 +50,7 @@ class Settings:
     epochs: Count = 1  # how often the recipe is asked for an epoch of steps
     seed: Natural = 0  # decides initial weights, data order and augmentation
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # tf32: where a card has it; others: of forward passes
+    accumulate: Count = 1  # parts in which a batch goes through the networks, to save memory; gradients are added
     workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
     cache: bool = True  # decode the images once, into one file in the cache folder; no number depends on it
     log_every: Count = 1  # steps between two lines of the loss log

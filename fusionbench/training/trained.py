@@ -14,7 +14,8 @@ from fusionbench.plugins.weights import installed, sha256
 from fusionbench.training.settings import Settings
 
 WEIGHTS = "weights.safetensors"
-UNRECORDED = ("cache",)  # how images come; in no record, as tables were published before there was this setting
+# Came after tables were published: how images come is in no record; the other only where it is not the default.
+UNRECORDED, LATER = ("cache",), {"accumulate": 1}
 
 
 def weights_file(path: Path) -> Path:
@@ -43,7 +44,7 @@ def portable(value: Any) -> Any:
 
 def recorded(settings: Settings) -> dict[str, Any]:
     """The settings as they stand in records and are hashed."""
-    return {name: value for name, value in asdict(settings).items() if name not in UNRECORDED}
+    return {n: v for n, v in asdict(settings).items() if n not in UNRECORDED and LATER.get(n) != v}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.data import Dataset
 from fusionbench.errors import FusionbenchError
@@ -218,6 +218,10 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
     def reads(self) -> Sequence[TrainingSplit]:
         """See :meth:`Recipe.reads`."""
         return [self.splits[name] for name in self.train_on]
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        return [self.loop.rsc]
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """A batch of every task in each step."""

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.colour import luma
 from fusionbench.data import Sample
@@ -131,6 +131,10 @@ class VFNRecipe(Recipe[VFNSettings, Batch]):
     def reads(self) -> Sequence[TrainingSplit]:
         """See :meth:`Recipe.reads`."""
         return self.parts
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        return [self.vfn]
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`."""

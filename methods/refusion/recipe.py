@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.colour import luma
 from fusionbench.errors import FusionbenchError
@@ -122,6 +122,12 @@ class ReFusionRecipe(Recipe[ReFusionSettings, list[Pair]]):
     def reads(self) -> Sequence[TrainingSplit]:
         """See :meth:`Recipe.reads`."""
         return [self.patches]
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`; of the passes, not of meta steps."""
+        if self.settings.meta_steps:
+            raise FusionbenchError("meta steps go through an update of the whole batch; see the setting checkpointing")
+        return [self.fusion, self.reconstruction, self.proposal]
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`. The two groups of a meta step have no image in common."""

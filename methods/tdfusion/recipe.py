@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.images import image_size
@@ -128,6 +128,10 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
     def reads(self) -> Sequence[TrainingSplit]:
         """See :meth:`Recipe.reads`."""
         return [self.split]
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        raise FusionbenchError("meta steps go through an update of the whole batch; see the setting checkpointing")
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """The epoch's meta steps, then a pass over the training set."""
