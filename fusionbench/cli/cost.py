@@ -26,7 +26,7 @@ MOST_PIXELS = 64 << 20  # of a pair that is made here
 class Measured:
     """What is measured, and on what."""
 
-    all_: Annotated[bool, click.option("--all", "all_", is_flag=True, help="Every runnable method that is not slow.")]
+    all_: Annotated[bool, click.option("--all", "all_", is_flag=True, help="Every method that is not slow.")]
     methods: Annotated[
         tuple[str, ...],
         click.option("--methods", type=Comma(), default=(), shell_complete=names("method"), help="e.g. gff,refusion"),
@@ -54,16 +54,16 @@ class Measured:
     again: Annotated[bool, click.option("--again", is_flag=True, help="Measure also what was measured before.")]
 
     def entries(self) -> list[Entry]:
-        """The entries that are meant; what cannot run is said.
+        """The entries that are meant, with random weights where none are here; what cannot run is said.
 
         Raises:
             FusionbenchError: none can.
         """
         from fusionbench.evaluation.entries import entries, runnable
 
-        every, skipped = runnable() if self.all_ else ([], [])
+        every, skipped = runnable(untrained=True) if self.all_ else ([], [])
         for spec in self.methods:
-            rows, missing = entries(spec)
+            rows, missing = entries(spec, untrained=True)
             every += rows
             skipped += missing
         for skip in skipped:
@@ -103,8 +103,8 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
     """Measure what a picture costs, and list it; each entry runs in a process of its own.
 
     Costs are kept in the results folder and measured once per version, size, machine and torch. Without --methods or
-    --all: list what was measured, other machines' costs apart. Operations are those of our code: a multiplication and
-    an addition count as two.
+    --all: list what was measured, other machines' costs apart. A method whose weights are not here runs with random
+    ones, and its row says so. Operations are those of our code: a multiplication and an addition count as two.
     """
     from fusionbench.report.cost_table import draw, groups, kept, markdown
 

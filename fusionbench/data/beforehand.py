@@ -36,7 +36,7 @@ def look_at(dataset: Dataset, split: str, ids: Sequence[str]) -> list[str]:
         first = alone[0]
         here, other = (ir, vis) if first in ir else (vis, ir)
         near = nearest(first, set(other) - set(here))
-        word = "visible" if here is ir else "infrared"
+        word = dataset.card.facts.sources[here is ir]
         notes.append(
             f"warning: {len(alone)} of {len(ids)} names have one picture only, first {first} without {word}{near}"
         )

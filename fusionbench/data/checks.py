@@ -276,7 +276,7 @@ def _inspect(dataset: Dataset, split_and_id: tuple[str, str]) -> tuple[list[Find
 def _oddities(dataset: Dataset, name: str) -> list[Finding]:
     """What is odd about the pictures of a split, each kind once; `dataset` noted it when they were read."""
     looks = {ident: odd for (split, ident), odd in dataset.looks.items() if split == name}
-    found = warnings(looks, dataset.card.facts.expected).values()
+    found = warnings(looks, dataset.card.facts.expected, dataset.card.facts.sources).values()
     return [Finding("note", f"{name}: {text}", name, ids[0]) for text, ids in found]
 
 

@@ -241,7 +241,8 @@ class Dataset:
             return files.ir, files.vis
         if not (files.ir or files.vis):
             raise DataError(f"{self.name} {id}: no image of that name in split {split} under {self.root}")
-        role, word, have = ("ir", "infrared", files.vis) if files.ir is None else ("vis", "visible", files.ir)
+        first, second = self.card.facts.sources
+        role, word, have = ("ir", first, files.vis) if files.ir is None else ("vis", second, files.ir)
         folder = self._folder(split, id)
         tried = next(self.layout.folders(role, folder), self.layout.official(role, folder))
         raise DataError(f"{self.name} {id}: the {word} partner of {have} is missing: looked for {tried / id}.*")

@@ -7,18 +7,19 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from fusionbench.pixels.images import grey
+from fusionbench.plugins.records import SOURCES
 
 # Oddity to how it reads, and whether it counts only where most pairs have it.
 ODDITIES = {
-    "swapped": ("infrared is coloured and visible is grey in {}: are the folders swapped?", True),
-    "ir-colour": ("infrared is coloured in {}: if these are false colours, their luma is no temperature", True),
-    "same": ("the infrared image is the visible image in {}; one folder copied to both?", False),
-    "ir-unit": ("infrared has no level but 0 and 1 in {}: saved 0..1 as 8 bit?", False),
-    "vis-unit": ("visible has no level but 0 and 1 in {}: saved 0..1 as 8 bit?", False),
-    "fused-unit": ("no level but 0 and 1 in {}: saved 0..1 as 8 bit?", False),
-    "ir-flat": ("infrared is the same level everywhere in {}", False),
-    "vis-flat": ("visible is the same level everywhere in {}", False),
-    "fused-flat": ("the same level everywhere in {}", False),
+    "swapped": ("{ir} is coloured and {vis} is grey in {pairs}: are the folders swapped?", True),
+    "ir-colour": ("{ir} is coloured in {pairs}: if these are false colours, their luma is no temperature", True),
+    "same": ("the {ir} image is the {vis} image in {pairs}; one folder copied to both?", False),
+    "ir-unit": ("{ir} has no level but 0 and 1 in {pairs}: saved 0..1 as 8 bit?", False),
+    "vis-unit": ("{vis} has no level but 0 and 1 in {pairs}: saved 0..1 as 8 bit?", False),
+    "fused-unit": ("no level but 0 and 1 in {pairs}: saved 0..1 as 8 bit?", False),
+    "ir-flat": ("{ir} is the same level everywhere in {pairs}", False),
+    "vis-flat": ("{vis} is the same level everywhere in {pairs}", False),
+    "fused-flat": ("the same level everywhere in {pairs}", False),
 }
 COLOURED = (
     3.0  # mean distance of the channels in levels; visible pictures of the known sets have 6 and more, by night too
@@ -66,19 +67,22 @@ def _same(ir: np.ndarray, vis: np.ndarray) -> bool:
     return np.array_equal(a, b) and np.array_equal(grey(ir), grey(vis))
 
 
-def warnings(looks: Mapping[str, Collection[str]], expected: Iterable[str] = ()) -> dict[str, tuple[str, list[str]]]:
+def warnings(
+    looks: Mapping[str, Collection[str]], expected: Iterable[str] = (), sources: tuple[str, str] = SOURCES
+) -> dict[str, tuple[str, list[str]]]:
     """What is odd about pictures, each kind once.
 
     Args:
         looks: image id to its oddities.
         expected: oddities that a card declares.
+        sources: what the two images of a pair are called.
 
     Returns:
         Oddity to a line without the pictures' name, and the ids.
     """
-    found = {}
+    found, (ir, vis) = {}, sources
     for name, (text, most) in ODDITIES.items():
         ids = sorted(i for i, odd in looks.items() if name in odd)
         if ids and name not in expected and (not most or 2 * len(ids) > len(looks)):
-            found[name] = text.format(f"{len(ids)} of {len(looks)} pairs (first {ids[0]})"), ids
+            found[name] = text.format(ir=ir, vis=vis, pairs=f"{len(ids)} of {len(looks)} pairs (first {ids[0]})"), ids
     return found

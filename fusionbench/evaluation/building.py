@@ -25,8 +25,11 @@ def built(
     device: str,
     arithmetic: Arithmetic,
     name: str,
+    untrained: bool = False,
 ) -> Method:
     """Instantiate a method, load its weights, move it to a device; with weights, have its networks compute as asked.
+
+    An untrained one loads none, and its networks stay as they were drawn.
 
     Raises:
         PluginError: when the plugin fails to start; it begins with ``name``.
@@ -36,9 +39,10 @@ def built(
     try:
         with same_random():  # networks draw weights before they load theirs
             method: Method = resolve("method", card.name)(**options)
-            method.load(path)
+            if not untrained:
+                method.load(path)
             method.to(device)
-            if weights:
+            if weights or untrained:
                 method.compute(arithmetic)
     except (FusionbenchError, OSError):
         raise

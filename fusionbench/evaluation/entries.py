@@ -59,6 +59,7 @@ class Entry:
         device: kind of the device that makes the pictures: ``cpu``, ``cuda``, ``mps``.
         precision: of its arithmetic: ``float32``, ``tf32``, ``bf16``.
         compiled: whether its networks go through ``torch.compile``.
+        untrained: whether its networks keep the random weights that they begin with; only costs are measured so.
     """
 
     card: MethodCard
@@ -68,12 +69,13 @@ class Entry:
     device: str = "cpu"
     precision: str = "float32"
     compiled: bool = False
+    untrained: bool = False
 
     @cached_property
     def id(self) -> str:
         """Readable id, e.g. ``gff``, ``refusion[ivif]``, ``laplacian[levels=3]``, ``images[SeAFusion]``."""
         facts = self.card.facts
-        inside = [self.weights.name] if self.weights else []
+        inside = [self.weights.name] if self.weights else ["random weights"] if self.untrained else []
         if facts.label_option in self.options:
             inside.append(str(self.options[facts.label_option]))
         hidden = {facts.label_option, *facts.path_options}
@@ -114,6 +116,8 @@ class Entry:
             facts["named"] = named
         if (self.device, self.precision) != ("cpu", "float32"):  # older results, whose keys say nothing of it, are that
             facts |= {"device": self.device, "precision": self.precision}
+        if self.untrained:
+            facts["weights"] = "random"
         if self.compiled:
             facts["compiled"] = "torch.compile"
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -185,7 +189,7 @@ class Entry:
             WeightsError: when the checkpoint is damaged.
         """
         arithmetic = Arithmetic(self.precision, self.compiled)
-        return built(self.card, self.options, self.weights, device, arithmetic, self.id)
+        return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
 
 
 def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:
@@ -196,8 +200,13 @@ def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:
 SPEC = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<inside>.*)\])?$")
 
 
-def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
+def entries(spec: str, rule: str = RELEASED, untrained: bool = False) -> tuple[list[Entry], list[Skip]]:
     """Entries meant by what a user typed: ``gff``, ``gff[r1=30]``, ``refusion`` (every checkpoint), ``refusion[ivif]``.
+
+    Args:
+        spec: what was typed.
+        rule: of output.
+        untrained: whether a method whose weights are not here is an entry with random ones, and not skipped.
 
     Raises:
         PluginError: unknown method, option or checkpoint.
@@ -219,6 +228,8 @@ def entries(spec: str, rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
             )
         return [Entry(entry, _different(entry, options), None, rule)], []
     chosen = [w for w in usable if not names or w.name in names]
+    if not chosen and untrained:
+        return [Entry(entry, _different(entry, options), None, rule, untrained=True)], []
     if not chosen:
         return [], [Skip(entry.name, "no weights at hand", hint(entry))]
     if entry.facts.several_rows and not _different(entry, options):
@@ -270,8 +281,8 @@ def single(spec: str, rows: list[Entry]) -> Entry:
     return min(rows, key=lambda e: len(e.options))
 
 
-def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
-    """Every entry that can run as it is and is not slow, and what is left out."""
+def runnable(rule: str = RELEASED, untrained: bool = False) -> tuple[list[Entry], list[Skip]]:
+    """Every entry that can run as it is and is not slow, and what is left out; see :func:`entries`."""
     every: list[Entry] = []
     skipped: list[Skip] = []
     for name, entry in cards("method").items():
@@ -280,7 +291,7 @@ def runnable(rule: str = RELEASED) -> tuple[list[Entry], list[Skip]]:
         if entry.facts.slow:
             skipped.append(Skip(name, "takes seconds a picture", f"name it with methods={name}"))
             continue
-        rows, missing = entries(name, rule)
+        rows, missing = entries(name, rule, untrained)
         every += rows
         skipped += missing
     return every, skipped

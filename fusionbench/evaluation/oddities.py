@@ -20,7 +20,8 @@ def of_source(source: Source, readable: Collection[str]) -> list[str]:
             with suppress(DataError):  # said where it is needed
                 dataset.pair(source.split, ident)
     looks = {ident: odd for (split, ident), odd in dataset.looks.items() if split == source.split}
-    return [f"{source.label}: {text}" for text, _ in warnings(looks, dataset.card.facts.expected).values()]
+    facts = dataset.card.facts
+    return [f"{source.label}: {text}" for text, _ in warnings(looks, facts.expected, facts.sources).values()]
 
 
 def of_pictures(entry: str, made: Mapping[tuple[str, str], str], labels: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ Kind = Literal["method", "metric", "dataset", "task"]
 Label = Literal["mask", "boxes", "saliency"]
 Family = Literal["", "classical", "autoencoder", "cnn", "gan", "transformer", "unfolding", "lookup table"]
 Value = bool | int | float | str  # of an option
+SOURCES = ("infrared", "visible")
 COLOURS = {
     "grey": "BT.601 luma of the saved picture against luma of the visible image",
     "per-channel": "each RGB channel against infrared and that channel of visible, averaged",
@@ -442,6 +443,7 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
     Attributes:
         folders: names of its own folder under a data root, the official one first.
         layout: role (ir, vis, mask, boxes, saliency) to a folder template or several, the official one first.
+        sources: what the two images of a pair are called, ``ir`` first.
         split_folders: a split's folder and the names it goes by, the official one first.
         splits: declared ones.
         skip: stems that are no samples.
@@ -464,6 +466,7 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
 
     training: tuple[LearntFrom, ...] = ()
     layout: dict[str, str | tuple[str, ...]]
+    sources: tuple[str, str] = SOURCES
     protocols: dict[str, ProtocolFacts] = {}
     folders: tuple[str, ...] = ()
     split_folders: dict[str, str | tuple[str, ...]] = {}

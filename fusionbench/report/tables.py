@@ -15,7 +15,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from fusionbench.evaluation.protocol import Metric, metric, metric_change
-from fusionbench.plugins.records import COLOURS
+from fusionbench.plugins.cards import cards
+from fusionbench.plugins.records import COLOURS, SOURCES
 from fusionbench.report.board_scores import BoardScores, leave_out_undefined, out_of_range
 from fusionbench.report.made import kept_notes, kept_task_notes
 from fusionbench.report.published import Cell, MetricHead, PublishedRow, PublishedTable, TaskHead
@@ -78,6 +79,7 @@ class Table:
         text += f"; 8-bit pictures under {output}; means over images."
         if b.corruption:
             text += " Methods get the corrupted pair, scores look at the good one."
+        text += _called(b)
         if b.origin.generator:
             text += f" Synthetic images: {b.origin.generator}, seed {b.origin.seed}."
         if any(r.source_only for r in self.rows):
@@ -145,6 +147,16 @@ class Table:
         """The table as plain data; undefined values are None."""
         data: dict[str, object] = msgspec.to_builtins(self.published(ci))
         return data
+
+
+def _called(board: Board) -> str:
+    """What takes the place of infrared and visible in a dataset of other pairs, as a sentence; "" in all others."""
+    own = board.dataset.removesuffix(f"+{board.corruption}").removeprefix(f"{board.origin.generator}-")
+    known = cards("dataset").get(own)
+    if known is None or known.facts.sources == SOURCES:
+        return ""
+    first, second = known.facts.sources
+    return f" Infrared stands for {first}, visible for {second}."
 
 
 def _cell(row: Row, metric_id: str, rank: float | None, ci: bool) -> Cell:

@@ -32,8 +32,7 @@ Changes = Mapping[str, Any]  # field to new value; checked against the field's t
 
 OUTER = ("train", "networks")  # sections of a dotted key that are left out
 FIXED = ("datasets", "on")  # what a run is of, which no option changes
-# May change on resume, no loss depends on it.
-FREE = ("workers", "cache", "save_every", "picture_every", "half", "tensorboard")
+FREE = ("workers", "cache", "save_every", "picture_every", "half", "tensorboard")  # may change on resume: of no effect
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from msgspec.structs import replace
+from safetensors.torch import save_file
+from torch import nn
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
@@ -218,3 +221,42 @@ def test_densefuse_by_hand(shared: Path, tmp_path: Path) -> None:
     (row,) = kept(tmp_path / "out")
     assert row.flops == 2 * 48 * 64 * (2 * encoder + decoder)
     assert row.parameters == encoder + 4 * 16 + decoder + 64 + 32 + 16 + 1
+
+
+def test_without_its_weights_a_method_costs_the_same(tmp_path: Path) -> None:
+    plugin(
+        tmp_path / "own",
+        "own",
+        NETWORK
+        + """
+    def load(self, weights):
+        from safetensors.torch import load_file
+        if weights is None:
+            raise ValueError("needs weights")
+        self.net.load_state_dict(load_file(weights))
+""",
+    )
+    path = tmp_path / "own/own.toml"
+    path.write_text(path.read_text().replace("[output]", "requires_weights = true\n\n[output]"))
+    torch.manual_seed(1)
+    save_file(nn.Sequential(nn.Conv2d(2, 8, 3), nn.Conv2d(8, 1, 1)).state_dict(), tmp_path / "w.safetensors")
+    words = ("--plugins", tmp_path / "own")
+    cost = (*words, "cost", "--methods=own", "--size=32x48", "--runs=1", "--out", tmp_path / "out")
+    for _ in range(2):
+        done = fusionbench(*cost)
+        assert done.returncode == 0, done.stderr
+    assert "| own[random weights] | 161 |" in done.stdout
+    assert fusionbench(*words, "weights", "add", "own", tmp_path / "w.safetensors", "--name", "mine").returncode == 0
+    assert fusionbench(*cost).returncode == 0
+    random, mine = rows(tmp_path / "out")["own[random weights]"], rows(tmp_path / "out")["own[mine]"]
+    assert (random.flops, random.parameters) == (mine.flops, mine.parameters) == (2 * 32 * 48 * (2 * 8 * 9 + 8), 161)
+    assert random.key != mine.key
+    done = fusionbench(*words, "cost", "--methods=own[other]", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "own has no weights 'other' here" in done.stderr
+
+
+def test_pictures_are_never_made_with_random_weights(tree: Path, tmp_path: Path) -> None:
+    done = fusionbench("eval", "--methods", "cddfuse", "--datasets", "msrs", "--data-root", tree, "--out", tmp_path)
+    assert done.returncode != 0
+    assert "cddfuse: no weights at hand" in done.stderr

@@ -22,7 +22,7 @@ from fusionbench.training.options import RunOptions
 from fusionbench.training.parts import take_in_parts
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.run import run
-from fusionbench.training.settings import recorded
+from fusionbench.training.trained import recorded
 from tests.training import toys
 
 TAKE = {"densefuse": ("batch=4",), "refusion": ("patch=48", "batch=4", "meta_steps=0")}
