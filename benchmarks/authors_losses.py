@@ -76,6 +76,28 @@ def segmif(code: Path) -> ModuleType:
     return module(code / "core/loss.py", "core.loss")
 
 
+def mrfs(code: Path) -> Tensor:
+    """Its loss of fusion with the values for MFNet; the two functions of torchvision that it calls are restated."""
+    functional = stand_in("torchvision.transforms.functional")
+    functional.adjust_gamma = lambda x, gamma, gain: (gain * x**gamma).clamp(0, 1)  # type: ignore[attr-defined]
+    weights = torch.tensor([0.2989, 0.587, 0.114])[:, None, None]
+
+    def contrast(x: Tensor, factor: float) -> Tensor:
+        mean = (weights * x).sum(1, keepdim=True).mean((1, 2, 3), keepdim=True)
+        return (factor * x + (1 - factor) * mean).clamp(0, 1)
+
+    functional.adjust_contrast = contrast  # type: ignore[attr-defined]
+    found: Tensor = module(code / "MFNet/utils/loss_utils.py", "mrfs").FusionLoss()(*coloured(), 1.0)
+    return found
+
+
+def coloured() -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Visible and infrared ``[2,3,96,112]``, and what is fused of them."""
+    fused, ir, vis = images()
+    colours = torch.cat((vis, 0.5 * vis + 0.2 * ir, 1 - vis), 1)
+    return (colours, ir.expand(-1, 3, -1, -1)), 0.6 * colours + 0.4 * fused
+
+
 def kornia(code: Path) -> ModuleType:
     """SSIM of kornia 0.2.0; of the package no more than that needs is imported."""
     for name in ("kornia", "kornia.filters", "kornia.geometry.transform.affwarp"):
@@ -119,6 +141,7 @@ def values(code: Path) -> dict[str, float]:
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
         "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
+        "chroma_l1 and the like": mrfs(code / "MRFS"),
         "SegMiF, first round": mif.Fusionloss3()(ir, vis, fused, target),
         "SegMiF, later": mif.Fusionloss_grad3()(ir, vis, fused, target),
         "hard_cross_entropy": sea.OhemCELoss(0.7, fused.numel() // 16)(*classes()),

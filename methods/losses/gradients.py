@@ -41,6 +41,12 @@ def sobel_l1(image: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(sobel(image), sobel(target))
 
 
+def signed_gradient_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """L1 distance of both signed Sobel responses of each colour to the larger ones of the sources (MRFS)."""
+    of_fused, *of_sources = (sobel_pair(x.flatten(0, 1)[:, None]) for x in (fused, ir, vis))
+    return F.l1_loss(of_fused, torch.maximum(*of_sources))
+
+
 def gradient_of_means(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """DATFuse's gradient term as released: signed responses are averaged over the batch, then compared."""
     of_fused, *of_sources = (2 * sobel_pair(x).mean() for x in (fused, ir, vis))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fusionbench.method import Context, NetworkMethod, strict
@@ -26,7 +29,13 @@ class MRFS(NetworkMethod):
         for name in ("model", "state_dict", "module"):
             held = state.get(name)
             state = held if isinstance(held, dict) else state
-        return strict(state, self.network)
+        return strict(state, MRFSNet.like(state))
+
+    def load(self, weights: Path | None) -> None:
+        """See :meth:`NetworkMethod.load`; of any size that training has, and any number of classes."""
+        if weights is not None:
+            self.network = MRFSNet.like(load_file(weights)).eval().requires_grad_(False)
+        super().load(weights)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`; smaller pictures stand in the middle of black 640x480."""

@@ -6,6 +6,9 @@ weight each other at each of four stages; one head fuses, another segments what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +17,8 @@ from fusionbench.methods._mit import (
     DIMS,
     HEADS,
     REDUCTIONS,
+    TINY,
+    Four,
     Reduced,
     TokenLinear,
     add_encoder,
@@ -22,9 +27,20 @@ from fusionbench.methods._mit import (
     encoded,
 )
 
-MIT_B4 = (3, 8, 27, 3)
 CLASSES = 9
+ENDS = ("backbone.patch_embed1.proj.weight", "decode_head.linear_pred.weight")  # they tell the size and the classes
 INNER = 16  # channels of each map in the fusion head
+
+
+class Size(NamedTuple):
+    """Blocks and channels of each stage of the encoders, channels of the segmentation's decoder."""
+
+    depths: Four
+    dims: Four
+    width: int
+
+
+SIZES = {"mit-b4": Size((3, 8, 27, 3), DIMS, 512), "tiny": Size((1, 1, 1, 1), TINY, 32)}  # tiny: ours
 
 
 class ChannelGate(nn.Module):
@@ -126,12 +142,12 @@ class PCASC(nn.Module):
 class Encoders(nn.Module):
     """Both encoders and what stands between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        add_encoder(self, MIT_B4)
-        add_encoder(self, MIT_B4, "extra_")
-        self.IGMAVCs = nn.ModuleList(IGMAVC(dim) for dim in DIMS)
-        self.PCASCs = nn.ModuleList(PCASC(*sizes) for sizes in zip(DIMS, HEADS, REDUCTIONS, strict=True))
+        add_encoder(self, size.depths, dims=size.dims)
+        add_encoder(self, size.depths, "extra_", size.dims)
+        self.IGMAVCs = nn.ModuleList(IGMAVC(dim) for dim in size.dims)
+        self.PCASCs = nn.ModuleList(PCASC(*sizes) for sizes in zip(size.dims, HEADS, REDUCTIONS, strict=True))
 
     def forward(self, rgb: Tensor, ir: Tensor) -> list[tuple[Tensor, Tensor]]:
         maps = []
@@ -144,16 +160,17 @@ class Encoders(nn.Module):
 class SegmentationHead(nn.Module):
     """SegFormer's decoder: maps of four stages to classes at a quarter of the size."""
 
-    def __init__(self, inner: int = 512) -> None:
+    def __init__(self, dims: Four, inner: int, classes: int) -> None:
         super().__init__()
-        for number, dim in enumerate(DIMS, 1):
+        for number, dim in enumerate(dims, 1):
             self.add_module(f"linear_c{number}", TokenLinear(dim, inner))
         self.linear_fuse = nn.Sequential(nn.Conv2d(4 * inner, inner, 1), nn.BatchNorm2d(inner), nn.ReLU())
-        self.linear_pred = nn.Conv2d(inner, CLASSES, 1)
+        self.linear_pred = nn.Conv2d(inner, classes, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         own = [self.get_submodule(f"linear_c{number}")(x) for number, x in enumerate(maps, 1)]
-        out: Tensor = self.linear_pred(self.linear_fuse(at_one_size(own[::-1], maps[0].shape[-2:])))
+        x = F.dropout2d(self.linear_fuse(at_one_size(own[::-1], maps[0].shape[-2:])), 0.1, self.training)
+        out: Tensor = self.linear_pred(x)
         return out
 
 
@@ -172,9 +189,9 @@ class Point(nn.Module):
 class FusionHead(nn.Module):
     """Maps of both at four stages, and both images, to colours."""
 
-    def __init__(self) -> None:
+    def __init__(self, dims: Four) -> None:
         super().__init__()
-        for number, dim in enumerate(DIMS, 1):
+        for number, dim in enumerate(dims, 1):
             for name in ("rgb", "ir"):
                 self.add_module(f"PointConv_{number}_{name}", Point(dim))
         self.CNN_fuse = nn.Sequential(
@@ -192,12 +209,24 @@ class FusionHead(nn.Module):
 
 
 class MRFSNet(nn.Module):
-    """The network; sides of at least 32 pixels."""
+    """The network; sides of at least 32 pixels.
 
-    def __init__(self) -> None:
+    Args:
+        size: of both encoders and of the segmentation's decoder.
+        classes: that the segmentation tells apart.
+    """
+
+    def __init__(self, size: Size = SIZES["mit-b4"], classes: int = CLASSES) -> None:
         super().__init__()
-        self.backbone = Encoders()
-        self.decode_head, self.aux_head = SegmentationHead(), FusionHead()
+        self.backbone = Encoders(size)
+        self.decode_head, self.aux_head = SegmentationHead(size.dims, size.width, classes), FusionHead(size.dims)
+
+    @classmethod
+    def like(cls, state: Mapping[str, object]) -> MRFSNet:
+        """A network of the size and classes that a state dict has; the released size where it has another."""
+        first, last = (end.shape[0] if isinstance(end := state.get(n), Tensor) and end.ndim else 0 for n in ENDS)
+        size = next((size for size in SIZES.values() if size.dims[0] == first), SIZES["mit-b4"])
+        return cls(size, last if 1 < last <= 256 else CLASSES)
 
     def forward(self, rgb: Tensor, ir: Tensor) -> Tensor:
         """Fused colours of two images, each ``[B,3,H,W]`` in [0,1]; in (0,1)."""
@@ -205,7 +234,14 @@ class MRFSNet(nn.Module):
         return out
 
     def segment(self, rgb: Tensor, ir: Tensor) -> Tensor:
-        """Scores of classes, ``[B,9,H,W]``, of the same two."""
+        """Scores of classes, ``[B,classes,H,W]``, of the same two."""
+        return self._segmented(self.backbone(rgb, ir), rgb.shape[-2:])
+
+    def both(self, rgb: Tensor, ir: Tensor) -> tuple[Tensor, Tensor]:
+        """Fused colours, and scores of classes."""
         maps = self.backbone(rgb, ir)
+        return self.aux_head(rgb, ir, maps), self._segmented(maps, rgb.shape[-2:])
+
+    def _segmented(self, maps: list[tuple[Tensor, Tensor]], size: torch.Size) -> Tensor:
         joined = [join(*both) for join, both in zip(self.backbone.PCASCs, maps, strict=True)]
-        return F.interpolate(self.decode_head(joined), rgb.shape[-2:], mode="bilinear", align_corners=False)
+        return F.interpolate(self.decode_head(joined), size, mode="bilinear", align_corners=False)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from fusionbench.data import open_dataset
 from fusionbench.data.synth import synth
+from fusionbench.methods.mrfs.recipe import MRFSRecipe
 from fusionbench.methods.semantic_loop import LoopRecipe
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.registry import resolve
@@ -26,18 +27,19 @@ pytestmark = pytest.mark.usefixtures("mm")
 
 QUICK: dict[str, list[str]] = {  # a run of two rounds in seconds
     "seafusion": ["batch=4", "passes=1", "task_steps=1"],
+    "mrfs": ["crop=(32,32)", "batch=4"],
     "segmif": ["batch=1", "steps_first=1", "steps_later=1", "task_steps=1"],
 }
 
 
-def kinds() -> dict[str, tuple[str, type[LoopRecipe[Any]]]]:
-    """Dataset and recipe of all methods that are of this kind."""
+def kinds() -> dict[str, tuple[str, type[Any]]]:
+    """Dataset and recipe of all methods whose recipe is of this kind, or learns fusion and a task at once."""
     found = {}
     for name, card in cards("method").items():
         for training in card.data.get("training", ()):
             module, _, recipe = training["recipe"].partition(":")
             kind = getattr(import_module(f"{card.module}.{module}"), recipe)
-            if issubclass(kind, LoopRecipe):
+            if issubclass(kind, (LoopRecipe, MRFSRecipe)):
                 found[name] = (training["datasets"][0], kind)
     return found
 
@@ -79,8 +81,8 @@ def test_losses_fall_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -
     recipe, end = run(name, scenes, tmp_path)
     assert end.finished
     rows = log(tmp_path)
-    task = [row["loss"] for row in rows if row["kind"] == "task"]
-    first = [row["loss"] for row in rows if row["kind"] == "fusion" and row["epoch"] == 1]
+    task = [row["loss"] for row in rows if row.get("kind") != "fusion"]
+    first = [row["loss"] for row in rows if row.get("kind") == "fusion" and row["epoch"] == 1] or task
     assert np.mean(first[-2:]) < np.mean(first[:2])
     assert np.mean(task[-4:]) < 0.9 * np.mean(task[:4])
     method = resolve("method", name)()
@@ -96,9 +98,8 @@ def test_resume_is_exact(name: str, scenes: Path, tmp_path: Path) -> None:
     two = {"options": QUICK[name], "epochs": 2, "save_every": 1}
     run(name, scenes, tmp_path / "calm", **two)
     total = len(rows := log(tmp_path / "calm"))
-    assert [("semantic" in row) for row in rows if row["kind"] == "fusion"] == [
-        row["epoch"] == 2 for row in rows if row["kind"] == "fusion"
-    ]
+    fusion = [row for row in rows if row.get("kind") == "fusion"]
+    assert ["semantic" in row for row in fusion] == [row["epoch"] == 2 for row in fusion]
     for steps in (1, total - 2, None):
         torch.rand(3)  # what happens between two sessions must not matter
         _, end = run(name, scenes, tmp_path / "torn", resume=steps != 1, max_steps=steps, **two)

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.authors_losses import classes, images
-from fusionbench.methods.losses import decomposition, gradients, semantic, structure
+from benchmarks.authors_losses import classes, coloured, images
+from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -20,6 +20,16 @@ MEAN = (IR + VIS) / 2
 LOGITS, LABELS = classes()
 BASE = (torch.cat((IR, IR**2), 1), torch.cat((FUSED, FUSED**2), 1))
 DETAIL = (torch.cat((VIS, 1 - VIS**3), 1), torch.cat((FUSED, 1 - FUSED**3), 1))
+
+
+def mrfs() -> Tensor:
+    (vis, ir), fused = coloured()
+    bright, contrasted = colour.with_gamma(vis, 0.5), colour.with_contrast(ir, 1.7)
+    terms = (gradients.intensity_max, gradients.signed_gradient_max)
+    intensity, gradient = (term(fused, contrasted, bright) for term in terms)
+    return 0.5 * intensity + 0.2 * gradient + colour.chroma_l1(fused, bright)
+
+
 OURS: dict[str, Callable[[], Tensor]] = {
     "intensity_max": lambda: gradients.intensity_max(FUSED, IR, VIS),
     "gradient_max": lambda: gradients.gradient_max(FUSED, IR, VIS),
@@ -31,6 +41,7 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "ssim from -1": lambda: structure.ssim(2 * FUSED - 1.2, VIS),
     "ssim_padded": lambda: structure.ssim_padded(VIS, FUSED),
     "ssim_by_gradient": lambda: structure.ssim_by_gradient(FUSED, IR, VIS),
+    "chroma_l1 and the like": lambda: mrfs(),
     "SegMiF, first round": lambda: F.l1_loss(FUSED, MEAN) + gradients.sobel_l1(FUSED, MEAN),
     "SegMiF, later": lambda: F.mse_loss(FUSED, MEAN) + 1.1 * (1 - structure.ssim_padded(FUSED, MEAN)),
     "hard_cross_entropy": lambda: semantic.hard_cross_entropy(LOGITS, LABELS),
