@@ -3,9 +3,10 @@
     python benchmarks/authors_losses.py --repositories DIR            # compare with what is kept
     python benchmarks/authors_losses.py --repositories DIR --write    # keep it anew
 
-``DIR`` holds a checkout of densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is SeAFusion's) and
-SwinFusion, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose SSIM CDDFuse and DIDFuse train
-with. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
+``DIR`` holds a checkout of densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is SeAFusion's),
+SwinFusion, TarDAL and UAAFusion, each under its name, and the sources of kornia: 0.2.0 (``kornia/``), whose SSIM
+CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL trains. Their code is run as it
+stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
 import torch
@@ -39,6 +40,26 @@ def classes() -> tuple[Tensor, Tensor]:
     labels = (6 * x[:, 2]).long() % 3
     labels[:, :8] = 255
     return 5 * x, labels
+def critic(x: Tensor) -> Tensor:
+    """Something with a slope, in the place of a network that tells images apart: ``[B,1,H,W]`` to ``[B,1]``."""
+    return (x * torch.sin(3 * x)).sum((2, 3)) / 10
+
+
+def slopes() -> Tensor:
+    """Where between two images that slope is looked at, ``[2,1,1,1]``."""
+    return torch.tensor([0.3, 0.8]).view(2, 1, 1, 1)
+
+
+def classes(x: Tensor) -> Tensor:
+    """Scores of 15 classes ``[B,15,H,W]``, in the place of a segmentation network."""
+    near = x + x.roll(1, -1)
+    return torch.cat([torch.sin(k * near) for k in range(1, 16)], 1)
+
+
+def labels() -> Tensor:
+    """Class ids ``[2,96,112]``, eight of them."""
+    n, y, x = torch.meshgrid(torch.arange(2), torch.arange(96), torch.arange(112), indexing="ij")
+    return (x // 30 + 3 * (y // 40) + n) % 15
 
 
 def module(path: Path, name: str) -> ModuleType:
@@ -111,6 +132,41 @@ def kornia(code: Path) -> ModuleType:
     return module(code / "kornia/losses/ssim.py", "kornia_ssim")
 
 
+def tardal(code: Path) -> dict[str, Tensor]:
+    """TarDAL's; of kornia 0.6.8 the files that it takes part with."""
+    fused, ir, vis = images()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kornia"]:
+        del sys.modules[name]
+    home = code / "kornia-0.6.8/kornia"
+    for name in ("kornia", "kornia.filters", "kornia.testing"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules["kornia.testing"].KORNIA_CHECK_IS_TENSOR = sys.modules["kornia.testing"].KORNIA_CHECK_SHAPE = print  # type: ignore[attr-defined]
+    for name in ("kernels", "filter", "sobel"):
+        part = module(home / f"filters/{name}.py", f"kornia.filters.{name}")
+        vars(sys.modules["kornia.filters"]).update({k: v for k, v in vars(part).items() if not k.startswith("__")})
+    slope = sys.modules["kornia.filters"].spatial_gradient(vis, "sobel")
+    div = module(code / "TarDAL/functions/div_loss.py", "div_loss")
+    with patch.object(torch, "rand", lambda _: slopes()):
+        divergence = div.div_loss(critic, ir, fused, 6)
+    return {
+        "gradient_size": (slope[:, :, 0] ** 2 + slope[:, :, 1] ** 2 + 1e-8).sqrt().mean(),
+        "divergence": divergence,
+        "ms_ssim_l1": module(home / "losses/ms_ssim.py", "kornia_ms_ssim").MS_SSIMLoss()(fused, vis),
+    }
+
+
+def uaafusion(code: Path) -> dict[str, Tensor]:
+    """UAAFusion's, with whole functions in the place of a network's scores."""
+    fused, ir, vis = images()
+    kind = module(code / "UAAFusion/nets/UAAFusion.py", "uaafusion").UAAFusion
+    hot = torch.nn.functional.one_hot(labels(), 15).permute(0, 3, 1, 2)
+    matter = [kind.cal_weight_IG(SimpleNamespace(attnum=5), image, hot, classes) for image in (ir, vis)]
+    own = SimpleNamespace(cal_weight_IG=lambda image, *_: matter[0] if image is ir else matter[1])
+    weights = kind.cal_weight(own, ir, vis, hot, classes)[:2]
+    terms = [(w * (image - fused)).square().mean() for w, image in zip(weights, (ir, vis), strict=True)]
+    return {"class_attribution": matter[0].mean(), "attributed_distance": terms[0] + terms[1]}
+
+
 def values(code: Path) -> dict[str, float]:
     """Every value by the name of our function."""
     fused, ir, vis = images()
@@ -151,8 +207,10 @@ def values(code: Path) -> dict[str, float]:
         "ms_ssim of 0..255": dense.msssim(255 * fused, 255 * ir, normalize=True),
         "correlation": correlations[0],
         "decomposition": correlations[1] ** 2 / (1.01 + correlations[0]),
+        **tardal(code),
+        **uaafusion(code),
     }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value.detach()) for name, value in found.items()}
 
 
 def main() -> None:

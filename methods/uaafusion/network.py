@@ -103,11 +103,14 @@ class UAAFusionNet(nn.Module):
         super().__init__()
         self.model_s, self.model_f = Segmentation(), Fusion()
 
-    def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
-        """Fused image of two grey ones, each ``[B,1,H,W]`` in [0,1]; in (0,1)."""
+    def forward(self, ir: Tensor, vis: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Fused image of two grey ones, each ``[B,1,H,W]`` in [0,1]; in (0,1).
+
+        ``mask``: weights of the classes at each pixel, ``[B,15,H,W]``: labels in training, else what the network sees.
+        """
         base = detail = torch.cat((self.model_f.init_conv_ir(ir), self.model_f.init_conv_vi(vis)), dim=1)
         fused = before = (ir + vis) / 2
-        mask, attribution = self.model_s(fused), torch.zeros_like(fused)
+        mask, attribution = self.model_s(fused) if mask is None else mask, torch.zeros_like(fused)
         state: tuple[Tensor, Tensor] | None = None
         for number, block in enumerate(self.model_f.blockflow):
             if number:

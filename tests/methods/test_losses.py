@@ -13,6 +13,8 @@ from torch import Tensor
 
 from benchmarks.authors_losses import classes, coloured, images
 from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
+from benchmarks.authors_losses import classes, critic, images, labels, slopes
+from fusionbench.methods.losses import adversarial, attribution, decomposition, gradients, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -30,6 +32,7 @@ def mrfs() -> Tensor:
     return 0.5 * intensity + 0.2 * gradient + colour.chroma_l1(fused, bright)
 
 
+MATTER = tuple(attribution.class_attribution(classes, source, labels(), 5) for source in (IR, VIS))
 OURS: dict[str, Callable[[], Tensor]] = {
     "intensity_max": lambda: gradients.intensity_max(FUSED, IR, VIS),
     "gradient_max": lambda: gradients.gradient_max(FUSED, IR, VIS),
@@ -49,6 +52,11 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "dssim": lambda: structure.dssim(VIS, FUSED),
     "ms_ssim": lambda: structure.ms_ssim(FUSED, VIS),
     "ms_ssim of 0..255": lambda: structure.ms_ssim(255 * FUSED, 255 * IR),
+    "gradient_size": lambda: adversarial.gradient_size(VIS).mean(),
+    "divergence": lambda: adversarial.divergence(critic, IR, FUSED, slopes().double()),
+    "ms_ssim_l1": lambda: adversarial.ms_ssim_l1(FUSED, VIS),
+    "class_attribution": lambda: MATTER[0].mean() / 15,
+    "attributed_distance": lambda: attribution.attributed_distance(FUSED, (IR, VIS), (MATTER[0], MATTER[1])),
     "correlation": lambda: decomposition.correlation(*BASE),
     "decomposition": lambda: decomposition.decomposition(BASE, DETAIL),
 }
