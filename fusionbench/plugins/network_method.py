@@ -42,11 +42,16 @@ def strict(state: Mapping[str, object], network: nn.Module) -> dict[str, Tensor]
 
 
 def joined(state: Mapping[str, object]) -> dict[str, object]:
-    """One state dict of several: ``net`` and ``name`` in it as ``net.name``; a ``module.`` before names falls away."""
-    return {
+    """One state dict of several: ``net`` and ``name`` in it as ``net.name``; a ``module.`` before names falls away.
+
+    What is no state dict keeps its name, so that one of such names, as recipes export it, comes back unchanged.
+    """
+    flat = {name: value for name, value in state.items() if not isinstance(value, Mapping)}
+    nested = {name: held for name, held in state.items() if isinstance(held, Mapping)}
+    return flat | {
         f"{net}.{str(name).removeprefix('module.')}": value
-        for net, held in state.items()
-        for name, value in (held.items() if isinstance(held, Mapping) else [("", held)])
+        for net, held in nested.items()
+        for name, value in held.items()
     }
 
 
