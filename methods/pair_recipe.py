@@ -44,6 +44,10 @@ class PairRecipe(Recipe[P, Batch]):
         """Random windows, not mirrored."""
         return Augment(crop=(settings.patch, settings.patch), flip=0.0)
 
+    def factor(self, epoch: int) -> float:
+        """The learning rate in an epoch, as a share of the first."""
+        return 1.0
+
     def build(self, settings: P, device: torch.device) -> None:
         """See :meth:`Recipe.build`."""
         self.settings, self.device = settings, device
@@ -87,6 +91,11 @@ class PairRecipe(Recipe[P, Batch]):
             losses = self.losses(batch.ir, grey(batch.vis))
         self.precision.update(losses["loss"], self.adam)
         return {name: value.detach() for name, value in losses.items()}
+
+    def epoch_end(self, epoch: int) -> None:
+        """Learning rates of the next epoch."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.settings.lr * self.factor(epoch + 1)
 
     def result(self) -> Mapping[str, Tensor]:
         """What is exported: the network, named as in the authors' checkpoint."""

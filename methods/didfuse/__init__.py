@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fusionbench.colour import grey
-from fusionbench.method import Context, NetworkMethod, strict
+from fusionbench.method import Context, NetworkMethod, joined, strict
 
 from .network import STRATEGIES, DIDFuseNet
 
@@ -25,13 +25,12 @@ class DIDFuse(NetworkMethod):
         return DIDFuseNet(self.choice("strategy", STRATEGIES))
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """From the two released files: ``{"weight": state dict, "epoch": number}`` each, or the state dicts alone."""
+        """From the two released files, ``{"weight": state dict, "epoch": number}`` each, or from names as exported."""
+        parts = {p: held.get("weight", held) if isinstance(held, dict) else held for p, held in state.items()}
         tensors = {}
-        for part, held in state.items():
-            inner = held.get("weight", held) if isinstance(held, dict) else {part: held}
-            for name, value in inner.items():
-                first, _, rest = name.partition(".")
-                tensors[f"{part}.{first}.{rest.removeprefix(first + '.')}"] = value
+        for name, value in joined(parts).items():
+            part, first, *rest = name.split(".")
+            tensors[".".join((part, first, *(rest[1:] if rest[0] == first else rest)))] = value
         return strict(tensors, self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
