@@ -4,8 +4,8 @@ python benchmarks/tables.py --data DIR --images DIR --weights DIR --work build/t
 python benchmarks/tables.py ... --publish           # copies them into leaderboards/, updates the READMEs, checks them
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
-DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO and NAME/VIFB for the programs below;
-that of --weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
+DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO and NAME/VIFB for the programs
+below; that of --weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
 """
 
 from __future__ import annotations
