@@ -26,7 +26,7 @@ def between(text: str, name: str, body: str) -> str:
 def rows() -> str:
     """One line per table; those of tasks have a page of their own."""
     lines = ["| table | images | what it is |", "|---|---|---|"]
-    for path in [*sorted(BOARDS.glob("*.json")), *sorted(BOARDS.glob("methods/*.json"))]:
+    for path in [p for pattern in ("*", "methods/*", "pictures/*") for p in sorted(BOARDS.glob(f"{pattern}.json"))]:
         if path.name.endswith(".provenance.json"):
             continue
         table = json.loads(path.read_text())
@@ -60,6 +60,7 @@ def publish(work: Path) -> None:
     copy(work / "tno/tables", BOARDS, "*+profile=*")
     for name in ("methods", "methods-msrs"):
         copy(work / name / "tables", BOARDS / "methods")
+    copy(work / "pictures/tables", BOARDS / "pictures")
     for folder in sorted(work.glob("tasks-*")):
         copy(folder / "tables", BOARDS / "tasks")
         copy_logs(folder / "tasks", BOARDS / "tasks/logs")

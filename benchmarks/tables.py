@@ -4,8 +4,8 @@ python benchmarks/tables.py --data DIR --images DIR --weights DIR --work build/t
 python benchmarks/tables.py ... --publish           # copies them into leaderboards/, updates the READMEs, checks them
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
-DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO for the four programs below; that of
---weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
+DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO and NAME/VIFB for the programs
+below; that of --weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ SEEN = "seafusion,visible,infrared,average,maximum"  # beside whose printed row 
 TASK_METHODS = "visible,infrared,average,refusion[ivif]"
 REAL = "msrs,tno,m3fd,llvip,fmb,vifb"
 PROGRAMS = ("DenseFuse", "RFN-Nest", "SeAFusion", "U2Fusion")
+ON_VIFB = (
+    *("FPDE", "GFF", "GTF", "Hybrid_MSD", "IFCNN", "LatLRR", "MSVD", "NSCT_SR", "RP_SR", "SeAFusion", "SwinFusion"),
+    *("TIF", "U2Fusion", "VSMWLS", "YDTR"),
+)
 SCENES = {"msrs": "MSRS", "fmb": "FMB", "m3fd": "M3FD", "llvip": "LLVIP", "vt5000": "VT5000"}
 TASKS = {"fmb": "segmentation", "vt5000": "saliency", "m3fd": "detection"}
 SEEDS = (0, 1, 2)
@@ -56,6 +60,13 @@ def tno_tables() -> Iterator[Command]:
     images = [f"--images={name}=fused/{name}/TNO" for name in PROGRAMS]
     for profile in ("tdfusion", "cddfuse", "tang", "tang-uint8", "ivif_zoo"):
         yield ("eval", *images, "--datasets", "tno", "--data-root", "real", "--profile", profile, "--out", "tno")
+
+
+def picture_tables() -> Iterator[Command]:
+    """The pictures that VIFB publishes of fifteen methods, under two evaluators' variants."""
+    images = [f"--images={name}=fused/{name}/VIFB" for name in ON_VIFB]
+    for profile in ("tdfusion", "cddfuse"):
+        yield ("eval", *images, "--datasets", "vifb", "--data-root", "real", "--profile", profile, "--out", "pictures")
 
 
 def task_tables() -> Iterator[Command]:
@@ -93,6 +104,7 @@ STEPS = {
     "main": main_tables,
     "scenes": scenes_tables,
     "tno": tno_tables,
+    "pictures": picture_tables,
     "tasks": task_tables,
     "methods": method_tables,
 }

@@ -16,6 +16,7 @@ from fusionbench.plugins.cards import MetricCard, cards
 from fusionbench.report.printed import committed
 from fusionbench.report.published import PublishedTable, read
 
+PROVENANCE = ".provenance.json"
 MARGIN = 0.5  # of the measured span, on either side: other methods and images than ours exist
 
 
@@ -64,8 +65,8 @@ class Evidence:
 
 def tables() -> Iterator[PublishedTable]:
     """The committed tables of real images, those with the most images first."""
-    paths = sorted(committed("").rglob("*.json"))
-    every = [_table(path) for path in paths if not path.name.endswith(".provenance.json")]
+    paths = sorted(committed("").rglob(f"*{PROVENANCE}"))
+    every = [_table(path.with_name(path.name.removesuffix(PROVENANCE) + ".json")) for path in paths]
     yield from sorted((t for t in every if t.dataset in cards("dataset")), key=lambda t: -t.images)
 
 

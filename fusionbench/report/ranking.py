@@ -245,9 +245,11 @@ def tie_groups(apart: NDArray[np.bool_]) -> list[list[int]]:
             if apart[i, j] or shared[i, j]:
                 continue
             group = [i, j]
+            fitting = ~(apart[i] | apart[j])
             for n in range(k):
-                if n not in group and not apart[n, group].any():
+                if fitting[n] and n not in (i, j):
                     group.append(n)
+                    fitting &= ~apart[n]
             groups.append(sorted(group))
             shared[np.ix_(group, group)] = True
     inside = {n for group in groups for n in group}

@@ -1,0 +1,20 @@
+"""docs/findings.md says what the committed tables say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import REPO
+
+PAGE = REPO / "docs/findings.md"
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    command = [sys.executable, "benchmarks/findings.py"]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_has_two_pages_at_most() -> None:
+    assert len(PAGE.read_text().split()) < 1300
