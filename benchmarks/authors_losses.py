@@ -40,6 +40,8 @@ def classes() -> tuple[Tensor, Tensor]:
     labels = (6 * x[:, 2]).long() % 3
     labels[:, :8] = 255
     return 5 * x, labels
+
+
 def critic(x: Tensor) -> Tensor:
     """Something with a slope, in the place of a network that tells images apart: ``[B,1,H,W]`` to ``[B,1]``."""
     return (x * torch.sin(3 * x)).sum((2, 3)) / 10
@@ -50,7 +52,7 @@ def slopes() -> Tensor:
     return torch.tensor([0.3, 0.8]).view(2, 1, 1, 1)
 
 
-def classes(x: Tensor) -> Tensor:
+def class_scores(x: Tensor) -> Tensor:
     """Scores of 15 classes ``[B,15,H,W]``, in the place of a segmentation network."""
     near = x + x.roll(1, -1)
     return torch.cat([torch.sin(k * near) for k in range(1, 16)], 1)
@@ -160,9 +162,9 @@ def uaafusion(code: Path) -> dict[str, Tensor]:
     fused, ir, vis = images()
     kind = module(code / "UAAFusion/nets/UAAFusion.py", "uaafusion").UAAFusion
     hot = torch.nn.functional.one_hot(labels(), 15).permute(0, 3, 1, 2)
-    matter = [kind.cal_weight_IG(SimpleNamespace(attnum=5), image, hot, classes) for image in (ir, vis)]
+    matter = [kind.cal_weight_IG(SimpleNamespace(attnum=5), image, hot, class_scores) for image in (ir, vis)]
     own = SimpleNamespace(cal_weight_IG=lambda image, *_: matter[0] if image is ir else matter[1])
-    weights = kind.cal_weight(own, ir, vis, hot, classes)[:2]
+    weights = kind.cal_weight(own, ir, vis, hot, class_scores)[:2]
     terms = [(w * (image - fused)).square().mean() for w, image in zip(weights, (ir, vis), strict=True)]
     return {"class_attribution": matter[0].mean(), "attributed_distance": terms[0] + terms[1]}
 

@@ -33,7 +33,7 @@ VERBS = {
     "train": ("Measure", "train", "Train a method or a task network by its recipe; resumes exactly."),
     "cost": ("Measure", "cost", "Parameters, operations, milliseconds and memory of methods."),
     "compare": ("Understand", "analysis", "Paired differences of two entries, with intervals and tests."),
-    "figure": ("Understand", "figure", "Draw a view that a method publishes, such as its learned weights."),
+    "figure": ("Understand", "figure", "Figures for papers: pictures compared, boxes, curves, radar, losses."),
     "stability": ("Understand", "analysis", "How rankings change with the metric profile."),
     "robustness": ("Understand", "robustness", "What misaligned, dark, noisy or missing sources cost each method."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),

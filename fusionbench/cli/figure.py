@@ -3,29 +3,211 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from fusionbench.cli.leaderboard import Selection
-from fusionbench.cli.options import as_json, names, out, records
+from fusionbench.cli.options import Comma, as_json, boards_of, data_root, names, out, records
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import Group, OneOf
 from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.protocol import variants_of
 
 if TYPE_CHECKING:
     from fusionbench.report.ranking import Ranking, Test
+    from fusionbench.report.tables import Table
+    from fusionbench.results.store import Store
+
+    BoxType = click.ParamType[tuple[int, int, int, int]]
+else:
+    BoxType = click.ParamType  # generic in newer versions of click only
 
 
 @click.group("figure", cls=Group)
 def figure_command() -> None:
-    """Pictures of what a method does inside, and of which entries can be told apart."""
+    """Figures for papers, and of what a method does inside: PDF, PNG or SVG, by the suffix of -o."""
 
 
-@figure_command.command("view")
-@click.argument("spec", metavar="METHOD:VIEW", shell_complete=names("method"))
+class PixelBox(BoxType):
+    """``LEFT,TOP,WIDTH,HEIGHT`` in pixels."""
+
+    name = "LEFT,TOP,WIDTH,HEIGHT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int, int]:
+        """Four whole numbers, the last two above 1."""
+        match = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", str(value).replace(" ", ""))
+        if not match or int(match[3]) < 2 or int(match[4]) < 2:
+            self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT in pixels, e.g. 120,80,60,40", param, ctx)
+        return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Of which results."""
+
+    dataset: Annotated[
+        str | None,
+        click.option("--datasets", "dataset", shell_complete=names("dataset"), help="One, where --out has several."),
+    ]
+    methods: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--methods", type=Comma(), default=(), shell_complete=names("method"), help="Only these, in this order."
+        ),
+    ]
+    metrics: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--metrics", type=Comma(), default=(), shell_complete=names("metric"), help="[those of the last eval]"
+        ),
+    ]
+
+    def table(self, store: Store) -> Table:
+        """The one table that is meant.
+
+        Raises:
+            FusionbenchError: there are several, or none.
+        """
+        from dataclasses import replace
+
+        from fusionbench.report.entry_names import entry_ids
+        from fusionbench.report.tables import build
+
+        boards = boards_of(store, [self.dataset] if self.dataset else [])
+        if len(boards) > 1:
+            have = ", ".join(f"{b.dataset} ({b.split}, output {b.output})" for b in boards)
+            raise FusionbenchError(
+                f"{store.path}: a figure is of one dataset, and there are {have}; choose with datasets="
+            )
+        entries = store.entries(boards[0].output).values()
+        ids = entry_ids(self.methods, entries, str(store.path), "--methods")
+        table = build(store, boards[0], [m.id for spec in self.metrics for m in variants_of(spec)], entry_ids=ids)
+        place = {ident: number for number, ident in enumerate(ids)}
+        return replace(table, rows=tuple(sorted(table.rows, key=lambda row: place.get(row.id, 0))))
+
+
+def _output(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "-o", "--output", type=click.Path(path_type=Path), default=Path(default), show_default=True, metavar="FILE"
+    )
+
+
+def _span(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    words = OneOf(("column", "page"))
+    return click.option("--span", type=words, default=default, show_default=True, help="As wide as a column or a page.")
+
+
+def _drawn(draw: Callable[[Table, Path, str], None], shown: Shown, output: Path, span: str, out: Path) -> None:
+    from fusionbench.report.figure_style import check_suffix
+    from fusionbench.results.store import Store
+
+    check_suffix(output)
+    with Store(out, create=False) as store:
+        table = shown.table(store)
+    draw(table, output, span)
+    say(f"{output}: {len(table.rows)} entries, {len(table.metrics)} metrics, {len(table.ids)} images", err=True)
+
+
+@figure_command.command("compare")
+@records(shown=Shown)
+@click.option("--ids", type=Comma(), default=(), help="Pairs, a row each [those on which the methods differ most].")
+@click.option("--pick", type=click.IntRange(1, 50), default=1, show_default=True, help="How many of those.")
+@click.option("--zoom", "zooms", type=PixelBox(), multiple=True, help="A detail of each picture, enlarged; up to four.")
+@click.option("--no-values", is_flag=True, help="No metrics below the pictures.")
+@click.option("--across", type=click.IntRange(1, 50), default=None, help="Pictures in a row [all of a pair].")
 @click.option(
+    "--network", type=click.Path(path_type=Path), metavar="RUN", help="Draw what this trained task network finds."
+)
+@_span("page")
+@data_root
+@out
+@_output("compare.pdf")
+def compare(
+    shown: Shown,
+    ids: tuple[str, ...],
+    pick: int,
+    zooms: tuple[tuple[int, int, int, int], ...],
+    no_values: bool,
+    across: int | None,
+    network: Path | None,
+    span: str,
+    data_root: Path | None,
+    out: Path,
+    output: Path,
+) -> None:
+    """Draw infrared, visible and what every method made of them, a row for each pair, with zoomed details."""
+    from fusionbench.report.compare_figure import Grid, draw_compare, overlay_of
+    from fusionbench.report.figure_style import ZOOMS, check_suffix
+    from fusionbench.results.store import Store
+
+    check_suffix(output)
+    if len(zooms) > len(ZOOMS):
+        raise FusionbenchError(f"--zoom: {len(zooms)} details; a picture has room for {len(ZOOMS)}")
+    grid = Grid(ids=ids, pick=pick, zooms=zooms, values=not no_values, across=across or 0, span=span)
+    overlay = overlay_of(network) if network else None
+    with Store(out, create=False) as store:
+        drawn = draw_compare(store, shown.table(store), grid, output, data_root, overlay)
+    say(f"{output}: {', '.join(drawn)}", err=True)
+
+
+@figure_command.command("box")
+@records(shown=Shown)
+@_span("page")
+@out
+@_output("box.pdf")
+def box(shown: Shown, span: str, out: Path, output: Path) -> None:
+    """Draw the scores of all images as boxes: a panel a metric, a box a method, the mean as a dot."""
+    from fusionbench.report.score_figures import draw_box
+
+    _drawn(draw_box, shown, output, span, out)
+
+
+@figure_command.command("curve")
+@records(shown=Shown)
+@_span("page")
+@out
+@_output("curve.pdf")
+def curve(shown: Shown, span: str, out: Path, output: Path) -> None:
+    """Draw the scores of all images, sorted: a panel a metric, a line a method."""
+    from fusionbench.report.score_figures import draw_curves
+
+    _drawn(draw_curves, shown, output, span, out)
+
+
+@figure_command.command("radar")
+@records(shown=Shown)
+@_span("column")
+@out
+@_output("radar.pdf")
+def radar(shown: Shown, span: str, out: Path, output: Path) -> None:
+    """Draw the means as a radar: an axis a metric, from the worst of the methods inside to the best outside."""
+    from fusionbench.report.score_figures import draw_radar
+
+    _drawn(draw_radar, shown, output, span, out)
+
+
+@figure_command.command("training")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--only", type=Comma(), default=(), help="These quantities of the log [all], e.g. loss.")
+@_span("page")
+@_output("training.pdf")
+def training(runs: tuple[Path, ...], only: tuple[str, ...], span: str, output: Path) -> None:
+    """Draw what training runs logged: a panel for each loss, a line for each run."""
+    from fusionbench.report.figure_style import check_suffix
+    from fusionbench.report.training_figure import draw_training
+
+    check_suffix(output)
+    say(f"{output}: {', '.join(draw_training(runs, output, span, only))}", err=True)
+
+
+PAIR = click.option(
     "--pair",
     "pair",
     nargs=2,
@@ -34,6 +216,27 @@ def figure_command() -> None:
     metavar="IR VIS",
     help="An infrared and a visible image.",
 )
+
+
+@figure_command.command("weights")
+@click.argument("method", shell_complete=names("method"))
+@PAIR
+@_output("weights.pdf")
+def weights(method: str, pair: tuple[Path, Path], output: Path) -> None:
+    """Draw the learned weight maps of a method's checkpoints, and of two how they differ.
+
+    Each map has a scale of its own, from its smallest to its largest value; `view` shows all from 0 to 1.
+    """
+    from fusionbench.report.figure_style import check_suffix
+    from fusionbench.report.figures import draw_view
+
+    check_suffix(output)
+    say(draw_view(f"{method}:weights", *pair, output, stretched=True), err=True)
+
+
+@figure_command.command("view")
+@click.argument("spec", metavar="METHOD:VIEW", shell_complete=names("method"))
+@PAIR
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("view.png"), show_default=True)
 def view(spec: str, pair: tuple[Path, Path], output: Path) -> None:
     """Draw a view that a method publishes, e.g. tdfusion:weights, one row per checkpoint.
@@ -43,7 +246,7 @@ def view(spec: str, pair: tuple[Path, Path], output: Path) -> None:
     """
     from fusionbench.report.figures import draw_view
 
-    say(f"{draw_view(spec, *pair, output)}", err=True)
+    say(draw_view(spec, *pair, output), err=True)
 
 
 @figure_command.command("ranks")

@@ -1,4 +1,4 @@
-"""Figures of what methods publish of themselves (their views), and writing any figure to a file."""
+"""Figures of what methods publish of themselves: their views."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from fusionbench.errors import DataError, FusionbenchError, PluginError, find
 from fusionbench.evaluation.entries import Entry, entries
-from fusionbench.results.storage_errors import storage_error
+from fusionbench.report.figure_style import save
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from fusionbench.plugins.method import Context
 
 Image = NDArray[np.generic]  # [1 or 3, H, W]: 8-bit levels, or floats in 0..1
 Maps = dict[str, Image]  # column -> picture or map
 
 
-def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
+def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path, stretched: bool = False) -> str:
     """Draw one view of a pair, a row for each entry: both sources, the fused image, and the view's maps.
 
     Args:
@@ -29,6 +31,8 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
         ir_path: infrared image.
         vis_path: visible image of the same size.
         output: the picture, in a format that matplotlib knows by its suffix.
+        stretched: show each map from its smallest to its largest value in place of 0 to 1, and below two rows how they
+            differ.
 
     Returns:
         What was drawn, in a line.
@@ -56,7 +60,7 @@ def draw_view(spec: str, ir_path: Path, vis_path: Path, output: Path) -> str:
             without.append(error)  # such as a checkpoint that lacks the part that is looked at
     if not rows:
         raise without[0]
-    save_figure(_grid(rows, {"infrared": ir, "visible": vis}), output, dpi=150)
+    save(_grid(rows, {"infrared": ir, "visible": vis}, stretched), output, dpi=150)
     return "; ".join([f"{output}: {view} of {', '.join(name for name, _ in rows)}", *map(str, without)])
 
 
@@ -104,38 +108,55 @@ def maps_of(entry: Entry, view: str, ir: Image, vis: Image, context: Context) ->
     return images
 
 
-def _grid(rows: Sequence[tuple[str, Maps]], sources: Maps) -> Figure:
-    """A row for each entry, a column for each image; maps in colours on a scale from 0 to 1."""
+def _grid(rows: Sequence[tuple[str, Maps]], sources: Maps, stretched: bool) -> Figure:
+    """A row for each entry, a column for each image; maps in colours, on a scale from 0 to 1 or of their own."""
     columns = [*sources, *rows[0][1]]
+    maps_drawn = [name for name in rows[0][1] if name != "fused"]
+    differing = stretched and len(rows) == 2
     height, width = next(iter(sources.values())).shape[1:]
-    size = (2.6 * len(columns), (2.6 * height / width + 0.3) * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for number, (line, (name, maps)) in enumerate(zip(axes, rows, strict=True)):
+    lines = len(rows) + differing
+    figure = Figure(figsize=(2.6 * len(columns), (2.6 * height / width + 0.3) * lines), layout="constrained")
+    axes = figure.subplots(lines, len(columns), squeeze=False)
+    for number, (line, (name, maps)) in enumerate(zip(axes, rows, strict=False)):
         for axis, column in zip(line, columns, strict=True):
             image = {**sources, **maps}[column]
             picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-            colours = "viridis" if column in maps and column != "fused" else "gray"
-            shown = axis.imshow(picture, cmap=colours, vmin=0, vmax=1 if image.dtype.kind == "f" else 255)
-            axis.set_xticks([])
-            axis.set_yticks([])
+            own = stretched and column in maps_drawn
+            low, high = _range(image) if own else (0.0, 1.0 if image.dtype.kind == "f" else 255.0)
+            shown = axis.imshow(picture, cmap="viridis" if column in maps_drawn else "gray", vmin=low, vmax=high)
             if number == 0:
                 axis.set_title(column, fontsize=9)
+            if own:
+                figure.colorbar(shown, ax=axis, fraction=0.05)
         line[0].set_ylabel(name, fontsize=8)
-        figure.colorbar(shown, ax=line[-1], fraction=0.05)
+        if not stretched:
+            figure.colorbar(shown, ax=line[-1], fraction=0.05)
+    if differing:
+        _differences(figure, axes[-1], columns, rows, maps_drawn)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
     return figure
 
 
-def save_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a figure in the format of the file's suffix.
+def _range(values: Image) -> tuple[float, float]:
+    """The smallest and the largest value of a map, but for a hundredth at either end."""
+    low, high = (float(v) for v in np.percentile(values.astype(float), [1, 99]))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
-    Raises:
-        FusionbenchError: it cannot be written, or matplotlib knows no such suffix.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=dpi)
-    except OSError as error:
-        raise storage_error(path, error) from None
-    except ValueError as error:
-        raise FusionbenchError(f"{path}: {error}") from None
+
+def _differences(
+    figure: Figure, line: Sequence[Axes], columns: Sequence[str], rows: Sequence[tuple[str, Maps]], drawn: Sequence[str]
+) -> None:
+    """The second row minus the first, red where it is larger."""
+    (_, first), (_, second) = rows
+    for axis, column in zip(line, columns, strict=True):
+        if column not in drawn:
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            continue
+        difference = second[column][0].astype(float) - first[column][0].astype(float)
+        most = float(np.abs(difference).max()) or 1.0
+        shown = axis.imshow(difference, cmap="RdBu_r", vmin=-most, vmax=most)
+        figure.colorbar(shown, ax=axis, fraction=0.05)
+    line[0].set_ylabel("second minus first", fontsize=8)

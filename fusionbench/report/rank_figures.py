@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fusionbench.report.figures import save_figure
+from fusionbench.report.figure_style import save
 from fusionbench.report.numbers import fixed
 from fusionbench.report.ranking import Halves, Ranking, letter
 
@@ -50,7 +50,7 @@ def draw_ranks(items: Sequence[Stability], path: Path) -> None:
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0 if many else 0.07, 1, 1))
-    save_figure(figure, path, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def _draw_item(
@@ -110,7 +110,7 @@ def draw_ranking(item: Ranking, path: Path) -> None:
         axes.text(left, -1.5, f"critical difference {item.critical:.2f}", fontsize=8, color=BAR, va="bottom")
     axes.set_ylim(k - 0.4, -2.4 if item.critical is not None else -0.9)
     axes.set_title(f"{where(item)}\n{tested(item)}", fontsize=9, loc="left")
-    save_figure(figure, path, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def draw_halves(item: Halves, title: str, path: Path) -> None:
@@ -130,7 +130,7 @@ def draw_halves(item: Halves, title: str, path: Path) -> None:
     _axis(axes, item.names, f"position on {len(item.positions)} random halves: all, middle half, median")
     axes.set_ylim(k - 0.4, -0.6)
     axes.set_title(title, fontsize=9, loc="left")
-    save_figure(figure, path, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def where(item: Ranking) -> str:

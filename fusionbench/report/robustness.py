@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import FusionbenchError, find
 from fusionbench.pixels.corruption import KINDS, Corruption, corruption
-from fusionbench.report.figures import save_figure
+from fusionbench.report.figure_style import save
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
 from fusionbench.report.tables import Table
@@ -136,7 +136,7 @@ def draw(r: Robustness, path: Path) -> None:
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="center right", fontsize=7, frameon=False)
     figure.tight_layout(rect=(0, 0, 1 - 1.5 / (3.2 * columns + 1.6), 1))
-    save_figure(figure, path, dpi=130)
+    save(figure, path, dpi=130)
 
 
 def _panel(axis: Axes, r: Robustness, kind: str) -> None:

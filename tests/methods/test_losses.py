@@ -11,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.authors_losses import classes, coloured, images
-from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
-from benchmarks.authors_losses import classes, critic, images, labels, slopes
-from fusionbench.methods.losses import adversarial, attribution, decomposition, gradients, structure
+from benchmarks.authors_losses import class_scores, classes, coloured, critic, images, labels, slopes
+from fusionbench.methods.losses import adversarial, attribution, colour, decomposition, gradients, semantic, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -32,7 +30,7 @@ def mrfs() -> Tensor:
     return 0.5 * intensity + 0.2 * gradient + colour.chroma_l1(fused, bright)
 
 
-MATTER = tuple(attribution.class_attribution(classes, source, labels(), 5) for source in (IR, VIS))
+MATTER = tuple(attribution.class_attribution(class_scores, source, labels(), 5) for source in (IR, VIS))
 OURS: dict[str, Callable[[], Tensor]] = {
     "intensity_max": lambda: gradients.intensity_max(FUSED, IR, VIS),
     "gradient_max": lambda: gradients.gradient_max(FUSED, IR, VIS),
