@@ -10,177 +10,28 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.data import Boxes, Dataset, Sample
-from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.data import Dataset, Sample
+from fusionbench.errors import DataError
 from fusionbench.pixels.images import image_size
+from fusionbench.training.augment import Augment as Augment  # recipes take these from here
+from fusionbench.training.augment import crop as crop
+from fusionbench.training.augment import fitting_crop as fitting_crop
+from fusionbench.training.augment import flip as flip
+from fusionbench.training.augment import mirror as mirror
+from fusionbench.training.augment import resize as resize
 from fusionbench.training.decoded import Decoded
 from fusionbench.training.order import randomness
 
-Size = tuple[int, int]  # height, width
 LABELS = ("mask", "boxes", "saliency")
-
-# ---------------------------------------------------------------- one sample
-
-
-def crop(sample: Sample, top: int, left: int, size: Size, visible: float = 0.3) -> Sample:
-    """Cut a window of ``size`` (height, width) out of images and labels.
-
-    Args:
-        sample: pair and labels.
-        top: first row.
-        left: first column.
-        size: of the window, which lies inside the image.
-        visible: boxes of which a smaller share of the area is left are dropped; the others are clipped.
-    """
-    height, width = size
-    if top < 0 or left < 0 or top + height > sample.ir.shape[1] or left + width > sample.ir.shape[2]:
-        raise ValueError(f"{sample.id}: window {height}x{width} at {top}, {left} leaves the image")
-
-    def cut(image: np.ndarray) -> np.ndarray:
-        return image[..., top : top + height, left : left + width]
-
-    return _changed(sample, cut, cut, lambda boxes: _clipped(boxes, top, left, size, visible))
-
-
-def _clipped(boxes: Boxes, top: int, left: int, size: Size, visible: float) -> Boxes:
-    old = boxes.xyxy - (left, top, left, top)
-    new = old.clip(0, [size[1], size[0], size[1], size[0]])
-    rest = (new[:, 2:] - new[:, :2]).prod(1) / (old[:, 2:] - old[:, :2]).prod(1)
-    stay = (rest >= visible) & ((new[:, 2:] - new[:, :2]) >= 1).all(1)
-    flags = None if boxes.difficult is None else boxes.difficult[stay]
-    return Boxes(new[stay], boxes.labels[stay], flags)
-
-
-def flip(sample: Sample) -> Sample:
-    """Mirror left and right."""
-    width = sample.ir.shape[2]
-
-    def mirror(image: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(image[..., ::-1])
-
-    def mirrored(boxes: Boxes) -> Boxes:
-        x1, y1, x2, y2 = boxes.xyxy.T
-        return replace(boxes, xyxy=np.stack([width - x2, y1, width - x1, y2], 1))
-
-    return _changed(sample, mirror, mirror, mirrored)
-
-
-def resize(sample: Sample, size: Size) -> Sample:
-    """Resize to (height, width): images bilinear (with antialiasing when they shrink), maps to the nearest pixel."""
-    old = sample.ir.shape[1:]
-    if old == size:
-        return sample
-    rows, columns = (_nearest(before, after) for before, after in zip(old, size, strict=True))
-    scale = np.array([size[1] / old[1], size[0] / old[0]] * 2)
-
-    def smooth(image: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(image))[None].float()
-        y = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-        return y[0].round_().clamp_(0, 255).byte().numpy()
-
-    return _changed(
-        sample,
-        smooth,
-        lambda label: label[rows[:, None], columns],
-        lambda boxes: replace(boxes, xyxy=boxes.xyxy * scale),
-    )
-
-
-def _nearest(before: int, after: int) -> np.ndarray:
-    return np.minimum(((np.arange(after) + 0.5) * (before / after)).astype(np.int64), before - 1)
-
-
-def _changed(
-    sample: Sample,
-    image: Callable[[np.ndarray], np.ndarray],
-    label: Callable[[np.ndarray], np.ndarray],
-    boxes: Callable[[Boxes], Boxes],
-) -> Sample:
-    return replace(
-        sample,
-        ir=image(sample.ir),
-        vis=image(sample.vis),
-        mask=None if sample.mask is None else label(sample.mask),
-        saliency=None if sample.saliency is None else label(sample.saliency),
-        boxes=None if sample.boxes is None else boxes(sample.boxes),
-    )
-
-
-def fitting_crop(image: Size, wanted: Size, multiple: int = 32) -> Size:
-    """The wanted crop, or in each direction where the image is smaller the largest multiple that fits.
-
-    Raises:
-        FusionbenchError: the image is smaller than one multiple.
-    """
-    size = tuple(w if w <= have else have // multiple * multiple for have, w in zip(image, wanted, strict=True))
-    if min(size) == 0:
-        raise FusionbenchError(
-            f"images of {image[0]}x{image[1]} (height x width) are too small: at least {multiple}x{multiple}"
-        )
-    return (size[0], size[1])
-
-
-@dataclass(frozen=True)
-class Augment:
-    """What happens to a training sample, in this order.
-
-    Attributes:
-        resize: to this height and width.
-        scale: then by a random factor in this range, but never below the crop.
-        crop: then a random window of this height and width.
-        flip: probability of mirroring left and right.
-        visible: share of a box that must be left in the window.
-    """
-
-    resize: Size | None = None
-    scale: tuple[float, float] | None = None
-    crop: Size | None = None
-    flip: float = 0.5
-    visible: float = 0.3
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The changed sample.
-
-        Raises:
-            DataError: smaller than the crop.
-        """
-        if self.resize:
-            sample = resize(sample, self.resize)
-        height, width = sample.ir.shape[1:]
-        self.fits(sample.id, (height, width))
-        if self.scale:
-            factor = rng.uniform(*self.scale)
-            least = self.crop or (1, 1)
-            sample = resize(sample, (max(least[0], round(height * factor)), max(least[1], round(width * factor))))
-        if self.crop:
-            height, width = sample.ir.shape[1:]
-            top, left = rng.integers(height - self.crop[0] + 1), rng.integers(width - self.crop[1] + 1)
-            sample = crop(sample, int(top), int(left), self.crop, self.visible)
-        return flip(sample) if rng.random() < self.flip else sample
-
-    def fits(self, name: str, image: Size) -> None:
-        """Compare an image's height and width, as on disk or resized, with the crop.
-
-        Raises:
-            DataError: smaller than the crop.
-        """
-        height, width = self.resize or image
-        if self.crop and (height < self.crop[0] or width < self.crop[1]):
-            raise DataError(
-                f"{name}: the image is {height}x{width}, smaller than the crop of {self.crop[0]}x{self.crop[1]} "
-                "(height x width); use a smaller crop, or resize"
-            )
-
 
 # ---------------------------------------------------------------- batches
 
@@ -241,9 +92,14 @@ def collate(samples: Sequence[Sample], target: Callable[[Sample], Any] = label_t
                 f"{samples[0].id} is {h}x{w} and {sample.id} is {height}x{width} (height x width): "
                 "a batch needs one size; set a crop or a resize"
             )
-    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() for role in ("ir", "vis"))
-    ir, vis = ir.div_(255), vis.div_(255)
+    ir, vis = (stacked([getattr(s, role) for s in samples]) for role in ("ir", "vis"))
     return Batch([s.id for s in samples], ir, vis, [target(s) for s in samples])
+
+
+def stacked(images: Sequence[Any]) -> Tensor:
+    """Images uint8 ``[C,H,W]``, arrays or tensors on a device, as float32 ``[B,C,H,W]`` in [0,1], where they are."""
+    whole = torch.stack(list(images)) if isinstance(images[0], Tensor) else torch.from_numpy(np.stack(images))
+    return whole.float().div_(255)
 
 
 class TrainingSplit:
@@ -262,9 +118,11 @@ class TrainingSplit:
 
     Attributes:
         decoded: what :meth:`read` takes samples from in the place of their files; None until there is one.
+        resident: samples whose images lie on a device, which :meth:`held` gives; None until there are.
     """
 
     decoded: Decoded | None = None
+    resident: list[Sample] | None = None
 
     def __init__(
         self,
@@ -290,6 +148,10 @@ class TrainingSplit:
         """The sample as it is on disk, with its labels where the split needs any."""
         return (self.decoded.read(index) if self.decoded else None) or self.decode(index)
 
+    def held(self, index: int) -> Sample:
+        """What :meth:`read` gives, to be augmented: ``ir`` and ``vis`` are tensors on a device where they lie there."""
+        return self.read(index) if self.resident is None else self.resident[index]
+
     def decode(self, index: int) -> Sample:
         """What :meth:`read` gives, from the files."""
         sample = self.dataset.pair(self.split, self.ids[index])
@@ -309,7 +171,7 @@ class TrainingSplit:
 
     def sample(self, index: int, seed: int, epoch: int, salt: int = 0) -> Sample:
         """The sample as an epoch sees it; the same for the same arguments."""
-        sample = self.read(index)
+        sample = self.held(index)
         return self.augment(sample, randomness(seed, epoch, index, salt)) if self.augment else sample
 
     def batch(self, indices: Sequence[int], seed: int, epoch: int, salt: int = 0) -> Batch:

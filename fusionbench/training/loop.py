@@ -29,6 +29,7 @@ from fusionbench.training.parts import take_in_parts
 from fusionbench.training.precision import Precision
 from fusionbench.training.profile import Profile
 from fusionbench.training.recipe import B, Recipe, Stateful
+from fusionbench.training.resident import reside
 from fusionbench.training.settings import S, differing, settings_text
 from fusionbench.training.trouble import Interrupted, explained, not_finite, signals
 
@@ -116,8 +117,7 @@ class _Run(Generic[S, B]):
         if self.recipe.start is not None and not checkpoint:
             self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
         self.recipe.check()
-        if self.settings.cache:
-            self.decode()
+        self.place()
         self.plan(checkpoint.epoch if checkpoint else 0)
         distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
         seed_all(self.settings.seed + self.rank)
@@ -126,15 +126,17 @@ class _Run(Generic[S, B]):
         elif resume:
             self.note(f"{self.out}: no checkpoint yet; training starts at the beginning")
 
-    def decode(self) -> None:
-        """Let what the recipe reads be decoded once; on each machine its first process does it for the others."""
+    def place(self) -> None:
+        """Let what the recipe reads be decoded once (by a machine's first process) and lie on the device if asked."""
         splits, folder = returned.splits(self.recipe, self.recipe.reads()), locations.current().cache / "decoded"
-        for first in (True, False):
+        for first in (True, False) if self.settings.cache else ():
             if (self.options.launch.local_rank == 0) is first:
                 for split in splits:
                     keep_decoded(split, folder, self.settings.workers, self.note)
             with self.explained("while decoding the training pairs"):
                 distributed.gather(None)
+        for split in splits if self.settings.resident else ():
+            reside(split, self.device, self.settings.workers, self.note)
 
     def changes(self, checkpoint: Checkpoint) -> list[str]:
         """Settings that differ from those of the run."""

@@ -52,6 +52,7 @@ class Settings:
     accumulate: Count = 1  # parts in which a batch goes through the networks, to save memory; gradients are added
     workers: Natural = 0  # threads that load batches ahead; the numbers do not depend on it
     cache: bool = True  # decode the images once, into one file in the cache folder; no number depends on it
+    resident: bool = False  # training images lie on the device, in whole, and are cut, mirrored and resized there
     log_every: Count = 1  # steps between two lines of the loss log
     save_every: Count = 200  # steps between two checkpoints; each epoch ends with one in any case
     validate_every: Count = 1  # epochs between two validations

@@ -15,7 +15,7 @@ from fusionbench.training.settings import Settings
 
 WEIGHTS = "weights.safetensors"
 # Came after tables were published: how images come is in no record; the other only where it is not the default.
-UNRECORDED, LATER = ("cache",), {"accumulate": 1}
+UNRECORDED, LATER = ("cache",), {"accumulate": 1, "resident": False}
 
 
 def weights_file(path: Path) -> Path:

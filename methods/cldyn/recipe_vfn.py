@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,7 +59,9 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
     """A square sample mirrored top to bottom and rotated by quarters, at random; its labels are left out."""
     mirror, quarters = bool(rng.integers(2)), int(rng.integers(4))
 
-    def turn(image: np.ndarray) -> np.ndarray:
+    def turn(image: Any) -> Any:
+        if isinstance(image, Tensor):
+            return torch.rot90(image.flip(1) if mirror else image, quarters, (1, 2))
         return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirror else image, quarters, (1, 2)))
 
     return Sample(sample.id, sample.split, turn(sample.ir), turn(sample.vis))
@@ -159,7 +161,7 @@ class VFNRecipe(Recipe[VFNSettings, Batch]):
         part, own = self._locate(index)
         rng = randomness(seed, epoch, index)
         assert part.augment is not None
-        return turned(part.augment(part.read(own), rng), rng)
+        return turned(part.augment(part.held(own), rng), rng)
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""

@@ -165,7 +165,7 @@ class TDFusionRecipe(Recipe[TDFusionSettings, tuple[str, list[Pairs]]]):
     def _read(self, group: Sequence[int], epoch: int, seed: int, salt: int) -> Pairs:
         crops, whole = [], []
         for index in group:
-            sample = self.split.read(index)
+            sample = self.split.held(index)
             rng = randomness(seed, epoch, index, salt)
             room = [have - size + 1 for have, size in zip(sample.ir.shape[1:], self.crop, strict=True)]
             top, left = (int(rng.integers(r)) for r in room)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fusionbench.colour import luma
 from fusionbench.data import Sample
 from fusionbench.tasks.network import Target
-from fusionbench.training.data import resize
+from fusionbench.training.data import resize, stacked
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Pairs:
 
 def lumas(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
     """Infrared and visible luma of samples of one size, float32 ``[B,1,H,W]`` in [0,1]."""
-    ir, vis = (torch.from_numpy(np.stack([getattr(s, role) for s in samples])).float() / 255 for role in ("ir", "vis"))
+    ir, vis = (stacked([getattr(s, role) for s in samples]) for role in ("ir", "vis"))
     return ir, luma(vis)
 
 

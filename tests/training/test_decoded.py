@@ -340,7 +340,7 @@ def test_runs_have_the_same_losses(pair: str, tmp_path: Path) -> None:
     name, _, dataset = pair.partition("@")
     synth(dataset, tmp_path / dataset, 8, 1, (64, 80), seed=0)
     logs, states = [], []
-    for number, options in enumerate((("cache=false",), ("workers=2",))):
+    for number, options in enumerate((("cache=false",), ("workers=2",), ("workers=2", "resident=true"))):
         said: list[str] = []
         request = TrainRequest(
             name=name,
@@ -352,9 +352,11 @@ def test_runs_have_the_same_losses(pair: str, tmp_path: Path) -> None:
         )
         run(request, RunOptions(quiet=True, note=said.append, max_steps=3))
         assert any("decoding" in line for line in said) == (number == 1)
+        assert any("lie on cpu" in line for line in said) == (number == 2)
         logs.append((request.out / "log.jsonl").read_bytes())
         states.append(weights(request.out))
-    assert logs[0] == logs[1]
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert logs[0] == logs[1] == logs[2]
+    for other in states[1:]:
+        assert states[0].keys() == other.keys()
+        assert all(torch.equal(value, other[key]) for key, value in states[0].items())
     assert len(list((locations.current().cache / "decoded").iterdir())) == 1
