@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fusionbench.plugins.cards import TaskCard, cards
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
+from fusionbench.report.task_intervals import FEWEST, RESAMPLES, intervals
 from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
@@ -28,6 +29,7 @@ class TaskColumn:
         values: entry id to one value per seed, sorted by seed.
         note: what the column is, in a line; for an empty column why it is empty.
         up: whether a larger value is better.
+        placed: whether the best are marked.
     """
 
     id: str
@@ -35,6 +37,7 @@ class TaskColumn:
     values: Mapping[str, tuple[float, ...]]
     note: str
     up: bool = True
+    placed: bool = True
 
     def defined(self, entry: str) -> list[float]:
         """The values of the seeds that have one."""
@@ -55,6 +58,8 @@ class TaskColumn:
 
     def places(self, ranked: set[str]) -> dict[str, int]:
         """1 for the best and 2 for the second among these entries."""
+        if not self.placed:
+            return {}
         means = {e: self.mean(e) for e in self.values if e in ranked and not math.isnan(self.mean(e))}
         best = sorted(set(means.values()), reverse=self.up)[:2]
         return {e: best.index(v) + 1 for e, v in means.items() if v in best}
@@ -110,12 +115,14 @@ def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
     columns = []
     for (task, network, protocol, recipe), own in groups.items():
         note = _note(f"{task} {network} {protocol}", [r for results in own.values() for r in results])
+        elsewhere, first = _elsewhere(recipe), _any(own)
+        where, few = f", {first.test_split}" if elsewhere else "", elsewhere and first.images < FEWEST
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
-            columns.append(
-                TaskColumn(ident, f"{title} {network} {protocol}", values, note, score not in known[task].facts.lower)
-            )
+            column = TaskColumn(ident, f"{title} {network} {protocol}{where}", values, note)
+            column = replace(column, up=score not in known[task].facts.lower, placed=not few)
+            columns.append(column)
     return columns
 
 
@@ -142,6 +149,16 @@ def group_of(result: TaskResult) -> Group:
 def is_given(result: TaskResult) -> bool:
     """Whether the network was given by the user; the recipe is ``given`` in results of 0.1.0, later with a hash."""
     return result.recipe.partition("-")[0] == "given"
+
+
+def _elsewhere(recipe: str) -> bool:
+    """Whether a recipe is that of given networks of others, which may be tested on several splits."""
+    return recipe.startswith("given-") and "+" in recipe
+
+
+def _any(results: Mapping[str, Sequence[TaskResult]]) -> TaskResult:
+    """One of the results of a group."""
+    return next(iter(results.values()))[0]
 
 
 def _tested(result: TaskResult) -> tuple[str, str, int]:
@@ -214,6 +231,7 @@ def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResul
     cells = {e: [_cell(own, score, condition) for score, condition in columns] for e, own in rows.items()}
     lines = [f"## {network}, {protocol}, recipe {recipe}", "", note, ""]
     lines += _table("Entry", [f"{score} {condition}" for score, condition in columns], cells)
+    lines += _over_images(card, rows)
     lines += ["Every score, all conditions:", ""]
     every = {score: [_cell(own, score, "all") for own in rows.values()] for score in results[0].scores["all"]}
     lines += _table("Score", list(rows), every)
@@ -225,6 +243,19 @@ def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResul
         }
         lines += _table("Class", list(rows), by_class)
     return lines
+
+
+def _over_images(card: TaskCard, rows: Mapping[str, Sequence[TaskResult]]) -> list[str]:
+    """The main score with its interval over images, of networks that were trained once."""
+    cells = intervals({entry: own[0] for entry, own in rows.items() if len(own) == 1})
+    if not cells:
+        return []
+    heads = list(dict.fromkeys(head for own in cells.values() for head in own))
+    what = (
+        f"{card.facts.columns[0][1]} with its 95 % interval over images ({RESAMPLES:,} resamples; none below {FEWEST})"
+    )
+    table = {entry: [own.get(head, "–") for head in heads] for entry, own in cells.items()}
+    return [f"{what}, by condition (images) and by class:", "", *_table("Entry", heads, table)]
 
 
 def _cell(results: Sequence[TaskResult], score: str, condition: str) -> str:
