@@ -5,7 +5,7 @@ python benchmarks/tables.py ... --publish           # copies them into leaderboa
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
 DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO and NAME/VIFB for the programs
-below; that of --weights whatever checkpoints of methods there are, ReFusion_IVIF.pth among them.
+below; that of --weights whatever checkpoints there are, ReFusion_IVIF.pth, SeAFusion.pth, yolox_nano.onnx among them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fusionbench.plugins.cards import cards
 METHODS = "visible,infrared,average,maximum,laplacian,gff,refusion[ivif]"
 SEEN = "seafusion,visible,infrared,average,maximum"  # beside whose printed row on MSRS ours is set
 TASK_METHODS = "visible,infrared,average,refusion[ivif]"
+COCO_METHODS = f"{METHODS},seafusion[msrs]"
 REAL = "msrs,tno,m3fd,llvip,fmb,vifb"
 PROGRAMS = ("DenseFuse", "RFN-Nest", "SeAFusion", "U2Fusion")
 ON_VIFB = (
@@ -90,6 +91,12 @@ def task_tables() -> Iterator[Command]:
         yield (*run, "--datasets", name, "--data-root", "real", *given)
 
 
+def coco_tables() -> Iterator[Command]:
+    """A detector trained on COCO, and so on nothing of any entry: MSRS with its boxes, samples of M3FD and LLVIP."""
+    run = ("eval", "--methods", COCO_METHODS, "--data-root", "real", "--datasets", "msrs,m3fd,llvip", "--metrics", "en")
+    yield (*run, "--tasks", "detection", "--frozen", "yolox-nano", "--out", "tasks-coco")
+
+
 def method_tables() -> Iterator[Command]:
     """Every method that runs here, under two evaluators' variants, where pairs are few; SeAFusion on all of MSRS."""
     for name in ("vifb", "tno", "fmb", "llvip", "m3fd"):
@@ -106,6 +113,7 @@ STEPS = {
     "tno": tno_tables,
     "pictures": picture_tables,
     "tasks": task_tables,
+    "coco": coco_tables,
     "methods": method_tables,
 }
 

@@ -76,8 +76,8 @@ class TaskOptions:
             "--frozen",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="A trained task network to score with: a run of `train`, or with --network a file of mmsegmentation "
-            "or mmdetection.",
+            help="A trained task network to score with: a run of `train`, the name of one that `weights add` keeps, or "
+            "with --network a file of mmsegmentation or mmdetection.",
         ),
     ]
     network: Annotated[
@@ -120,7 +120,7 @@ class TaskOptions:
             size=self.task_size,
             frozen_on=self.frozen_on,
             frozen=tuple(frozen),
-            configs={new: config for new, old in zip(frozen, self.frozen, strict=True) if config and new != old},
+            configs={path: config for path in frozen if config and out / "given" in path.parents},
             options=self.task_options,
         )
 
@@ -138,12 +138,14 @@ class TaskOptions:
     def _adopted(self, plan: Plan, out: Path, tasks: tuple[str, ...]) -> list[Path]:
         """The frozen networks, those of other programs brought into the form of ours."""
         from fusionbench.evaluation.adopted import adopt, is_ours
+        from fusionbench.evaluation.known_networks import called
 
         if self.network and not self.frozen:
             raise click.UsageError("--network says what a --frozen file holds; give that too")
-        foreign = [path for path in self.frozen if path.exists() and not is_ours(path)]
+        frozen = [path if path.exists() else called(str(path)) or path for path in self.frozen]
+        foreign = [path for path in frozen if path.exists() and not is_ours(path)]
         if not foreign:
-            return list(self.frozen)
+            return frozen
         if not self.network:
             raise FusionbenchError(
                 f"--frozen {foreign[0]}: not a file that `fusionbench train` wrote; for one of mmsegmentation or "
@@ -153,8 +155,7 @@ class TaskOptions:
             raise FusionbenchError(f"--network {self.network}: with one dataset at a time, whose classes it tells")
         dataset = plan.sources[0].dataset
         return [
-            adopt(path, self.network, dataset, tasks, out / "given") if path in foreign else path
-            for path in self.frozen
+            adopt(path, self.network, dataset, tasks, out / "given") if path in foreign else path for path in frozen
         ]
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,12 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.tensors import fitting, read_tensors
 from fusionbench.plugins.weights import sha256
 from fusionbench.runtime.files import check_regular
-from fusionbench.tasks.network import TaskNetwork, fit
+from fusionbench.tasks.openmmlab.checkpoints import fit_inner
 from fusionbench.tasks.task import Task, task, task_of
 from fusionbench.training.trained import WEIGHTS, facts_of
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-INNER = "model."  # where our networks hold one of mmsegmentation or mmdetection
-BESIDE = "data_preprocessor."  # normalisation, which comes from the config
 
 
 def is_ours(path: Path) -> bool:
@@ -53,7 +51,7 @@ def adopt(path: Path, network: str, dataset: Dataset, tasks: tuple[str, ...], fo
     owner = _owner(network, tasks)
     built = owner.build(network, dataset)
     what = f"{Path(network).name} with {len(owner.classes(dataset))} classes of {dataset.name}"
-    state, remark = fitting(read_tensors(path), path, what, lambda tensors: _fitted(built, tensors))
+    state, remark = fitting(read_tensors(path), path, what, lambda tensors: fit_inner(built, tensors))
     facts: dict[str, object] = {
         "name": network if network in owner.networks else Path(network).stem,
         "task": owner.name,
@@ -64,7 +62,7 @@ def adopt(path: Path, network: str, dataset: Dataset, tasks: tuple[str, ...], fo
         "trained_on": f"{path.name} of another program" + (" (averaged)" if remark else ""),
     }
     home = folder / f"{owner.name}-{dataset.name}-{sha256(path)[:12]}"
-    _write(home / WEIGHTS, {**built.state_dict(), **state}, facts)
+    write(home / WEIGHTS, {**built.state_dict(), **state}, facts)
     return home
 
 
@@ -90,17 +88,12 @@ def _owner(network: str, tasks: tuple[str, ...]) -> Task:
     return task(tasks[0])
 
 
-def _fitted(network: TaskNetwork, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of our network, whose normalisation is its own."""
-    own = network.state_dict()
-    given = {name: value for name, value in state.items() if not name.startswith(BESIDE)}
-    if not own.keys() & given.keys():
-        given = {INNER + name: value for name, value in given.items()}
-    rest = {name: value for name, value in own.items() if not name.startswith(INNER)}
-    return fit(network, {**rest, **given} if len(rest) < len(own) else given)
+def write(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, object]) -> None:
+    """Write tensors and facts as a run of ours.
 
-
-def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, object]) -> None:
+    Raises:
+        FusionbenchError: it cannot be written.
+    """
     from safetensors.torch import save_file
 
     from fusionbench.pixels.images import atomic

@@ -154,8 +154,8 @@ def check(plan: Plan, request: TaskRequest) -> TaskRequest:
                 draft = request.draft(asked, source.dataset, plan.device, 0).canonical()
                 draft.settings_text()
                 request = replace(request, size=draft.size)
-            train, test = splits_of(source, asked)
-            for split in (train, test) if name in learnt else (test,):
+            train, tests = splits_of(source, asked)[0], tested_splits(source, asked, request)
+            for split in (train, *tests) if name in learnt else tests:
                 check_labels(source.dataset, split, labelled(source, split, asked.needs).ids)
     return request
 
@@ -164,6 +164,14 @@ def splits_of(source: Source, task: Task) -> tuple[str, str]:
     """The splits to train and to test on; the user's own is tested on."""
     train, test = source.dataset.task_splits(task.needs)
     return train, source.split if source.protocol.other_split else test
+
+
+def tested_splits(source: Source, task: Task, request: TaskRequest) -> list[str]:
+    """The splits to test on, the task's own last; before it the table's, for given networks that learned elsewhere."""
+    own = splits_of(source, task)[1]
+    facts = [facts_of(path) for path in request.frozen]
+    elsewhere = any(f.get("task") == task.name and f.get("convention") for f in facts)
+    return [source.split, own] if elsewhere and source.split != own else [own]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +207,12 @@ class TaskPlanner:
     Attributes:
         jobs: weights of the network to what is to be done with it.
         earlier: finished networks that stay in use, though the code that trains such a one is another now.
+        own: whether the test split is the task's own, on which no network that learned here has learned.
     """
 
     def __init__(self, run: TaskRun, source: Source, task: Task, train: SplitPictures, test: SplitPictures) -> None:
         self.run, self.source, self.task, self.train, self.test = run, source, task, train, test
+        self.own = test.split == splits_of(source, task)[1]
         self.code = task_code(task.name, source.dataset)
         self.by = Trained(code=training_code(task.name), made=made_here(run.plan.device, tasks=True))
         self.jobs: dict[Path, Job] = {}
@@ -225,16 +235,27 @@ class TaskPlanner:
         """The networks of this task that the user gave, for all entries."""
         for number, path in enumerate(self.run.request.frozen):
             facts = facts_of(path)
-            if facts.get("task") == self.task.name:
+            if facts.get("task") == self.task.name and (self.own or facts.get("convention")):
                 test = self._test(
                     protocol="frozen",
                     seed=number,
-                    recipe=self.run.request.given,
+                    recipe=self._given(facts),
                     network=facts["name"],
-                    trained_on=facts["trained_on"],
+                    trained_on=self._trained_on(facts),
                     pictures=sha256(weights_file(path)),
                 )
                 self._add(self._job(path), test, list(self.test.entries))
+
+    def _given(self, facts: Mapping[str, object]) -> str:
+        """The networks that were given; of one of others also how it sees, what of it counts, and the split."""
+        if not (convention := facts.get("convention")):
+            return self.run.request.given
+        return "+".join([self.run.request.given, self.task.said(str(convention))[0], self.test.split])
+
+    def _trained_on(self, facts: Mapping[str, object]) -> str:
+        """The same in words, behind what it was trained on."""
+        convention = facts.get("convention")
+        return "; ".join([str(facts["trained_on"]), *([self.task.said(str(convention))[1]] if convention else [])])
 
     def _trained(self, protocol: str, entry: Entry, seed: int, keys: list[str]) -> None:
         request, pictures = self.run.request, self.train.entries[entry.key]

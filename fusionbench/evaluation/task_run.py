@@ -16,7 +16,15 @@ from fusionbench.evaluation.entries import one_entry
 from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
-from fusionbench.evaluation.task_plan import Job, SplitPictures, TaskPlanner, TaskRequest, TaskRun, splits_of
+from fusionbench.evaluation.task_plan import (
+    Job,
+    SplitPictures,
+    TaskPlanner,
+    TaskRequest,
+    TaskRun,
+    splits_of,
+    tested_splits,
+)
 from fusionbench.evaluation.task_scores import score
 from fusionbench.evaluation.task_training import Trained, train, trained_by
 from fusionbench.plugins.weights import sha256
@@ -64,13 +72,14 @@ def run_tasks(
                 problems.gaps[source.label, name] = str(error)
                 continue  # no column: these labels are not part of the dataset
             try:
-                planner = _planned(context, source, asked, problems.failures)
-                scored += _done(planner, problems.failures)
-                if planner.earlier:
-                    problems.kept.append(
-                        f"{name} on {source.label}: {len(planner.earlier)} of its networks were trained by other code "
-                        "than today's and stay in use; fresh_versions=True trains them again"
-                    )
+                for split in tested_splits(source, asked, request):
+                    planner = _planned(context, source, asked, split, problems.failures)
+                    scored += _done(planner, problems.failures)
+                    if planner.earlier:
+                        problems.kept.append(
+                            f"{name} on {source.label}: {len(planner.earlier)} of its networks were trained by other "
+                            "code than today's and stay in use; fresh_versions=True trains them again"
+                        )
             except DataError as error:
                 problems.gaps[source.label, name] = str(error)
                 if isinstance(error, BrokenPair):
@@ -82,10 +91,10 @@ def run_tasks(
     return problems
 
 
-def _planned(run: TaskRun, source: Source, task: Task, failures: list[str]) -> TaskPlanner:
-    """The jobs of one task on one source, with every picture fused that they need."""
-    train_split, test_split = splits_of(source, task)
-    trains = run.request.trains(task.name)
+def _planned(run: TaskRun, source: Source, task: Task, test_split: str, failures: list[str]) -> TaskPlanner:
+    """The jobs of one task on one split of a source, with every picture fused that they need."""
+    train_split, own_split = splits_of(source, task)
+    trains = run.request.trains(task.name) and test_split == own_split
     retrained = "retrained" in run.request.protocols and trains
     frozen = (
         one_entry(run.request.frozen_on).on(run.plan.device) if trains and "frozen" in run.request.protocols else None

@@ -8,11 +8,17 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
-from fusionbench.results.records import TaskResult, TaskTest
+from fusionbench.results.records import MATCHES, TaskResult, TaskTest
 from fusionbench.tasks.loading import load_network
-from fusionbench.tasks.task import Scores, task
+from fusionbench.tasks.task import Scores, Task, task
 from fusionbench.tasks.testing import evaluate, picture
 from fusionbench.training.trained import settings_hash
+
+
+def _matches(scored: Task, tally: Scores, kept: bool) -> dict[str, object]:
+    """What intervals over images are computed from, of networks that were trained once and elsewhere."""
+    found = scored.matches(tally) if kept else None
+    return {} if found is None else {MATCHES: found}
 
 
 def score(
@@ -55,5 +61,5 @@ def score(
         settings=settings_hash(facts["config"]),
         scores={c: dict[str, float | None](t.compute()) for c, t in tallies.items()},
         per_class={c: dict[str, float | None](t.per_class()) for c, t in tallies.items()},
-        facts={c: dict(t.facts()) for c, t in tallies.items()},
+        facts={c: {**t.facts(), **_matches(scored, t, bool(facts.get("convention")))} for c, t in tallies.items()},
     )

@@ -491,6 +491,12 @@ class DatasetFacts(Facts, frozen=True, kw_only=True):
             raise ValueError("ir_range is two numbers, the smaller one first")
 
 
+class NetworkWeightFacts(WeightFacts, frozen=True, kw_only=True):
+    """A checkpoint of a task's network that others released: which network's, and what of any."""
+
+    network: str
+
+
 class TaskFacts(Facts, frozen=True, kw_only=True):
     """The card of a downstream task.
 
@@ -500,6 +506,7 @@ class TaskFacts(Facts, frozen=True, kw_only=True):
         columns: (score, title) of what stands in tables; the first chooses and ranks.
         lower: those of the columns where a smaller score is better.
         training: recipes of its networks.
+        weights: checkpoints of its networks that can be had.
     """
 
     training: tuple[Training, ...] = ()
@@ -507,10 +514,13 @@ class TaskFacts(Facts, frozen=True, kw_only=True):
     needs: Label
     columns: tuple[tuple[str, str], ...]
     lower: tuple[str, ...] = ()
+    weights: tuple[NetworkWeightFacts, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := set(self.lower) - {score for score, _ in self.columns}:
             raise ValueError(f"lower names {sorted(unknown)[0]!r}, which is none of the columns")
+        if odd := {w.network for w in self.weights} - set(self.networks):
+            raise ValueError(f"weights of {sorted(odd)[0]!r}, which is none of the networks")
 
 
 class ProfileFacts(Record, frozen=True, kw_only=True):

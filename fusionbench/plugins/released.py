@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionbench.errors import WeightsError
-from fusionbench.plugins.cards import MethodCard
+from fusionbench.plugins.cards import MethodCard, TaskCard
 from fusionbench.plugins.records import WeightFacts
 from fusionbench.runtime.files import check_regular, sha256
 
@@ -78,7 +78,9 @@ def _trained(file: Path) -> bool:
         return False
 
 
-def found(entries: Sequence[MethodCard], folder: Path) -> list[tuple[MethodCard, WeightFacts, tuple[Path, ...]]]:
+def found(
+    entries: Sequence[MethodCard | TaskCard], folder: Path
+) -> list[tuple[MethodCard | TaskCard, WeightFacts, tuple[Path, ...]]]:
     """Checkpoints that cards list and whose files lie anywhere below a folder, known by their hashes.
 
     Raises:
@@ -93,7 +95,7 @@ def found(entries: Sequence[MethodCard], folder: Path) -> list[tuple[MethodCard,
             digest = sha256(path)
             if digest in wanted:
                 here.setdefault(digest, path)
-    rows = []
+    rows: list[tuple[MethodCard | TaskCard, WeightFacts, tuple[Path, ...]]] = []
     for entry in entries:
         for listed in entry.facts.weights:
             hashes = [p.sha256 for p in listed.parts] or [listed.sha256]

@@ -152,14 +152,15 @@ class _Check:
     def run(self, results: Results, files: Mapping[str, Path]) -> None:
         """Verify the hashes, then score with what is at hand; train if that was asked; the rest is recorded only."""
         learners = {self.learner(entry, result) for entry, result in results if not is_given(result)}
-        test = self.pictures(self.test_split, self.entries.values())
+        splits = {self.split_of(result) for _, result in results}
+        tests = {split: self.pictures(split, self.entries.values()) for split in sorted(splits)}
         train = (
             self.pictures(self.train_split, [e for i, e in self.learners.items() if i in learners]) if learners else {}
         )
         left: list[tuple[str, TaskResult]] = []
         for entry, result in results:
             what = f"{entry}, {'/'.join(group_of(result))}, seed {result.seed}"
-            learner = self.learner(entry, result)
+            learner, test = self.learner(entry, result), tests[self.split_of(result)]
             if entry not in test or (not is_given(result) and learner not in train):
                 self.check.differences.append(f"{what}: not checked: not every picture of {entry} or {learner} is here")
                 continue
@@ -175,6 +176,11 @@ class _Check:
         if self.networks.retrain:
             left = self.retrained(left)
         self.only_recorded(left)
+
+    def split_of(self, result: TaskResult) -> str:
+        """Where it is tested: on the task's own split, or a given network that learned elsewhere on the table's."""
+        elsewhere = is_given(result) and result.test_split == self.source.split
+        return self.source.split if elsewhere else self.test_split
 
     def learner(self, entry: str, result: TaskResult) -> str:
         """Id of the entry whose pictures a network learned from; a file chooses none but those of its table."""
@@ -197,7 +203,7 @@ class _Check:
         dataset = self.source.dataset
         first = train.digest if train else result.weights
         facts: dict[str, tuple[object, object]] = {
-            "split": (result.test_split, self.test_split),
+            "split": (result.test_split, self.split_of(result)),
             "images": (result.images, len(test.files)),
         }
         if first:
@@ -254,7 +260,7 @@ class _Check:
             dataset=f"{dataset.name}={dataset.root}",
             lists=dataset.lists,
             reading=dataset.reading,
-            split=self.test_split,
+            split=self.split_of(result),
             device=self.plan.device,
             tests=((key, wanted),),
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fusionbench.plugins.cards import TaskCard, cards
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed, places
+from fusionbench.report.task_intervals import FEWEST, RESAMPLES, intervals
 from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
@@ -31,6 +32,7 @@ class TaskColumn:
         up: whether a larger value is better.
         split: that the network is tested on; "" for an empty column.
         images: their number.
+        placed: whether the best are marked.
     """
 
     id: str
@@ -40,6 +42,7 @@ class TaskColumn:
     up: bool = True
     split: str = ""
     images: int = 0
+    placed: bool = True
 
     def defined(self, entry: str) -> list[float]:
         """The values of the seeds that have one."""
@@ -60,7 +63,7 @@ class TaskColumn:
 
     def places(self, ranked: set[str]) -> dict[str, int]:
         """1 for the best and 2 for the second among these entries; what is printed alike shares a place."""
-        return places({e: self.mean(e) for e in self.values if e in ranked}, DIGITS, self.up)
+        return places({e: self.mean(e) for e in self.values if e in ranked}, DIGITS, self.up) if self.placed else {}
 
 
 def half_interval(values: Sequence[float]) -> float:
@@ -114,11 +117,14 @@ def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
     for (task, network, protocol, recipe), own in groups.items():
         every = [r for results in own.values() for r in results]
         note, split, images = _note(f"{task} {network} {protocol}", every), every[0].test_split, every[0].images
+        elsewhere = _elsewhere(recipe)
+        where, few = f", {split}" if elsewhere else "", elsewhere and images < FEWEST
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
+            column = TaskColumn(ident, f"{title} {network} {protocol}{where}", values, note)
             up = score not in known[task].facts.lower
-            columns.append(TaskColumn(ident, f"{title} {network} {protocol}", values, note, up, split, images))
+            columns.append(replace(column, up=up, placed=not few, split=split, images=images))
     return columns
 
 
@@ -145,6 +151,16 @@ def group_of(result: TaskResult) -> Group:
 def is_given(result: TaskResult) -> bool:
     """Whether the network was given by the user; the recipe is ``given`` in results of 0.1.0, later with a hash."""
     return result.recipe.partition("-")[0] == "given"
+
+
+def _elsewhere(recipe: str) -> bool:
+    """Whether a recipe is that of given networks of others, which may be tested on several splits."""
+    return recipe.startswith("given-") and "+" in recipe
+
+
+def _any(results: Mapping[str, Sequence[TaskResult]]) -> TaskResult:
+    """One of the results of a group."""
+    return next(iter(results.values()))[0]
 
 
 def _tested(result: TaskResult) -> tuple[str, str, int]:
@@ -217,6 +233,7 @@ def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResul
     cells = {e: [_cell(own, score, condition) for score, condition in columns] for e, own in rows.items()}
     lines = [f"## {network}, {protocol}, recipe {recipe}", "", note, ""]
     lines += _table("Entry", [f"{score} {condition}" for score, condition in columns], cells)
+    lines += _over_images(card, rows)
     lines += ["Every score, all conditions:", ""]
     every = {score: [_cell(own, score, "all") for own in rows.values()] for score in results[0].scores["all"]}
     lines += _table("Score", list(rows), every)
@@ -228,6 +245,19 @@ def _section(card: TaskCard, group: Group, rows: Mapping[str, Sequence[TaskResul
         }
         lines += _table("Class", list(rows), by_class)
     return lines
+
+
+def _over_images(card: TaskCard, rows: Mapping[str, Sequence[TaskResult]]) -> list[str]:
+    """The main score with its interval over images, of networks that were trained once."""
+    cells = intervals({entry: own[0] for entry, own in rows.items() if len(own) == 1})
+    if not cells:
+        return []
+    heads = list(dict.fromkeys(head for own in cells.values() for head in own))
+    what = (
+        f"{card.facts.columns[0][1]} with its 95 % interval over images ({RESAMPLES:,} resamples; none below {FEWEST})"
+    )
+    table = {entry: [own.get(head, "–") for head in heads] for entry, own in cells.items()}
+    return [f"{what}, by condition (images) and by class:", "", *_table("Entry", heads, table)]
 
 
 def _cell(results: Sequence[TaskResult], score: str, condition: str) -> str:

@@ -254,6 +254,9 @@ class Made(Record, frozen=True, kw_only=True):
         return f"{versions} on {self.processor}" if versions else "versions that are not recorded"
 
 
+MATCHES = "matches"  # among a task's facts: what each image's predictions matched
+
+
 class TaskTest(Record, frozen=True, kw_only=True):
     """A task network and the pictures it is tested on.
 

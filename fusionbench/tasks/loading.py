@@ -19,6 +19,7 @@ class Made(msgspec.Struct):
     classes: Annotated[tuple[str, ...], msgspec.Meta(max_length=100_000)]
     channels: Literal[1, 3]
     ignored: int | None
+    convention: Annotated[str, msgspec.Meta(max_length=100)]  # "": the pictures as they are
 
 
 def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[TaskNetwork, dict[str, Any]]:
@@ -44,6 +45,7 @@ def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[Tas
             raise FusionbenchError(f"{file}: holds {name}, which is no task network")
         channels = facts["config"]["channels"]
         said = {"classes": facts["classes"], "channels": channels, "ignored": facts["ignore_index"]}
+        said["convention"] = facts.get("convention", "")
         made = msgspec.convert(said, Made)
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
         raise FusionbenchError(f"{file}: not a file that `fusionbench train` wrote") from None
@@ -57,4 +59,6 @@ def load_network(path: Path, device: str = "cpu", config: str = "") -> tuple[Tas
         raise
     except Exception as error:  # the network's code, on whatever the file says and holds
         raise FusionbenchError(f"{file}: does not fit {name}: {(str(error).splitlines() or [''])[0]}") from None
+    if made.convention:
+        network = owner.seeing(network, made.convention)
     return network.to(device).eval().requires_grad_(False), facts

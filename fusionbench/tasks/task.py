@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,12 +13,33 @@ from fusionbench.plugins.records import Label
 from fusionbench.plugins.registry import resolve
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from fusionbench.data import Dataset, Sample
     from fusionbench.tasks.network import Prediction, Target, TaskNetwork
 
 LABELS: dict[Label, str] = {"mask": "segmentation masks", "boxes": "boxes", "saliency": "saliency masks"}
 
 Narrow = Callable[["Prediction", "Target"], tuple["Prediction", "Target"]]  # to classes that two sides share
+
+
+@dataclass(frozen=True)
+class Released:
+    """A network as others trained it.
+
+    Attributes:
+        classes: what it tells, by id.
+        tensors: by the names of our network.
+        convention: how it sees pictures, see :meth:`Task.seeing`.
+        trained_on: in a clause.
+    """
+
+    classes: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    convention: str
+    trained_on: str
 
 
 class Scores(Protocol):
@@ -113,6 +135,33 @@ class Task:
         """The same from the names of the classes."""
         raise NotImplementedError
 
+    def released(self, network: str, path: Path) -> Released:
+        """A file of others for one of :attr:`networks`, that was trained on classes of its own.
+
+        Raises:
+            FusionbenchError: damaged, not of this network, or there is no such file of any.
+        """
+        raise FusionbenchError(
+            f"{path}: no {network} of others with classes of its own is known; for one that was trained on a dataset's "
+            f"classes: fusionbench eval --frozen {path} --network {network}"
+        )
+
+    def seeing(self, network: TaskNetwork, convention: str) -> TaskNetwork:
+        """A released network that sees pictures as it was made to.
+
+        Raises:
+            FusionbenchError: no such convention.
+        """
+        raise FusionbenchError(f"{self.name}: no way to see pictures is called {convention!r}")
+
+    def said(self, convention: str) -> tuple[str, str]:
+        """A convention as a token without spaces, and in a clause.
+
+        Raises:
+            FusionbenchError: no such convention.
+        """
+        raise FusionbenchError(f"{self.name}: no way to see pictures is called {convention!r}")
+
     def target(self, sample: Sample) -> Target:
         """The labels of a sample as tensors.
 
@@ -138,6 +187,25 @@ class Task:
                 f"{len(own)} ({', '.join(own[:4])}...): its {self.name} cannot be scored here"
             )
         return own, lambda prediction, target: (prediction, target)
+
+    def matches(self, scores: Scores) -> object:
+        """What :meth:`resampled` takes, as plain data; None where a tally does not tell its images apart."""
+        return None
+
+    def resampled(self, matches: object, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """The first column's score, under "", and that of each class, over images drawn again.
+
+        Args:
+            matches: what :meth:`matches` gave, maybe read from a file.
+            weights: how often each image is drawn, ``[resamples,images]``.
+
+        Returns:
+            ``[resamples]`` each; NaN where a score is undefined.
+
+        Raises:
+            ValueError: they are not of this form or of these images.
+        """
+        return {}
 
     def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> Scores:
         """An empty tally for these classes."""

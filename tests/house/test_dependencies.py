@@ -106,7 +106,7 @@ def test_every_required_package_is_used() -> None:
 def test_every_import_is_of_a_declared_package() -> None:
     of = modules()
     extras = project()["optional-dependencies"]
-    declared = closure(names([*project()["dependencies"], *extras["tasks"], *extras["video"]]))
+    declared = closure(names([*project()["dependencies"], *extras["tasks"], *extras["video"], *extras["onnx"]]))
     declared |= {"tomli", "tomllib"}  # one for the other, by the version of Python
     assert not {module for module in imported() if not of.get(module, {module}) & declared}
 

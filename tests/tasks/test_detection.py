@@ -18,7 +18,7 @@ from fusionbench.tasks.network import Target
 EMPTY = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
 OBJECTS = Target(boxes=torch.tensor([[10.0, 12, 40, 50], [44, 20, 62, 60]]), labels=torch.tensor([0, 2]))
 LEVEL = {"yolox-s": 128, "yolov8-n": 256, "yolov8-s": 512, "yolov5-s": 512, "retinanet-r18": 256, "detr-r50": 256}
-LEVEL |= {"yolov8-tiny": 128, "yolov5-tiny": 128}
+LEVEL |= {"yolov8-tiny": 128, "yolov5-tiny": 128, "yolox-tiny": 96, "yolox-nano": 64}
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,8 @@ def scene(channels: int) -> Tensor:
         ("yolov8-s", 11.2e6, 11_166_560),
         ("yolov5-s", 7.2e6, 7_235_389),
         ("yolox-s", 9.0e6, None),
+        ("yolox-tiny", 5.06e6, None),
+        ("yolox-nano", 0.91e6, None),
     ],
 )
 def test_parameter_counts(name: str, stated: float, exactly: int | None):

@@ -9,7 +9,7 @@ from fusionbench.errors import did_you_mean
 from fusionbench.evaluation.contract.report import need
 from fusionbench.evaluation.protocol import metrics_of
 from fusionbench.pixels.output_rule import RULES
-from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts
+from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts, WeightFacts
 
 
 def check_card(facts: Facts) -> None:
@@ -35,10 +35,15 @@ def check_card(facts: Facts) -> None:
     elif isinstance(facts, TaskFacts):
         need(facts.networks, "networks names at least one")
         need(facts.columns, "columns names at least one score")
+        _weights(facts.weights)
 
 
 def _method(facts: MethodFacts) -> None:
-    for weights in facts.weights:
+    _weights(facts.weights)
+
+
+def _weights(listed: Iterable[WeightFacts]) -> None:
+    for weights in listed:
         need(
             weights.packaged or ((weights.file or weights.parts) and weights.url),
             f"weights {weights.name} need file or parts, and url, or packaged",

@@ -5,18 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+import numpy as np
 import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.plugins.cards import did_you_mean
-from fusionbench.tasks.detection.models import model_config
-from fusionbench.tasks.network import Prediction, Target
+from fusionbench.plugins.tensors import fitting, read_tensors
+from fusionbench.tasks.detection.models import YOLOX, model_config
+from fusionbench.tasks.detection.released import COCO, Letterboxed, rule_of
+from fusionbench.tasks.network import Prediction, Target, TaskNetwork
 from fusionbench.tasks.openmmlab import load
+from fusionbench.tasks.openmmlab.checkpoints import fit_inner
 from fusionbench.tasks.scores.average_precision import AveragePrecision
-from fusionbench.tasks.task import Narrow, Task
+from fusionbench.tasks.scores.bootstrap import ClassMatches, average_precision
+from fusionbench.tasks.task import Narrow, Released, Scores, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from fusionbench.data import Dataset, Sample
     from fusionbench.tasks.openmmlab.detector import DetectionNetwork
@@ -25,6 +33,8 @@ __all__ = ["NETWORKS", "Detection", "build", "target"]
 
 NETWORKS = (
     "yolox-s",
+    "yolox-tiny",
+    "yolox-nano",
     "yolov8-n",
     "yolov8-s",
     "yolov5-s",
@@ -55,6 +65,39 @@ class Detection(Task):
         """
         return build(network, len(classes), channels, backbone, layout)
 
+    def released(self, network: str, path: Path) -> Released:
+        """A YOLOX trained on COCO: a checkpoint of mmdetection, or an ONNX export of bubbliiiing/yolox-pytorch.
+
+        Raises:
+            FusionbenchError: damaged, not of this network, or of another than YOLOX.
+        """
+        if network not in YOLOX:
+            return super().released(network, path)
+        built = build(network, len(COCO))
+        if path.suffix == ".onnx":
+            from fusionbench.tasks.detection.yolox_onnx import read
+
+            return Released(COCO, read(path, built), "yolox-pytorch", "COCO")
+        what = f"{network} with COCO's {len(COCO)} classes"
+        tensors, _ = fitting(read_tensors(path), path, what, lambda state: fit_inner(built, state))
+        return Released(
+            COCO, {**built.state_dict(), **tensors}, f"mmdet-{640 if network == 'yolox-s' else 416}", "COCO"
+        )
+
+    def seeing(self, network: TaskNetwork, convention: str) -> TaskNetwork:
+        """See :class:`fusionbench.tasks.detection.released.Letterboxed`."""
+        rule = rule_of(convention)
+        load("mmdet")
+        from fusionbench.tasks.openmmlab.detector import DetectionNetwork
+
+        assert isinstance(network, DetectionNetwork)
+        return Letterboxed(network, rule)
+
+    def said(self, convention: str) -> tuple[str, str]:
+        """Size, thresholds and limit."""
+        rule = rule_of(convention)
+        return str(rule), rule.clause
+
     def target(self, sample: Sample) -> Target:
         """See :func:`target`."""
         return target(sample)
@@ -81,6 +124,27 @@ class Detection(Task):
             return _of_prediction(prediction, predicted), _of_target(target, true)
 
         return tuple(names[i] for i in shared), narrow
+
+    def matches(self, scores: Scores) -> dict[str, object]:
+        """By class, see :class:`fusionbench.tasks.scores.bootstrap.ClassMatches`."""
+        assert isinstance(scores, DetectionScores)
+        return dict(zip(scores.classes, map(msgspec.to_builtins, scores.ap.matches()), strict=True))
+
+    def resampled(self, matches: object, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """AP50 by COCO's protocol; the mean is over the classes that have objects among the images that were drawn.
+
+        Raises:
+            ValueError: see :meth:`fusionbench.tasks.task.Task.resampled`.
+        """
+        found = msgspec.convert(matches, dict[str, ClassMatches])
+        if any(len(of_class.objects) != weights.shape[1] for of_class in found.values()):
+            raise ValueError("matches of other images")
+        by_class = {name: average_precision(of_class, weights) for name, of_class in found.items()}
+        table = np.stack([*by_class.values(), np.full(len(weights), np.nan)])
+        defined = (~np.isnan(table)).sum(0)
+        total = np.nansum(table, 0)
+        mean = np.divide(total, defined, out=np.full(len(weights), np.nan), where=defined > 0)
+        return {"": mean, **by_class}
 
     def scores(self, classes: tuple[str, ...], ignore_index: int | None = None) -> DetectionScores:
         """Average precision of these classes."""

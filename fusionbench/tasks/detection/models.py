@@ -15,6 +15,7 @@ YOLO = {  # family and width; depth is a third in all. The tiny ones are ours, f
     "yolov8-tiny": ("v8", 0.125),
     "yolov5-tiny": ("v5", 0.125),
 }
+YOLOX = {"yolox-s": (0.5, False), "yolox-tiny": (0.375, False), "yolox-nano": (0.25, True)}  # width, depthwise
 
 
 def model_config(network: str, frozen: bool = False) -> Config:
@@ -26,8 +27,8 @@ def model_config(network: str, frozen: bool = False) -> Config:
     """
     if network in YOLO:
         return _yolo(*YOLO[network])
-    if network == "yolox-s":
-        return _yolox(1 / 3, 0.5)
+    if network in YOLOX:
+        return _yolox(1 / 3, *YOLOX[network])
     if network == "retinanet-r18":
         return _retinanet(frozen)
     if network == "detr-r50":
@@ -48,20 +49,28 @@ def _yolo(family: str, width: float) -> Config:
     }
 
 
-def _yolox(depth: float, width: float) -> Config:
-    """YOLOX-s (Ge et al. 2021) with mmdetection's parts: raw BGR levels 0..255, SimOTA assignment."""
+def _yolox(depth: float, width: float, depthwise: bool) -> Config:
+    """YOLOX (Ge et al. 2021) with mmdetection's parts: raw BGR levels 0..255, SimOTA assignment."""
+    separable = {"use_depthwise": True} if depthwise else {}
     channels = [int(c * width) for c in (256, 512, 1024)]
     return {
         "type": "YOLOX",
         "data_preprocessor": {},
-        "backbone": {"type": "CSPDarknet", "deepen_factor": depth, "widen_factor": width},
-        "neck": {"type": "YOLOXPAFPN", "in_channels": channels, "out_channels": channels[0], "num_csp_blocks": 1},
+        "backbone": {"type": "CSPDarknet", "deepen_factor": depth, "widen_factor": width, **separable},
+        "neck": {
+            "type": "YOLOXPAFPN",
+            "in_channels": channels,
+            "out_channels": channels[0],
+            "num_csp_blocks": 1,
+            **separable,
+        },
         "bbox_head": {
             "type": "YOLOXHead",
             "num_classes": 80,
             "in_channels": channels[0],
             "feat_channels": channels[0],
             "strides": [8, 16, 32],
+            **separable,
         },
         "train_cfg": {"assigner": {"type": "SimOTAAssigner", "center_radius": 2.5}},
         "test_cfg": NMS,

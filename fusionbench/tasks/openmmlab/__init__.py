@@ -8,6 +8,8 @@
     segformer.py    the SegFormer paper's decoder, registered with mmsegmentation
     yolo.py         backbone and neck of YOLOv5 and YOLOv8, registered with mmdetection
     yolov5.py, yolov8.py, retina.py, assign.py    heads, and which prediction learns which object
+    yolox.py        every box of a YOLOX with every score, and which of them count
+    checkpoints.py  the names in these programs' own files
     coco.py         pycocotools' evaluation
 
 What is imported from here loads none of these libraries; the modules that define classes of theirs (all from

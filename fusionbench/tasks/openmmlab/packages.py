@@ -25,7 +25,7 @@ from fusionbench.errors import FusionbenchError
 
 EXT = "mmcv._ext"
 BLOCK = 1024
-INSTALL = "pip install 'ivif-fusionbench[tasks]'"
+INSTALL = "pip install 'ivif-fusionbench[{}]'"
 REMARKS = (  # message, category, module of what these packages remark on each other's and PyTorch's calls
     ("", FutureWarning, "mmdet"),
     ("", FutureWarning, "mmcv"),
@@ -38,11 +38,11 @@ EVERYTHING = (("", Warning, ""),)
 
 
 class MissingExtra(FusionbenchError):
-    """A library of the extra ``tasks`` is not installed."""
+    """A library of an extra is not installed."""
 
-    def __init__(self, what: str, error: ModuleNotFoundError) -> None:
+    def __init__(self, what: str, error: ModuleNotFoundError, extra: str = "tasks") -> None:
         name = (error.name or what).partition(".")[0]
-        super().__init__(f"{what} cannot be loaded, {name} is missing: {INSTALL}")
+        super().__init__(f"{what} cannot be loaded, {name} is missing: {INSTALL.format(extra)}")
 
 
 _loading, _muting = threading.RLock(), threading.Lock()

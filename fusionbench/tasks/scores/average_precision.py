@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from fusionbench.tasks.openmmlab.coco import precision_curves
+from fusionbench.tasks.openmmlab.coco import matches, precision_curves
+from fusionbench.tasks.scores.bootstrap import ClassMatches, of_rows
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -172,6 +173,19 @@ class AveragePrecision:
             images.append(image._replace(boxes=boxes, scores=scores, labels=labels))
         return (_coco if rule.match == "coco" else _voc)(images, self.classes, rule)
 
+    def matches(self) -> list[ClassMatches]:
+        """What the boxes of each class matched under COCO's protocol, from which its AP follows for any images."""
+        rule = PROTOCOLS["coco"]
+        assert rule.per_class is not None
+        truths, detections = _rows(self.images)
+        options = {"images": len(self.images), "classes": self.classes, "per_class": rule.per_class}
+        found = matches(truths, detections, ious=rule.ious, **options)
+        objects = [
+            np.array([int((image.true_labels == label).sum()) for image in self.images], np.int64)
+            for label in range(self.classes)
+        ]
+        return [of_rows(*of_class, count) for of_class, count in zip(found, objects, strict=True)]
+
     def compute(self) -> dict[str, float]:
         """Means over the classes that have objects, for each protocol.
 
@@ -242,10 +256,10 @@ def _array(values: Tensor | ArrayLike, dtype: type[Number]) -> NDArray[Number]:
     return np.array(values, dtype)
 
 
-def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
-    """AP ``[classes, thresholds]`` by pycocotools."""
-    if not images:
-        return np.full((classes, len(rule.ious)), np.nan)
+def _rows(
+    images: list[Scored],
+) -> tuple[list[tuple[int, int, list[float]]], list[tuple[int, int, list[float], float]]]:
+    """Objects and boxes as pycocotools is given them."""
     truths = [
         (number, label, box)
         for number, image in enumerate(images)
@@ -256,6 +270,14 @@ def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
         for number, image in enumerate(images)
         for label, box, score in zip(image.labels.tolist(), image.boxes.tolist(), image.scores.tolist(), strict=True)
     ]
+    return truths, detections
+
+
+def _coco(images: list[Scored], classes: int, rule: Protocol) -> Array:
+    """AP ``[classes, thresholds]`` by pycocotools."""
+    if not images:
+        return np.full((classes, len(rule.ious)), np.nan)
+    truths, detections = _rows(images)
     limit = len(detections) if rule.per_class is None else rule.per_class
     curves = precision_curves(truths, detections, images=len(images), classes=classes, ious=rule.ious, per_class=limit)
     ap: Array = np.where(curves[:, 0] < 0, np.nan, curves.mean(1)).T
