@@ -204,7 +204,7 @@ class LoopRecipe(Recipe[L, Turn]):
 
     def export(self) -> dict[str, Tensor]:
         """The fusion network, named as in the authors' checkpoint."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()}
+        return {name: value.detach().cpu().clone() for name, value in self.net.state_dict().items()}
 
 
 def logits(network: TaskNetwork, images: Tensor) -> Tensor:

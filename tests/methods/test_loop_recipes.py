@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("mm")
 
 QUICK: dict[str, list[str]] = {  # a run of two rounds in seconds
     "seafusion": ["batch=4", "passes=1", "task_steps=1"],
+    "irfs": ["size=(32,32)", "task_passes=1"],
     "mrfs": ["crop=(32,32)", "batch=4"],
     "segmif": ["batch=1", "steps_first=1", "steps_later=1", "task_steps=1"],
 }
