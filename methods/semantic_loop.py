@@ -60,15 +60,34 @@ L = TypeVar("L", bound=LoopSettings)
 
 
 class LoopRecipe(Recipe[L, Turn]):
-    """Rounds of two parts; a subclass has the methods that raise here."""
+    """Rounds of two parts; a subclass has the methods that raise here.
+
+    Attributes:
+        label: what the task network has to learn from.
+        least: smallest side of what is cut or made of pictures.
+        sides: settings that hold such sizes.
+    """
+
+    label: str = "mask"
+    least: int = 1
+    sides: tuple[str, ...] = ()
 
     def fusion_network(self) -> nn.Module:
         """The fusion network with initial weights."""
         raise NotImplementedError
 
     def task_network(self, dataset: Dataset) -> tuple[Task, TaskNetwork]:
-        """The task and its network; one of ours unless a method has its own."""
+        """The task and its network; one of ours unless a method has its own.
+
+        Raises:
+            FusionbenchError: a network of another task.
+        """
         task = task_of(self.settings.network)
+        if task.needs != self.label:
+            raise FusionbenchError(
+                f"network={self.settings.network}: a network of {task.name} learns from {task.needs}; "
+                f"this recipe takes one that learns from {self.label}, see docs/tasks.md"
+            )
         return task, task.build(self.settings.network, dataset, 3, self.settings.backbone)
 
     def optimiser(self, part: Part, network: nn.Module) -> torch.optim.Optimizer:
@@ -134,9 +153,11 @@ class LoopRecipe(Recipe[L, Turn]):
         }
 
     def check(self) -> None:
-        """See :meth:`Recipe.check`."""
+        """See :meth:`Recipe.check`; sizes are large enough, and a pass has a step."""
+        at_least(self.settings, self.sides, self.least)
         for split in self.splits.values():
             split.check()
+            shuffled(len(split), self.settings.batch, 0, 0)
 
     def passes(self, part: Part) -> int:
         """Steps of one pass over the split."""
@@ -207,17 +228,16 @@ class LoopRecipe(Recipe[L, Turn]):
         return {name: value.detach().cpu().clone() for name, value in self.net.state_dict().items()}
 
 
-def logits(network: TaskNetwork, images: Tensor) -> Tensor:
-    """Logits ``[B,classes,h,w]`` of a segmentation network.
+def at_least(settings: Settings, names: Sequence[str], side: int) -> None:
+    """Look at settings that hold a height and a width.
 
     Raises:
-        FusionbenchError: it gives none.
+        FusionbenchError: one is below a number of pixels.
     """
-    give = getattr(network, "logits", None)
-    if give is None:
-        raise FusionbenchError(f"{type(network).__name__} gives no logits of classes, which this recipe needs")
-    found: Tensor = give(images)
-    return found
+    for name in names:
+        size = getattr(settings, name)
+        if size is not None and min(size) < side:
+            raise FusionbenchError(f"{name}={size[0]},{size[1]}: needs {side} or more each way")
 
 
 def stored(images: Tensor) -> Tensor:

@@ -64,6 +64,8 @@ def wanted(ir: Tensor, vis: Tensor, settings: IRFSSettings) -> Tensor:
 class IRFSRecipe(LoopRecipe[IRFSSettings]):
     """Three terms, and saliency from the second round on; both networks go on from round to round."""
 
+    label = "saliency"
+    least, sides = 16, ("size",)  # of multi-scale SSIM
     presets = Presets(
         record=IRFSSettings,
         sizes={

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fusionbench.colour import luma, recombine
 from fusionbench.data import Dataset
 from fusionbench.methods._depth import deepen
-from fusionbench.methods._mit import begun
+from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.gradients import sobel_l1
 from fusionbench.methods.losses.structure import ssim_padded
 from fusionbench.methods.semantic_loop import LoopRecipe, LoopSettings, Part, Turn, forgotten, stored
@@ -80,6 +80,7 @@ class Segmenter(TaskNetwork):
 class SegMiFRecipe(LoopRecipe[SegMiFSettings]):
     """First two terms, then two others and segmentation; both networks go on from round to round."""
 
+    least, sides = SMALLEST, ("crop", "task_crop")
     presets = Presets(
         record=SegMiFSettings,
         sizes={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 
 from fusionbench.data import open_dataset
 from fusionbench.data.synth import synth
+from fusionbench.errors import FusionbenchError
 from fusionbench.methods.mrfs.recipe import MRFSRecipe
 from fusionbench.methods.semantic_loop import LoopRecipe
 from fusionbench.plugins.cards import cards
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("mm")
 
 QUICK: dict[str, list[str]] = {  # a run of two rounds in seconds
     "seafusion": ["batch=4", "passes=1", "task_steps=1"],
-    "irfs": ["size=(32,32)", "task_passes=1"],
+    "irfs": ["size=(16,32)", "passes=1", "task_passes=1"],
     "mrfs": ["crop=(32,32)", "batch=4"],
     "segmif": ["batch=1", "steps_first=1", "steps_later=1", "task_steps=1"],
 }
@@ -96,7 +98,7 @@ def test_losses_fall_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", KINDS)
 def test_resume_is_exact(name: str, scenes: Path, tmp_path: Path) -> None:
-    two = {"options": QUICK[name], "epochs": 2, "save_every": 1}
+    two = {"options": QUICK[name], "epochs": 2, "save_every": 2}
     run(name, scenes, tmp_path / "calm", **two)
     total = len(rows := log(tmp_path / "calm"))
     fusion = [row for row in rows if row.get("kind") == "fusion"]
@@ -109,3 +111,23 @@ def test_resume_is_exact(name: str, scenes: Path, tmp_path: Path) -> None:
     one, other = (weights(tmp_path / part) for part in ("calm", "torn"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("seafusion", ["network=ctdnet-tiny"], "network=ctdnet-tiny: a network of saliency learns from saliency"),
+        ("irfs", ["network=segformer-tiny"], "takes one that learns from saliency"),
+        ("irfs", ["size=(8,32)"], "size=8,32: needs 16 or more each way"),
+        ("irfs", ["batch=9"], "8 training samples are fewer than a batch of 9"),
+        ("segmif", ["task_crop=(32,16)"], "task_crop=32,16: needs 32 or more each way"),
+        ("mrfs", ["crop=(16,16)"], "crop=16,16: needs 32 or more each way"),
+        ("seafusion", ["batch=9"], "8 training samples are fewer than a batch of 9"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_first(
+    name: str, options: list[str], message: str, scenes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FusionbenchError, match=re.escape(message)):
+        run(name, scenes, tmp_path, options=options)
+    assert not (tmp_path / "log.jsonl").exists() or not log(tmp_path)
