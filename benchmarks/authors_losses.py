@@ -3,9 +3,10 @@
     python benchmarks/authors_losses.py --repositories DIR            # compare with what is kept
     python benchmarks/authors_losses.py --repositories DIR --write    # keep it anew
 
-``DIR`` holds a checkout of densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is SeAFusion's) and
-SwinFusion, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose SSIM CDDFuse and DIDFuse train
-with. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
+``DIR`` holds a checkout of densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is SeAFusion's),
+SwinFusion, SeAFusion, SegMiF, MRFS and IRFS, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose
+SSIM CDDFuse and DIDFuse train with. Their code is run as it stands, without packages that a loss does not use; numbers
+alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations

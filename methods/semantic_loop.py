@@ -1,7 +1,8 @@
 """What recipes in rounds have in common: the fusion network learns, then a task network from what is fused, in turn.
 
 From the second round on the fusion network also learns from the loss of the task network, which is frozen meanwhile.
-An epoch is a round. Which steps a round has, what moves them and what begins anew after it says a subclass.
+An epoch is a round. Every pass has an order of its own, also where the authors' loaders keep one. Which steps a round
+has, what moves them and what begins anew after it says a subclass.
 """
 
 from __future__ import annotations
@@ -194,12 +195,8 @@ class LoopRecipe(Recipe[L, Turn]):
             group["lr"] = self.rate(batch) * group.get("share", 1.0)
         with self.precision.autocast():
             losses = self._task_losses(pairs) if learns else self._fusion_losses(pairs, batch)
-        self.precision.update(losses["loss"], optimiser, self.clip(batch.part))
+        self.precision.update(losses["loss"], optimiser)
         return {name: value.detach() for name, value in losses.items()}
-
-    def clip(self, part: Part) -> float | None:
-        """Largest norm of the gradient; None: any."""
-        return None
 
     def coloured(self, fused: Tensor, vis: Tensor) -> Tensor:
         """Fused luma with the visible chroma, in [0,1]."""

@@ -5,6 +5,8 @@ drawn to a picture of the pair that their data brings along, made by visual sali
 :func:`.network.salient`, which the segmentation's encoder sees as well. Left out are their weights of both losses by
 the pace at which those fall, as they differ from 1 by less than a thousandth (a temperature of 1000), the jitter of
 colours, and validation: they keep the segmentation that scored best on their test images, here the last one goes on.
+Their second round is guided by a segmentation whose decoder has not learned, as it reads the learned one from the third
+on; here by the one that learned in the first.
 """
 
 from __future__ import annotations
