@@ -7,6 +7,9 @@
 SwinFusion, TarDAL and UAAFusion, each under its name, and the sources of kornia: 0.2.0 (``kornia/``), whose SSIM
 CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL trains. Their code is run as it
 stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
+SwinFusion, SeAFusion, SegMiF, MRFS and IRFS, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose
+SSIM CDDFuse and DIDFuse train with. Their code is run as it stands, without packages that a loss does not use; numbers
+alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations
@@ -114,6 +117,25 @@ def mrfs(code: Path) -> Tensor:
     return found
 
 
+def irfs(code: Path, *pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The fused image, and two terms of its loss of fusion."""
+    stand_in("kornia.losses")
+    similarity = module(code / "loss/ms_ssim.py", "loss.ms_ssim").MSSSIM()(pair[0], pair[2])
+    return pair[0], similarity, module(code / "loss/fusion_loss.py", "irfs").JointGrad()(*pair)
+
+
+def irfs_target(code: Path, ir: Tensor, vis: Tensor) -> Tensor:
+    """The mean of what its loss draws the fused image to, with its maps of saliency as files hold them."""
+    for name in ("cv2", "kornia"):
+        stand_in(name)
+    theirs, found = module(code / "data/get_svm_map_softmax.py", "saliency_maps"), []
+    for one in zip(ir[:, 0], vis[:, 0], strict=True):
+        maps = [theirs.vsm((255 * x).round().to(torch.uint8).numpy()) for x in one]
+        shares = [torch.from_numpy((255 * w).astype("uint8") / 255.0) for w in theirs.softmax(*maps, c=5)]
+        found.append(0.9 * shares[0] * one[0] + 0.6 * shares[1] * one[1])
+    return torch.stack(found).mean()
+
+
 def coloured() -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Visible and infrared ``[2,3,96,112]``, and what is fused of them."""
     fused, ir, vis = images()
@@ -126,11 +148,12 @@ def kornia(code: Path) -> ModuleType:
     for name in ("kornia", "kornia.filters", "kornia.geometry.transform.affwarp"):
         sys.modules[name] = ModuleType(name)
     sys.modules["kornia.geometry.transform.affwarp"].rotate = None  # named there, not needed here
-    for name in ("kernels", "filter", "sobel"):
+    for name in ("kernels", "filter", "sobel", "laplacian"):
         if name == "sobel":
             sys.modules["kornia"].filters = sys.modules["kornia.filters"]  # type: ignore[attr-defined]
         part = module(code / f"kornia/filters/{name}.py", f"kornia.filters.{name}")
         vars(sys.modules["kornia.filters"]).update({k: v for k, v in vars(part).items() if not k.startswith("__")})
+    sys.modules["kornia"].filter2D = sys.modules["kornia.filters"].filter2D  # type: ignore[attr-defined]
     return module(code / "kornia/losses/ssim.py", "kornia_ssim")
 
 
@@ -184,6 +207,7 @@ def values(code: Path) -> dict[str, float]:
     sea = module(code / "SeAFusion/loss.py", "sea")
     mif, target = segmif(code / "SegMiF"), (ir + vis) / 2
     ssim = kornia(code)
+    _, ms_ssim_padded, laplacian_max = irfs(code / "IRFS", fused, ir, vis)
     _, intensity, gradient = cdd.Fusionloss()(vis, ir, fused)
     slope = sys.modules["kornia.filters"].SpatialGradient()
     base, detail = (torch.cat((x, x**2), 1) for x in (ir, fused)), (torch.cat((x, 1 - x**3), 1) for x in (vis, fused))
@@ -199,6 +223,9 @@ def values(code: Path) -> dict[str, float]:
         "ssim from -1": 1 - ydtr.ssim(2 * fused - 1.2, vis),
         "ssim_padded": swin.ssim(vis, fused),
         "ssim_by_gradient": swin_loss.L_SSIM()(ir, vis, fused),
+        "ms_ssim_padded": ms_ssim_padded,
+        "laplacian_max": laplacian_max,
+        "IRFS, what is to be fused": irfs_target(code / "IRFS", ir, vis),
         "chroma_l1 and the like": mrfs(code / "MRFS"),
         "SegMiF, first round": mif.Fusionloss3()(ir, vis, fused, target),
         "SegMiF, later": mif.Fusionloss_grad3()(ir, vis, fused, target),

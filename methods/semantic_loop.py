@@ -1,7 +1,8 @@
 """What recipes in rounds have in common: the fusion network learns, then a task network from what is fused, in turn.
 
 From the second round on the fusion network also learns from the loss of the task network, which is frozen meanwhile.
-An epoch is a round. Which steps a round has, what moves them and what begins anew after it says a subclass.
+An epoch is a round. Every pass has an order of its own, also where the authors' loaders keep one. Which steps a round
+has, what moves them and what begins anew after it says a subclass.
 """
 
 from __future__ import annotations
@@ -60,15 +61,34 @@ L = TypeVar("L", bound=LoopSettings)
 
 
 class LoopRecipe(Recipe[L, Turn]):
-    """Rounds of two parts; a subclass has the methods that raise here."""
+    """Rounds of two parts; a subclass has the methods that raise here.
+
+    Attributes:
+        label: what the task network has to learn from.
+        least: smallest side of what is cut or made of pictures.
+        sides: settings that hold such sizes.
+    """
+
+    label: str = "mask"
+    least: int = 1
+    sides: tuple[str, ...] = ()
 
     def fusion_network(self) -> nn.Module:
         """The fusion network with initial weights."""
         raise NotImplementedError
 
     def task_network(self, dataset: Dataset) -> tuple[Task, TaskNetwork]:
-        """The task and its network; one of ours unless a method has its own."""
+        """The task and its network; one of ours unless a method has its own.
+
+        Raises:
+            FusionbenchError: a network of another task.
+        """
         task = task_of(self.settings.network)
+        if task.needs != self.label:
+            raise FusionbenchError(
+                f"network={self.settings.network}: a network of {task.name} learns from {task.needs}; "
+                f"this recipe takes one that learns from {self.label}, see docs/tasks.md"
+            )
         return task, task.build(self.settings.network, dataset, 3, self.settings.backbone)
 
     def optimiser(self, part: Part, network: nn.Module) -> torch.optim.Optimizer:
@@ -134,9 +154,11 @@ class LoopRecipe(Recipe[L, Turn]):
         }
 
     def check(self) -> None:
-        """See :meth:`Recipe.check`."""
+        """See :meth:`Recipe.check`; sizes are large enough, and a pass has a step."""
+        at_least(self.settings, self.sides, self.least)
         for split in self.splits.values():
             split.check()
+            shuffled(len(split), self.settings.batch, 0, 0)
 
     def passes(self, part: Part) -> int:
         """Steps of one pass over the split."""
@@ -173,12 +195,8 @@ class LoopRecipe(Recipe[L, Turn]):
             group["lr"] = self.rate(batch) * group.get("share", 1.0)
         with self.precision.autocast():
             losses = self._task_losses(pairs) if learns else self._fusion_losses(pairs, batch)
-        self.precision.update(losses["loss"], optimiser, self.clip(batch.part))
+        self.precision.update(losses["loss"], optimiser)
         return {name: value.detach() for name, value in losses.items()}
-
-    def clip(self, part: Part) -> float | None:
-        """Largest norm of the gradient; None: any."""
-        return None
 
     def coloured(self, fused: Tensor, vis: Tensor) -> Tensor:
         """Fused luma with the visible chroma, in [0,1]."""
@@ -204,20 +222,19 @@ class LoopRecipe(Recipe[L, Turn]):
 
     def export(self) -> dict[str, Tensor]:
         """The fusion network, named as in the authors' checkpoint."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.net.state_dict().items()}
+        return {name: value.detach().cpu().clone() for name, value in self.net.state_dict().items()}
 
 
-def logits(network: TaskNetwork, images: Tensor) -> Tensor:
-    """Logits ``[B,classes,h,w]`` of a segmentation network.
+def at_least(settings: Settings, names: Sequence[str], side: int) -> None:
+    """Look at settings that hold a height and a width.
 
     Raises:
-        FusionbenchError: it gives none.
+        FusionbenchError: one is below a number of pixels.
     """
-    give = getattr(network, "logits", None)
-    if give is None:
-        raise FusionbenchError(f"{type(network).__name__} gives no logits of classes, which this recipe needs")
-    found: Tensor = give(images)
-    return found
+    for name in names:
+        size = getattr(settings, name)
+        if size is not None and min(size) < side:
+            raise FusionbenchError(f"{name}={size[0]},{size[1]}: needs {side} or more each way")
 
 
 def stored(images: Tensor) -> Tensor:

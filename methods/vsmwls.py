@@ -35,15 +35,20 @@ def rolling_guidance(x: Tensor, radius: int, rounds: int) -> Tensor:
     return guide
 
 
-def saliency(x: Tensor) -> Tensor:
-    """Sum of the distances to all pixels' grey levels, stretched to [0,1]; a flat image has none."""
+def contrast(x: Tensor) -> Tensor:
+    """Sum of the distances of each pixel to all pixels' grey levels, ``[B,H*W]`` of images ``[B,1,H,W]`` in [0,1]."""
     levels = (x.clamp(0, 1) * 255).round().long()
     grid = torch.arange(256, dtype=x.dtype, device=x.device)
     distance = (grid[:, None] - grid).abs()
     count = torch.zeros(len(x), 256, dtype=x.dtype, device=x.device)
     flat = levels.flatten(1)
     count.scatter_add_(1, flat, torch.ones_like(flat, dtype=x.dtype))
-    result = (count @ distance).gather(1, flat)
+    return (count @ distance).gather(1, flat)
+
+
+def saliency(x: Tensor) -> Tensor:
+    """:func:`contrast` stretched to [0,1]; a flat image has none."""
+    result = contrast(x)
     low, high = result.amin(1, keepdim=True), result.amax(1, keepdim=True)
     return torch.where(high > low, (result - low) / (high - low), 0.0).view(x.shape)
 

@@ -26,6 +26,19 @@ def spatial_gradient(x: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.stack((kernel, kernel.T))[:, None])
 
 
+def laplacian(x: Tensor) -> Tensor:
+    """A pixel beside its eight neighbours, the border mirrored (kornia's ``laplacian``), ``[B,1,H,W]``."""
+    kernel = x.new_ones(1, 1, 3, 3)
+    kernel[..., 1, 1] = -8
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel / 16)
+
+
+def laplacian_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """L1 distance of the size of the Laplacian to the larger one of the sources (IRFS)."""
+    of_fused, *of_sources = (laplacian(x).abs() for x in (fused, ir, vis))
+    return F.l1_loss(of_fused, torch.maximum(*of_sources))
+
+
 def intensity_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """L1 distance to the larger source at each pixel (SeAFusion equation 4)."""
     return F.l1_loss(fused, torch.maximum(ir, vis))

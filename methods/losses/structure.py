@@ -20,7 +20,9 @@ def guessed_range(x: Tensor) -> Tensor:
     return 1 + 254 * (x.max() > 128).to(x.dtype) + (x.min() < -0.5).to(x.dtype)
 
 
-def ssim_maps(a: Tensor, b: Tensor, span: Tensor | float, border: Border) -> tuple[Tensor, Tensor]:
+def ssim_maps(
+    a: Tensor, b: Tensor, span: Tensor | float, border: Border, narrowing: bool = False
+) -> tuple[Tensor, Tensor]:
     """SSIM at each pixel, and its contrast and structure part; a Gaussian window of 11x11, smaller in small images.
 
     Args:
@@ -28,9 +30,11 @@ def ssim_maps(a: Tensor, b: Tensor, span: Tensor | float, border: Border) -> tup
         b: likewise.
         span: of the values.
         border: ``valid`` leaves out pixels whose window leaves the image, the others pad.
+        narrowing: a smaller window is also narrower.
     """
     size = min(11, *a.shape[-2:])
-    taps = torch.exp(-((torch.arange(size, dtype=a.dtype, device=a.device) - size // 2) ** 2) / 4.5)
+    variance = 4.5 * (size / 11) ** 2 if narrowing else 4.5
+    taps = torch.exp(-((torch.arange(size, dtype=a.dtype, device=a.device) - size // 2) ** 2) / variance)
     taps = taps / taps.sum()
     window = (taps[:, None] * taps)[None, None]
 
@@ -80,4 +84,15 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     product = whole.new_ones(())
     for part, weight in zip(parts[:-1], SCALES[:-1], strict=True):
         product = product * part**weight * whole ** SCALES[-1]  # as released: the last scale counts four times
+    return product
+
+
+def ms_ssim_padded(a: Tensor, b: Tensor, span: float = 255.0) -> Tensor:
+    """Multi-scale SSIM padded with zeros (IRFS, whose images in [0,1] it takes for levels of 0..255: nearly 1)."""
+    product = a.new_ones(())
+    for number, weight in enumerate(SCALES, 1):
+        similarity, structure = ssim_maps(a, b, span, "zeros", narrowing=True)
+        product = product * (similarity if number == len(SCALES) else structure).mean() ** weight
+        if number < len(SCALES):
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     return product

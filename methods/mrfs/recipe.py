@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.methods._depth import deepen
-from fusionbench.methods._mit import begun
+from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.colour import chroma_l1, with_contrast, with_gamma
 from fusionbench.methods.losses.gradients import intensity_max, signed_gradient_max
-from fusionbench.methods.semantic_loop import groups
+from fusionbench.methods.semantic_loop import at_least, groups
 from fusionbench.plugins.weights import read_tensors
 from fusionbench.tasks.network import fit
 from fusionbench.tasks.task import task
@@ -137,7 +137,8 @@ class MRFSRecipe(Recipe[MRFSSettings, Batch]):
         return {"network": self.net, "adam": self.adam, "schedule": self.schedule}
 
     def check(self) -> None:
-        """See :meth:`Recipe.check`."""
+        """See :meth:`Recipe.check`; windows are large enough."""
+        at_least(self.settings, ["crop"], SMALLEST)
         self.split.check()
 
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:

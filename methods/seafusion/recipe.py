@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from fusionbench.colour import luma
+from fusionbench.data import Dataset
+from fusionbench.errors import FusionbenchError
 from fusionbench.methods.losses.gradients import gradient_max, intensity_max
 from fusionbench.methods.losses.semantic import hard_cross_entropy
-from fusionbench.methods.semantic_loop import LoopRecipe, LoopSettings, Part, Turn, forgotten, groups, logits, stored
-from fusionbench.tasks.network import Target
+from fusionbench.methods.semantic_loop import LoopRecipe, LoopSettings, Part, Turn, forgotten, groups, stored
+from fusionbench.tasks.network import Target, TaskNetwork
+from fusionbench.tasks.task import Task
 from fusionbench.training.data import Augment, Batch
 from fusionbench.training.settings import Count, Interval, Natural, NotNegative, Positive, Presets, Size
 
@@ -89,6 +93,17 @@ class SeAFusionRecipe(LoopRecipe[SeAFusionSettings]):
                     part.convy.weight.copy_(kernel.T.expand_as(part.convy.weight))
         return network
 
+    def task_network(self, dataset: Dataset) -> tuple[Task, TaskNetwork]:
+        """See :meth:`LoopRecipe.task_network`.
+
+        Raises:
+            FusionbenchError: one that does not give logits of classes.
+        """
+        task, network = super().task_network(dataset)
+        if not hasattr(network, "logits"):
+            raise FusionbenchError(f"network={self.settings.network}: gives no logits of classes; take segformer-b0")
+        return task, network
+
     def optimiser(self, part: Part, network: nn.Module) -> torch.optim.Optimizer:
         """Adam, and AdamW."""
         if part == "fusion":
@@ -137,7 +152,8 @@ class SeAFusionRecipe(LoopRecipe[SeAFusionSettings]):
         ignored = 255 if dataset.ignore_index is None else dataset.ignore_index
         labels = torch.stack([target.mask for target in targets if target.mask is not None])
         s = self.settings
-        return hard_cross_entropy(logits(self.task, images).float(), labels, s.hard, s.certain, ignored)
+        logits: Tensor = cast("Any", self.task).logits(images)
+        return hard_cross_entropy(logits.float(), labels, s.hard, s.certain, ignored)
 
     def as_read(self, fused: Tensor) -> Tensor:
         """As the files that they fuse into."""

@@ -5,6 +5,8 @@ drawn to a picture of the pair that their data brings along, made by visual sali
 :func:`.network.salient`, which the segmentation's encoder sees as well. Left out are their weights of both losses by
 the pace at which those fall, as they differ from 1 by less than a thousandth (a temperature of 1000), the jitter of
 colours, and validation: they keep the segmentation that scored best on their test images, here the last one goes on.
+Their second round is guided by a segmentation whose decoder has not learned, as it reads the learned one from the third
+on; here by the one that learned in the first.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from fusionbench.colour import luma, recombine
 from fusionbench.data import Dataset
 from fusionbench.methods._depth import deepen
-from fusionbench.methods._mit import begun
+from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.gradients import sobel_l1
 from fusionbench.methods.losses.structure import ssim_padded
 from fusionbench.methods.semantic_loop import LoopRecipe, LoopSettings, Part, Turn, forgotten, stored
@@ -80,6 +82,7 @@ class Segmenter(TaskNetwork):
 class SegMiFRecipe(LoopRecipe[SegMiFSettings]):
     """First two terms, then two others and segmentation; both networks go on from round to round."""
 
+    least, sides = SMALLEST, ("crop", "task_crop")
     presets = Presets(
         record=SegMiFSettings,
         sizes={

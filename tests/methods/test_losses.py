@@ -13,6 +13,9 @@ from torch import Tensor
 
 from benchmarks.authors_losses import class_scores, classes, coloured, critic, images, labels, slopes
 from fusionbench.methods.losses import adversarial, attribution, colour, decomposition, gradients, semantic, structure
+from benchmarks.authors_losses import classes, coloured, images
+from fusionbench.methods.irfs import recipe as irfs
+from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -42,6 +45,11 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "ssim from -1": lambda: structure.ssim(2 * FUSED - 1.2, VIS),
     "ssim_padded": lambda: structure.ssim_padded(VIS, FUSED),
     "ssim_by_gradient": lambda: structure.ssim_by_gradient(FUSED, IR, VIS),
+    "ms_ssim_padded": lambda: structure.ms_ssim_padded(FUSED, VIS),
+    "laplacian_max": lambda: gradients.laplacian_max(FUSED, IR, VIS),
+    "IRFS, what is to be fused": lambda: irfs.wanted(
+        *images()[1:], irfs.IRFSSettings()
+    ).mean(),  # float32: it rounds to levels
     "chroma_l1 and the like": lambda: mrfs(),
     "SegMiF, first round": lambda: F.l1_loss(FUSED, MEAN) + gradients.sobel_l1(FUSED, MEAN),
     "SegMiF, later": lambda: F.mse_loss(FUSED, MEAN) + 1.1 * (1 - structure.ssim_padded(FUSED, MEAN)),
