@@ -10,6 +10,9 @@ stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 SwinFusion, SeAFusion, SegMiF, MRFS and IRFS, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose
 SSIM CDDFuse and DIDFuse train with. Their code is run as it stands, without packages that a loss does not use; numbers
 alone are kept, in ``tests/methods/authors/losses.json``.
+SwinFusion, TarDAL, UAAFusion, SAGE_IVIF and DetFusion, each under its name, and the sources of kornia: 0.2.0
+(``kornia/``), whose SSIM CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL
+trains. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations
@@ -192,6 +195,36 @@ def uaafusion(code: Path) -> dict[str, Tensor]:
     return {"class_attribution": matter[0].mean(), "attributed_distance": terms[0] + terms[1]}
 
 
+def sage(code: Path) -> dict[str, Tensor]:
+    """SAGE's student, without the contrast of SAM's features; the square root of visible stands for a teacher's."""
+    fused, ir, vis = images()
+    for name in ("SAM", "student", "student.common"):
+        sys.modules[name] = ModuleType(name)
+    for name in ("Sam", "ImageEncoderViT_ad", "ImageEncoderViT"):
+        setattr(sys.modules["SAM"], name, None)
+    module(code / "SAGE_IVIF/model_sub/common.py", "student.common")
+    kind = module(code / "SAGE_IVIF/model_sub/losses.py", "student.losses")
+    kind.ContrastiveLoss = lambda: lambda *_: (torch.zeros(()), [])
+    _, intensity, gradient, *_ = kind.Losses().cal(fused, vis, ir, vis.sqrt(), None, None)
+    return {"student_intensity": intensity, "student_gradient": gradient}
+
+
+def boxes() -> list[Tensor]:
+    """Two boxes in the first image, one in the second: left, top, right, bottom in pixels."""
+    return [torch.tensor([[5.0, 8.6, 40.2, 50.0], [30.0, 40.0, 100.0, 90.0]]), torch.tensor([[0.0, 0.0, 20.0, 96.0]])]
+
+
+def detfusion(code: Path) -> dict[str, Tensor]:
+    """DetFusion's, of mmdetection no more than a place to register."""
+    fused, ir, vis = images()
+    for name in ("det", "det.losses"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules["det.registry"] = ModuleType("det.registry")
+    sys.modules["det.registry"].LOSSES = SimpleNamespace(register_module=lambda kind: kind)  # type: ignore[attr-defined]
+    kinds = module(code / "DetFusion/mmdet/models/losses/fusion_loss.py", "det.losses.fusion_loss")
+    return {"object_content": kinds.DetcropPixelLoss()(fused, vis, ir, boxes())}
+
+
 def values(code: Path) -> dict[str, float]:
     """Every value by the name of our function."""
     fused, ir, vis = images()
@@ -238,6 +271,8 @@ def values(code: Path) -> dict[str, float]:
         "decomposition": correlations[1] ** 2 / (1.01 + correlations[0]),
         **tardal(code),
         **uaafusion(code),
+        **sage(code),
+        **detfusion(code),
     }
     return {name: float(value.detach()) for name, value in found.items()}
 

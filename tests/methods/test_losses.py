@@ -16,6 +16,16 @@ from fusionbench.methods.losses import adversarial, attribution, colour, decompo
 from benchmarks.authors_losses import classes, coloured, images
 from fusionbench.methods.irfs import recipe as irfs
 from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
+from benchmarks.authors_losses import boxes, classes, critic, images, labels, slopes
+from fusionbench.methods.losses import (
+    adversarial,
+    attribution,
+    decomposition,
+    detection,
+    distillation,
+    gradients,
+    structure,
+)
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -63,6 +73,9 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "ms_ssim_l1": lambda: adversarial.ms_ssim_l1(FUSED, VIS),
     "class_attribution": lambda: MATTER[0].mean() / 15,
     "attributed_distance": lambda: attribution.attributed_distance(FUSED, (IR, VIS), (MATTER[0], MATTER[1])),
+    "student_intensity": lambda: distillation.student_intensity(FUSED, IR, VIS, VIS.sqrt()),
+    "student_gradient": lambda: distillation.student_gradient(FUSED, IR, VIS, VIS.sqrt()),
+    "object_content": lambda: detection.object_content(FUSED, IR, VIS, boxes()),
     "correlation": lambda: decomposition.correlation(*BASE),
     "decomposition": lambda: decomposition.decomposition(BASE, DETAIL),
 }

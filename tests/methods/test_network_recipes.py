@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from fusionbench.data import open_dataset
@@ -62,6 +63,7 @@ CASES = {
         Case("tardal", "dt", options=("patch=32",), falls="source"),
         Case("tardal", "ct", dataset="m3fd", options=("patch=32",)),
         Case("uaafusion", options=("patch=32", "batch=4"), falls="segmentation", to=0.92, slow=True),
+        Case("detfusion", dataset="m3fd", options=("save_every=100",), slow=True),
     )
 }
 
@@ -139,7 +141,7 @@ def test_resume_is_exact(name: str, scenes: Any, tmp_path: Path) -> None:
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", QUICK)
 def test_names_of_the_export_start_a_run(name: str, scenes: Any, tmp_path: Path) -> None:
     """``--from`` a run's folder: what is exported finds its networks again."""
     from fusionbench.training.begin import begin
@@ -179,3 +181,45 @@ def test_tardal_detector_reaches_the_generator_after_the_warm_up_only(scenes: An
         recipe.accumulate(batch, time)
         slopes = [p.grad for p in recipe.gan.networks["generator"].parameters() if p.grad is not None]
         assert any(bool(slope.any()) for slope in slopes) == reached
+
+
+def test_sage_learns_from_a_teachers_pictures(scenes: Any, tmp_path: Path) -> None:
+    """They are cut and mirrored with their pair; what is not there, or of another size, is one line."""
+    root, folder = scenes("msrs"), tmp_path / "teacher"
+    folder.mkdir()
+    dataset = open_dataset("msrs", root, exact=True)
+    for ident in dataset.ids("train"):
+        Image.fromarray(dataset.pair("train", ident).ir[0]).save(folder / f"{ident}.png")
+    case = Case("sage", options=("patch=32", f"teacher={folder}"))
+    recipe, end = run(case, root, tmp_path / "run", 1, case.options)
+    assert end.finished
+    batch = recipe.pairs.batch([0, 1, 2, 3], 0, 0)
+    teacher = torch.stack([target["saliency"] for target in batch.targets])
+    assert torch.equal(teacher, batch.ir)
+    recipe.step(batch)
+    with torch.no_grad():
+        taught = recipe.losses(batch.ir, batch.vis[:, :1])["intensity"]
+        recipe.teacher = None
+        assert taught > recipe.losses(batch.ir, batch.vis[:, :1])["intensity"]
+    victim = sorted(folder.iterdir())[0]
+    Image.new("L", (8, 8)).save(victim)
+    with pytest.raises(FusionbenchError, match="is 8x8, the pair is 64x80"):
+        run(case, root, tmp_path / "size", 1, case.options)
+    victim.unlink()
+    with pytest.raises(FusionbenchError, match="the teacher's folder has no picture of that name"):
+        run(case, root, tmp_path / "none", 1, case.options)
+    with pytest.raises(FusionbenchError, match="no such folder of pictures"):
+        run(case, root, tmp_path / "folder", 1, ("patch=32", "teacher=/none"))
+
+
+def test_idf_tddt_leaves_what_a_text_drives_without_effect(scenes: Any, tmp_path: Path) -> None:
+    case = Case("idf_tddt", options=("patch=32", "whole=64"))
+    recipe, _ = run(case, scenes("msrs"), tmp_path, 1, case.options)
+    save_file(recipe.export(), tmp_path / "weights.safetensors")  # no tensor under two names
+    driven = {name: value for name, value in recipe.export().items() if name.startswith("T_dpi.")}
+    assert driven
+    assert not any(bool(value.any()) for name, value in driven.items() if name.endswith(("weight", "bias")))
+    net = recipe.net.eval()
+    with torch.no_grad():
+        assert torch.equal(net(*(images := torch.rand(2, 1, 1, 32, 32))), net(*images, torch.rand(1, 4096)))
+    assert [group["lr"] for group in recipe.adam.param_groups] != [recipe.settings.lr]
