@@ -26,7 +26,7 @@ from fusionbench.errors import FusionbenchError, did_you_mean
 from fusionbench.evaluation.protocol import in_profile
 from fusionbench.plugins.cards import MetricCard, cards, profiles
 from fusionbench.report.explain import Evidence, evidence, tables
-from fusionbench.report.headings import Score, dataset_of, score_of
+from fusionbench.report.headings import Score, dataset_of, score_of, share_of
 from fusionbench.report.printed import number, printed_values
 
 CLEAR = 20.0  # the likeliest is this many times as likely as the next
@@ -128,12 +128,16 @@ def parse(text: str) -> tuple[Printed, ...]:
     """
     if len(text) > MOST_LETTERS:
         raise FusionbenchError(f"--paper: {len(text)} letters; a row has at most {MOST_LETTERS}")
-    pattern, rest, found = (_PAIR if "=" in text else _SPACED), " ".join(text.split()), list[Printed]()
+    pattern, rest, found = (
+        (_PAIR if "=" in text else _SPACED),
+        " ".join(re.sub(r"[|&\\]", " ", text).split()),
+        list[Printed](),
+    )
     while rest:
         match = pattern.match(rest)
         if not match:
             raise FusionbenchError(f"--paper: cannot read {rest[:40]!r}; write HEADING=VALUE, e.g. 'EN=6.70 VIF=0.97'")
-        heading = match["name"].strip(" ↑↓|&")
+        heading = match["name"].strip(" ↑↓:")
         if "@" in heading and (score := score_of(heading.partition("@")[0])) and score.metric:
             raise FusionbenchError(f"--paper: {heading}: it is judged under every variant; write {score.metric.title}")
         digits = match["value"].replace("−", "-")
@@ -265,7 +269,7 @@ def _in_print(score: Score, dataset: str) -> dict[str, Evidence]:
     for v in printed_values():
         if dataset_of(v.dataset) == dataset and score_of(v.metric) == score and "ablation" not in v.table:
             name = f"printed: {v.network or 'network not told'}, {v.training or 'retrained or frozen not told'}"
-            means.setdefault(f"{name} ({v.source})", {}).setdefault(v.method, v.share)
+            means.setdefault(f"{name} ({v.source})", {}).setdefault(v.method, share_of(v, score))
     return {name: Evidence(dataset, own, 0) for name, own in means.items()}
 
 
