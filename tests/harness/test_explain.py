@@ -135,7 +135,15 @@ def test_a_row_as_it_is_typed(text: str, values: dict[str, float] | None) -> Non
         assert all(p.score for p in parse(text))
 
 
-@pytest.mark.parametrize(("digits", "half"), [("6.70", 0.005), ("6.7", 0.05), ("470", 0.5), ("4.7e2", 5), (".5", 0.05)])
+def test_a_value_beyond_all_measure_is_least_likely() -> None:
+    for digits in ("1e308", "1e20"):
+        fits = row(f"VIF={digits} EN=6.7 SCD=1.6").variants["VIF"]
+        assert not any(f.fits for f in fits)
+
+
+@pytest.mark.parametrize(
+    ("digits", "half"), [("6.70", 0.005), ("6.7", 0.05), ("470", 0.5), ("4.7e2", 0.5), (".5", 0.05)]
+)
 def test_half_of_the_last_digit(digits: str, half: float) -> None:
     assert parse(f"EN={digits}")[0].half == pytest.approx(half)
 
