@@ -276,12 +276,12 @@ def ranks(selection: Selection, over: str, test: str, output: Path | None, out: 
     from fusionbench.report.ranking import blocks_of, ranking
     from fusionbench.results.store import Store
 
-    if selection.layout is not None:
-        raise FusionbenchError("--layout: layouts are for `fusionbench leaderboard`; leave it out")
     with Store(out, create=False) as store:
         tables = selection.tables(store)
         for line in store.notes:
             note(line)
+    if len({bool(t.board.origin.generator) for t in tables}) > 1:
+        raise FusionbenchError(f"{out}: real and generated images are here; name some with --datasets")
     columns = [tuple(m.id for m in t.metrics) for t in tables]
     if len(set(columns)) > 1:
         raise FusionbenchError(f"{out}: the tables have different metrics; name some with --metrics or --profile")

@@ -57,10 +57,6 @@ class Selection:
         str | None,
         click.option("--profile", shell_complete=profile_names, help="Columns in the variants of this profile."),
     ]
-    layout: Annotated[
-        str | None,
-        click.option("--layout", metavar="NAME", help="A table as its paper lays it out, such as tdfusion-main."),
-    ]
     output_rule: Annotated[
         str | None, click.option("--output-rule", help="Only tables under this rule (released, clip-round).")
     ]
@@ -109,6 +105,10 @@ class Form:
         ),
     ]
     ties: Annotated[bool, click.option("--ties", is_flag=True, help="Name entries that cannot be told apart.")]
+    layout: Annotated[
+        str | None,
+        click.option("--layout", metavar="NAME", help="A table as its paper lays it out, such as tdfusion-main."),
+    ]
     published: Annotated[
         str | None,
         click.option(
@@ -220,8 +220,8 @@ def leaderboard_command(
         folder = Path(checking.check) if checking.check else None
         rerun = here.rerun(data_root)
         sys.exit(check_tables(folder, out if typed else None, rerun, checking.available, form.chosen() == "json"))
-    if selection.layout is not None:
-        print_layout(selection, form, out, selection.layout)
+    if form.layout is not None:
+        print_layout(selection, form, out, form.layout)
     else:
         print_tables(selection, form, paper, out)
 

@@ -25,8 +25,8 @@ from fusionbench.plugins.cards import (
 from fusionbench.plugins.records import DatasetFacts, Facts, MethodFacts, MetricFacts, TaskFacts
 
 WHAT = (*(f"{k}s" for k in KINDS), "profiles", "protocols")
-ASKED = ("networks", "variants")  # listed where they are asked for
-SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "network", "variant")}
+ASKED = ("networks", "variants", "layouts")  # listed where they are asked for
+SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "network", "variant", "layout")}
 
 
 @click.command("list")
@@ -35,8 +35,10 @@ SINGULAR = {f"{word}s": (word,) for word in (*KINDS, "profile", "protocol", "net
 def list_command(what: str | None, json_: bool) -> None:
     """List methods (by family), metrics, datasets, tasks, profiles or protocols; all of them by default.
 
-    networks and variants (of metrics) are listed where they are asked for.
+    networks, variants (of metrics) and layouts (of papers' tables) are listed where they are asked for.
     """
+    from fusionbench.report.layouts import layouts
+
     tables: dict[str, dict[str, str]] = {}
     for name in [what] if what else WHAT:
         if name == "profiles":
@@ -49,6 +51,8 @@ def list_command(what: str | None, json_: bool) -> None:
             }
         elif name == "networks":
             rows = {n: f"{c.name}: {c.facts.needs}" for c in cards("task").values() for n in c.facts.networks}
+        elif name == "layouts":
+            rows = {n: made.title for n, made in layouts().items()}
         elif name == "variants":
             every = cards("metric").items()
             rows = {f"{n}@{v}": variant.formula for n, c in every for v, variant in c.facts.variants.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fusionbench.naming import fold, matches
 from fusionbench.plugins.cards import cards
 from fusionbench.report.entry_names import label_of
-from fusionbench.report.headings import Score, dataset_of, method_of, score_of, variants_in
+from fusionbench.report.headings import Score, dataset_of, method_of, score_of, share_of, variants_in
 from fusionbench.report.printed import PrintedValue
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
@@ -57,11 +57,13 @@ class PrintedCell:
         value: as it is printed.
         column: id of the column.
         marks: letters of :data:`MARKS`, with ``?`` where the source does not tell.
+        scaled: the value on the column's scale.
     """
 
     value: PrintedValue
     column: str
     marks: tuple[str, ...]
+    scaled: float
 
     @property
     def text(self) -> str:
@@ -107,7 +109,7 @@ class Beside:
                 "printed": cell.value.text,
                 "unit": cell.value.unit,
                 "ours": means[entry, cell.column],
-                "difference": means[entry, cell.column] - cell.value.share,
+                "difference": means[entry, cell.column] - cell.scaled,
                 "marks": list(cell.marks),
                 "source": line.source,
                 "second_hand": cell.value.second_hand,
@@ -190,7 +192,8 @@ def _rows(name: str, rows: Iterable[Row]) -> list[Row]:
 def _cells(value: PrintedValue, score: Score, columns: list[Column], several: bool) -> list[PrintedCell]:
     """The value below each of the columns from which it differs least."""
     extra = ("w?",) if several else ()
-    cells = [PrintedCell(value, c.id, (*differences(value, score, c), *extra)) for c in columns]
+    scaled = share_of(value, score)
+    cells = [PrintedCell(value, c.id, (*differences(value, score, c), *extra), scaled) for c in columns]
     least = min(_weight(cell) for cell in cells)
     return [cell for cell in cells if _weight(cell) == least]
 

@@ -12,7 +12,7 @@ from fusionbench.naming import fold, matches
 from fusionbench.plugins.cards import cards
 from fusionbench.report.beside import Column, PrintedCell, differences
 from fusionbench.report.cost_table import kept
-from fusionbench.report.headings import Score, dataset_of, method_of, names, score_of
+from fusionbench.report.headings import Score, dataset_of, method_of, names, score_of, share_of
 from fusionbench.report.layouts import COSTS, Layout, LayoutColumn, LayoutRow
 from fusionbench.report.numbers import fixed
 from fusionbench.report.printed import PrintedValue
@@ -161,14 +161,15 @@ class Filler:
                 continue
             if column.score.startswith("cost/"):
                 if names().costs.get(value.metric) == column.score.partition("/")[2]:
-                    yield PrintedCell(value, column.score, ())
+                    yield PrintedCell(value, column.score, (), value.value)
                 continue
             score = score_of(value.metric)
             if score is None or dataset_of(value.dataset) != column.dataset or not _same_score(score, column):
                 continue
             if column.network and value.network and not fold(column.network).startswith(fold(value.network)):
                 continue
-            yield PrintedCell(value, column.score, differences(value, score, self._column(row, column, board)))
+            marks = differences(value, score, self._column(row, column, board))
+            yield PrintedCell(value, column.score, marks, share_of(value, score))
 
     def _column(self, row: LayoutRow, column: LayoutColumn, board: Board | None) -> Column:
         """What printed values are compared with; without results, or on generated scenes, any split is another."""

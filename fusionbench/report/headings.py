@@ -87,6 +87,12 @@ def score_of(heading: str) -> Score | None:
     return None
 
 
+def share_of(printed: PrintedValue, score: Score) -> float:
+    """A value on our scale: task scores are shares of 1, which papers print in percent and do not always say so."""
+    percent = printed.unit == "percent" or (score.task is not None and printed.value > 1)
+    return printed.value / 100 if percent else printed.value
+
+
 def method_of(name: str) -> str:
     """Our method of this name in print, "" where there is none, or it is not clear."""
     return _meant(name, {n: (c.title,) for n, c in cards("method").items()}, names().methods)

@@ -2,8 +2,8 @@
 
 The rule. A printed value x of a metric, on one dataset, under one variant: among n methods measured there (committed
 tables, real images) the means have average m and sample deviation s. x is as likely as Student's t with n - 1 degrees
-of freedom, centre m and scale sqrt(s^2 (1 + 1/n) + u^2 / 3) says, u being half of the last printed digit: the
-distribution of one more method. A variant that fewer than three methods were measured under, or that the evaluator does
+of freedom, centre m and scale sqrt(s^2 (1 + 1/n) + u^2 / 3) says, u being half of the last printed digit, 0.5 at most:
+the distribution of one more method. A variant that fewer than three methods were measured under, or that the evaluator does
 not compute, counts as equally likely anywhere in its card's range, or, where that is infinite, from 0 to four times the
 largest mean measured. A profile is as likely as the product over the row; values outside its variants' range rule it
 out. Profiles that less than half of the row was measured under are not judged. The likeliest is clear where no other
@@ -26,12 +26,13 @@ from fusionbench.errors import FusionbenchError, did_you_mean
 from fusionbench.evaluation.protocol import in_profile
 from fusionbench.plugins.cards import MetricCard, cards, profiles
 from fusionbench.report.explain import Evidence, evidence, tables
-from fusionbench.report.headings import Score, dataset_of, score_of
+from fusionbench.report.headings import Score, dataset_of, score_of, share_of
 from fusionbench.report.printed import number, printed_values
 
 CLEAR = 20.0  # the likeliest is this many times as likely as the next
 FITS = 0.01  # two-sided tail: a value further out fits a variant no more
 FEWEST = 3  # methods behind a distribution
+LARGEST = 1e100  # of t; its square is still a number
 ROOM = 4.0  # of the largest mean, where a variant was not measured
 MOST_LETTERS, MOST_VALUES = 4000, 60
 _NUMBER = r"[-+−]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
@@ -128,17 +129,19 @@ def parse(text: str) -> tuple[Printed, ...]:
     """
     if len(text) > MOST_LETTERS:
         raise FusionbenchError(f"--paper: {len(text)} letters; a row has at most {MOST_LETTERS}")
-    pattern, rest, found = (_PAIR if "=" in text else _SPACED), " ".join(text.split()), list[Printed]()
+    pattern = _PAIR if "=" in text else _SPACED
+    rest = " ".join(re.sub(r"[|&\\]", " ", text).split())
+    found: list[Printed] = []
     while rest:
         match = pattern.match(rest)
         if not match:
             raise FusionbenchError(f"--paper: cannot read {rest[:40]!r}; write HEADING=VALUE, e.g. 'EN=6.70 VIF=0.97'")
-        heading = match["name"].strip(" ↑↓|&")
+        heading = match["name"].strip(" ↑↓:")
         if "@" in heading and (score := score_of(heading.partition("@")[0])) and score.metric:
             raise FusionbenchError(f"--paper: {heading}: it is judged under every variant; write {score.metric.title}")
         digits = match["value"].replace("−", "-")
         value = number(digits, f"--paper: {heading}")
-        half = 0.5 * 10.0 ** _exponent(digits)
+        half = min(0.5, 0.5 * 10.0 ** _exponent(digits))
         found.append(Printed(heading, value, half, match["unit"] == "%", score_of(heading)))
         rest = rest[match.end() :]
     if not 0 < len(found) <= MOST_VALUES:
@@ -229,8 +232,8 @@ def _fits(p: Printed, metric: MetricCard, dataset: str) -> _Fits:
 def _fit(name: str, value: float, half: float, own: Evidence) -> Fit:
     """A value among measured means, by the distribution of one more method."""
     means = np.array(list(own.means.values()))
-    scale = math.sqrt(means.var(ddof=1) * (1 + 1 / means.size) + half**2 / 3) or 1e-12
-    t = (value - means.mean()) / scale
+    scale = math.sqrt(means.var(ddof=1) * (1 + 1 / means.size) + half * half / 3) or 1e-12
+    t = max(-LARGEST, min(LARGEST, (value - means.mean()) / scale))
     logarithm = float(stats.t.logpdf(t, means.size - 1) - math.log(scale))
     return Fit(name, logarithm, float(2 * stats.t.sf(abs(t), means.size - 1)), own)
 
@@ -265,7 +268,7 @@ def _in_print(score: Score, dataset: str) -> dict[str, Evidence]:
     for v in printed_values():
         if dataset_of(v.dataset) == dataset and score_of(v.metric) == score and "ablation" not in v.table:
             name = f"printed: {v.network or 'network not told'}, {v.training or 'retrained or frozen not told'}"
-            means.setdefault(f"{name} ({v.source})", {}).setdefault(v.method, v.share)
+            means.setdefault(f"{name} ({v.source})", {}).setdefault(v.method, share_of(v, score))
     return {name: Evidence(dataset, own, 0) for name, own in means.items()}
 
 

@@ -61,11 +61,6 @@ class PrintedValue(msgspec.Struct, frozen=True, kw_only=True):
     second_hand: bool = False
     protocol_note: str = ""
 
-    @property
-    def share(self) -> float:
-        """The value, of percent as a share of 1: what our task scores are."""
-        return self.value / 100 if self.unit == "percent" else self.value
-
 
 COLUMNS = tuple(f.name for f in msgspec.structs.fields(PrintedValue) if f.name != "text")
 

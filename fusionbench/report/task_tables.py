@@ -158,11 +158,6 @@ def _elsewhere(recipe: str) -> bool:
     return recipe.startswith("given-") and "+" in recipe
 
 
-def _any(results: Mapping[str, Sequence[TaskResult]]) -> TaskResult:
-    """One of the results of a group."""
-    return next(iter(results.values()))[0]
-
-
 def _tested(result: TaskResult) -> tuple[str, str, int]:
     return result.code, result.test_split, result.images
 

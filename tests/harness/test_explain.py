@@ -102,6 +102,9 @@ def test_a_value_that_fits_nothing_is_said() -> None:
         ("EN=6.70 VIF=0.97", {"EN": 6.7, "VIF": 0.97}),
         ("EN = 6.70, VIF: x", None),
         ("EN 6.70 VIF .97", {"EN": 6.7, "VIF": 0.97}),
+        ("EN: 6.70, VIF: 0.97", {"EN": 6.7, "VIF": 0.97}),
+        ("EN & 6.70 & VIF & 0.97 \\\\", {"EN": 6.7, "VIF": 0.97}),
+        ("| EN | 6.70 | VIF | 0.97 |", {"EN": 6.7, "VIF": 0.97}),
         ("EN↑=6.70; $Q^{AB/F}$ = .68", {"EN↑": 6.7, "$Q^{AB/F}$": 0.68}),
         ("mIoU=75.09% mAP@.5=0.8627", {"mIoU": 75.09, "mAP@.5": 0.8627}),
         ("Qcv=4.7e2 SCD=−1", {"Qcv": 470, "SCD": -1}),
@@ -132,7 +135,15 @@ def test_a_row_as_it_is_typed(text: str, values: dict[str, float] | None) -> Non
         assert all(p.score for p in parse(text))
 
 
-@pytest.mark.parametrize(("digits", "half"), [("6.70", 0.005), ("6.7", 0.05), ("470", 0.5), ("4.7e2", 5), (".5", 0.05)])
+def test_a_value_beyond_all_measure_is_least_likely() -> None:
+    for digits in ("1e308", "1e20"):
+        fits = row(f"VIF={digits} EN=6.7 SCD=1.6").variants["VIF"]
+        assert not any(f.fits for f in fits)
+
+
+@pytest.mark.parametrize(
+    ("digits", "half"), [("6.70", 0.005), ("6.7", 0.05), ("470", 0.5), ("4.7e2", 0.5), (".5", 0.05)]
+)
 def test_half_of_the_last_digit(digits: str, half: float) -> None:
     assert parse(f"EN={digits}")[0].half == pytest.approx(half)
 

@@ -190,6 +190,14 @@ def test_every_format_has_them(table: Table) -> None:
     assert set(json.loads(as_json(table, printed=found))["printed"]["marks"]) == set(MARKS)
 
 
+def test_a_share_above_one_is_percent_though_nobody_says_so(table: Table) -> None:
+    found = beside(
+        table, [printed(metric="mIoU", text="75.09", value=75.09), printed(metric="EN", text="6", value=6.0)]
+    )
+    scaled = {c.value.metric: c.scaled for lines in found.lines.values() for c in lines[0].cells.values() for c in c}
+    assert scaled == {"mIoU": pytest.approx(0.7509), "EN": 6.0}
+
+
 def test_latex_with_them_compiles(table: Table, tmp_path: Path, pdflatex: str) -> None:
     found = beside(table, [printed(source="Ł_& 50 % {x}", variant="", protocol_note="a_b ^ ~")])
     (tmp_path / "t.tex").write_text(paper_latex([table], Style(standalone=True), found))
