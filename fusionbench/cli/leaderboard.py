@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from click.core import ParameterSource
 from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out, profile_names, records
 from fusionbench.cli.paper_options import PaperOptions
 from fusionbench.cli.rerun import HereOptions, check_tables
-from fusionbench.cli.spelling import note, say
+from fusionbench.cli.spelling import draw, note, say
 from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
@@ -91,8 +92,10 @@ class Form:
         click.option(
             "--format",
             "form",
-            type=OneOf(("md", "latex", "csv", "json"), {"md": ("markdown",), "latex": ("tex",)}),
-            help="[that of -o's suffix, else md]",
+            type=OneOf(
+                ("table", "md", "latex", "csv", "json", "html", "xlsx"), {"md": ("markdown",), "latex": ("tex",)}
+            ),
+            help="[that of -o's suffix; else a table in a terminal, md elsewhere]",
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
@@ -103,7 +106,7 @@ class Form:
             "--output",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write here, provenance beside it; .md, .tex, .csv or .json.",
+            help="Write here, provenance beside it; .md, .tex, .csv, .json, .html or .xlsx.",
         ),
     ]
 
@@ -113,14 +116,19 @@ class Form:
         Raises:
             FusionbenchError: the name has another one, or none that is known.
         """
+        if self.output is None and self.form == "xlsx":
+            raise FusionbenchError("--format xlsx: is no text; name a file with -o")
         if self.output is None:
-            return self.form or "md"
+            return self.form or ("table" if sys.stdout.isatty() else "md")
         from fusionbench.report.formats import FORMATS
 
-        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()} | {".markdown": "md"}
+        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()}
+        suffixes |= {".markdown": "md", ".html": "html", ".htm": "html", ".xlsx": "xlsx"}
         named = suffixes.get(self.output.suffix.lower())
         if self.form is None and named is None:
-            raise FusionbenchError(f"-o {self.output}: the name must end in .md, .tex, .csv or .json, or give --format")
+            raise FusionbenchError(
+                f"-o {self.output}: the name must end in .md, .tex, .csv, .json, .html or .xlsx, or give --format"
+            )
         if self.form and named not in (None, self.form):
             raise FusionbenchError(f"-o {self.output}: the name says {named}, --format says {self.form}")
         return self.form or named or "md"
@@ -178,8 +186,10 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
     Raises:
         FusionbenchError: no results, or several tables where one is asked.
     """
-    from fusionbench.report.formats import as_text, plain
+    from fusionbench.report.formats import plain
     from fusionbench.report.paper import paper_latex
+    from fusionbench.report.sheets import as_text
+    from fusionbench.report.terminal import drawn
     from fusionbench.results.store import Store
 
     kind = form.chosen()
@@ -197,14 +207,19 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
             every = plain([t.to_dict(form.ci) for t in tables])
             click.echo(json.dumps(every, indent=1, sort_keys=True, allow_nan=False))
             return
+        if kind == "table" and form.output is None:
+            width = shutil.get_terminal_size().columns
+            for table in tables:
+                draw(drawn(table, width, form.ci), width)
+            return
         texts = [paper_latex(tables, style)] if style else [as_text(t, kind, form.ci) for t in tables]
         if form.output is None:
-            say("\n".join(texts), nl=False)
+            say("\n".join(map(str, texts)), nl=False)
         else:
             write_files(form.output, texts[0], tables, store, cited=paper.cite)
 
 
-def write_files(output: Path, text: str, tables: Sequence[Table], store: Store, cited: bool) -> None:
+def write_files(output: Path, text: str | bytes, tables: Sequence[Table], store: Store, cited: bool) -> None:
     """Write a table, and beside it where its numbers come from and what it cites.
 
     Raises:
@@ -213,7 +228,8 @@ def write_files(output: Path, text: str, tables: Sequence[Table], store: Store, 
     from fusionbench.report.paper import BIBLIOGRAPHY, bibliography_of, without_citation
     from fusionbench.report.writing import provenance_of, write_text
 
-    beside = {output.with_name(output.stem + ".provenance.json"): provenance_of(tables[0], store)}
+    beside: dict[Path, str | bytes] = {}
+    beside |= {output.with_name(output.stem + ".provenance.json"): provenance_of(tables[0], store)}
     if len(tables) > 1:
         several = {output.with_name(f"{output.stem}.{t.stem}.provenance.json"): t for t in tables}
         beside = {path: provenance_of(t, store) for path, t in several.items()}
