@@ -18,6 +18,7 @@ from fusionbench.evaluation.outcome import Outcome
 from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
+from fusionbench.report.dataframes import Results
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
 from fusionbench.results.store import Store
@@ -133,6 +134,19 @@ def _check(limit: int | None, jobs: int, device: str) -> None:
     if jobs < 0:
         raise FusionbenchError(f"jobs={jobs}: must be at least 1, or 0 for all processors")
     check_device(device)
+
+
+def results(folder: str | Path = "results") -> Results:
+    """What `eval` left in a folder, as data frames: ``fusionbench.results("results").scores()``.
+
+    Args:
+        folder: as ``--out`` names it.
+
+    Raises:
+        FusionbenchError: there is no store in it.
+    """
+    environment.apply()
+    return Results(folder)
 
 
 def fuse(

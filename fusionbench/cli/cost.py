@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, Size, as_json, boards_of, compiled, names, out, precision, records
-from fusionbench.cli.spelling import note, say
+from fusionbench.cli.options import Comma, Size, as_json, boards_of, compiled, names, out, precision, records
+from fusionbench.cli.progress import Bar
+from fusionbench.cli.spelling import note, show
 from fusionbench.errors import FusionbenchError, find
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
     --all: list what was measured, other machines' costs apart. A method whose weights are not here runs with random
     ones, and its row says so. Operations are those of our code: a multiplication and an addition count as two.
     """
-    from fusionbench.report.cost_table import draw, groups, kept, markdown
+    from fusionbench.report.cost_table import draw, drawn, groups, kept, markdown
 
     if what.size[0] * what.size[1] > MOST_PIXELS:
         raise click.UsageError(f"--size {what.size[0]}x{what.size[1]}: more than {MOST_PIXELS >> 20} million pixels")
@@ -123,7 +125,8 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
         return
     quality = means(out, beside) if beside.dataset else {}
     found = groups(rows)
-    say("\n".join(markdown(title, group, quality) for title, group in found.items()), nl=False)
+    for title, group in found.items():
+        show(markdown(title, group, quality), partial(drawn, title, group, quality))
     if beside.picture:
         if len(found) > 1:
             raise FusionbenchError(f"--picture {beside.picture}: several machines or sizes; choose with --methods")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.cli.options import Bar, Size, as_json, data_root, located, names, placed, records
+from fusionbench.cli.options import Size, as_json, data_root, located, names, placed, records
+from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import say, spelt
 from fusionbench.cli.words import Group

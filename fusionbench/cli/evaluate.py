@@ -6,13 +6,13 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from fusionbench.cli.options import (
-    Bar,
     Comma,
     as_json,
     command_line,
@@ -26,8 +26,9 @@ from fusionbench.cli.options import (
     profile_names,
     records,
 )
+from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
-from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.spelling import note, say, show, spelt
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
@@ -272,9 +273,10 @@ class Evaluation:
     def print(self, files: list[Path]) -> None:
         """Tables on stdout, everything else on stderr."""
         from fusionbench.report.formats import markdown
+        from fusionbench.report.terminal import drawn
 
         for table in self.tables:
-            say(markdown(table))
+            show(markdown(table), partial(drawn, table))
         for line in skips(self.outcome.skipped):
             note(f"skipped {line}")
         for line in [*self.outcome.replaced, *self.outcome.odd, *self.undefined]:
@@ -304,7 +306,9 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
             note(f"warning: {source.unmatched}")
         if source.partial:
             note(f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial")
+    bar.expect(phases(plan))
     outcome = runner.run(plan, store, command_line(), bar)
+    bar.expect({})
     result = Evaluation(outcome=outcome)
     if request:
         problems = task_run.run_tasks(plan, request, store, command_line(), bar)
@@ -323,6 +327,14 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
             result.problems.append(str(error))
     result.problems += [f"{name}: left out, it failed: {reason}" for name, reason in outcome.broken.items()]
     return result
+
+
+def phases(plan: Plan) -> dict[str, int]:
+    """What the runner does, in its order, and how many pictures each takes."""
+    read = {f"reading {source.label}": len(source.ids) for source in plan.sources}
+    fuse = {f"fusing {entry.id}": sum(len(s.ids) for s in plan.sources_of(entry)) for entry in plan.entries}
+    score = {f"scoring {s.label}": len(s.ids) * max(1, len(plan.entries_of(s))) for s in plan.sources}
+    return read | fuse | score
 
 
 def describe(plan: Plan) -> str:

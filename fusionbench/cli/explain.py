@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, data_root, names
+from fusionbench.cli.options import Comma, as_json, data_root, names
+from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.evaluation.protocol import parsed

@@ -16,7 +16,7 @@ from fusionbench.results.storage_errors import storage_error
 if TYPE_CHECKING:
     from fusionbench.cli.fuse import Work
     from fusionbench.cli.fuse_jobs import Job
-    from fusionbench.cli.options import Bar
+    from fusionbench.cli.progress import Bar
 
 
 def fuse_videos(work: Work, job: Job, bar: Bar | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from click.core import ParameterSource
 from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out, profile_names, records
 from fusionbench.cli.paper_options import PaperOptions
 from fusionbench.cli.rerun import HereOptions, check_tables
-from fusionbench.cli.spelling import note, say
+from fusionbench.cli.spelling import draw, note, say
 from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
@@ -93,8 +94,10 @@ class Form:
         click.option(
             "--format",
             "form",
-            type=OneOf(("md", "latex", "csv", "json"), {"md": ("markdown",), "latex": ("tex",)}),
-            help="[that of -o's suffix, else md]",
+            type=OneOf(
+                ("table", "md", "latex", "csv", "json", "html", "xlsx"), {"md": ("markdown",), "latex": ("tex",)}
+            ),
+            help="[that of -o's suffix; else a table in a terminal, md elsewhere]",
         ),
     ]
     ci: Annotated[bool, click.option("--ci", is_flag=True, help="95 % bootstrap interval of each mean.")]
@@ -126,7 +129,7 @@ class Form:
             "--output",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write here, provenance beside it; .md, .tex, .csv or .json.",
+            help="Write here, provenance beside it; .md, .tex, .csv, .json, .html or .xlsx.",
         ),
     ]
 
@@ -161,14 +164,19 @@ class Form:
         Raises:
             FusionbenchError: the name has another one, or none that is known.
         """
+        if self.output is None and self.form == "xlsx":
+            raise FusionbenchError("--format xlsx: is no text; name a file with -o")
         if self.output is None:
-            return self.form or "md"
+            return self.form or ("table" if sys.stdout.isatty() else "md")
         from fusionbench.report.formats import FORMATS
 
-        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()} | {".markdown": "md"}
+        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()}
+        suffixes |= {".markdown": "md", ".html": "html", ".htm": "html", ".xlsx": "xlsx"}
         named = suffixes.get(self.output.suffix.lower())
         if self.form is None and named is None:
-            raise FusionbenchError(f"-o {self.output}: the name must end in .md, .tex, .csv or .json, or give --format")
+            raise FusionbenchError(
+                f"-o {self.output}: the name must end in .md, .tex, .csv, .json, .html or .xlsx, or give --format"
+            )
         if self.form and named not in (None, self.form):
             raise FusionbenchError(f"-o {self.output}: the name says {named}, --format says {self.form}")
         return self.form or named or "md"
@@ -244,7 +252,9 @@ def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None
     for option, given in unfit.items():
         if given:
             raise FusionbenchError(f"--layout {name}: it has its own columns; leave {option} out")
-    kind, values = form.chosen(), form.values()
+    kind, values = "md" if form.chosen() == "table" else form.chosen(), form.values()
+    if kind in ("html", "xlsx"):
+        raise FusionbenchError(f"--layout {name}: not as {kind}; take md, latex, csv or json")
     if not out.exists() and not selection.datasets:
         filled = Filler(None, out, *boards_for(chosen, (), ()), values=values).fill(name, chosen)
     else:
@@ -279,9 +289,11 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
     Raises:
         FusionbenchError: no results, or several tables where one is asked.
     """
-    from fusionbench.report.formats import as_dict, as_text, plain
+    from fusionbench.report.formats import as_dict, plain
     from fusionbench.report.paper import paper_latex
     from fusionbench.report.seed_rows import joined
+    from fusionbench.report.sheets import as_text
+    from fusionbench.report.terminal import drawn
     from fusionbench.results.store import Store
 
     kind = form.chosen()
@@ -308,17 +320,22 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
         printed = form.beside(tables)
         if style and len(tables) > 1 and any(printed):
             raise FusionbenchError("--published: one dataset at a time in LaTeX; choose it with --datasets")
+        if kind == "table" and form.output is None and not any(printed):
+            width = shutil.get_terminal_size().columns
+            for table in tables:
+                draw(drawn(table, width, form.ci), width)
+            return
         if style:
-            texts = [paper_latex(tables, style, printed[0])]
+            texts: list[str | bytes] = [paper_latex(tables, style, printed[0])]
         else:
             texts = [as_text(t, kind, form.ci, b) for t, b in zip(tables, printed, strict=True)]
         if form.output is None:
-            say("\n".join(texts), nl=False)
+            say("\n".join(map(str, texts)), nl=False)
         else:
             write_files(form.output, texts[0], tables, store, cited=paper.cite)
 
 
-def write_files(output: Path, text: str, tables: Sequence[Table], store: Store, cited: bool) -> None:
+def write_files(output: Path, text: str | bytes, tables: Sequence[Table], store: Store, cited: bool) -> None:
     """Write a table, and beside it where its numbers come from and what it cites.
 
     Raises:
@@ -327,7 +344,8 @@ def write_files(output: Path, text: str, tables: Sequence[Table], store: Store, 
     from fusionbench.report.paper import BIBLIOGRAPHY, bibliography_of, without_citation
     from fusionbench.report.writing import provenance_of, write_text
 
-    beside = {output.with_name(output.stem + ".provenance.json"): provenance_of(tables[0], store)}
+    beside: dict[Path, str | bytes] = {}
+    beside |= {output.with_name(output.stem + ".provenance.json"): provenance_of(tables[0], store)}
     if len(tables) > 1:
         several = {output.with_name(f"{output.stem}.{t.stem}.provenance.json"): t for t in tables}
         beside = {path: provenance_of(t, store) for path, t in several.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_type_hints
@@ -20,8 +19,6 @@ from fusionbench.plugins.records import Facts
 from fusionbench.runtime.files import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from fusionbench.results.records import Board
     from fusionbench.results.store import Store
 
@@ -231,41 +228,3 @@ class Size(SizeType):
 
 precision = click.option("--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [float32].")
 compiled = click.option("--compile", "compiled", is_flag=True, help="Networks go through torch.compile.")
-
-
-class Bar:
-    """A progress bar on stderr for anything long; silent when stderr is no terminal."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self.live: Progress | None = None
-        self.tasks: dict[str, TaskID] = {}
-        self.shown = sys.stderr.isatty() and not quiet
-
-    def __enter__(self) -> Bar:
-        if self.shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self.live = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self.live.start()
-        return self
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Show that `done` of `total` is finished."""
-        if self.live is not None:
-            if what not in self.tasks:
-                self.tasks[what] = self.live.add_task(printable(what), total=total)
-            self.live.update(self.tasks[what], completed=done)
-            if done == total:
-                self.live.update(self.tasks[what], visible=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self.live is not None:
-            self.live.stop()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.options import Bar, Comma, as_json, data_root, records
+from fusionbench.cli.options import Comma, as_json, data_root, records
+from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 

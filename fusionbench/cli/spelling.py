@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.runtime.files import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 # Parameters whose option on the command line has another name.
 RENAMED = {
@@ -58,3 +65,24 @@ def say(text: str, err: bool = False, nl: bool = True) -> None:
 def note(text: str) -> None:
     """Print a remark of the library on stderr."""
     say(spelt(text), err=True)
+
+
+def show(markdown: str, drawn: Callable[[int], RenderableType]) -> None:
+    """Print a table: drawn for reading where stdout is a terminal, else as Markdown.
+
+    Args:
+        markdown: the table.
+        drawn: it for a terminal of so many characters, whose texts obey nothing.
+    """
+    width = shutil.get_terminal_size().columns
+    if sys.stdout.isatty():
+        draw(drawn(width), width)
+    else:
+        say(markdown)
+
+
+def draw(what: RenderableType, width: int) -> None:
+    """Print what rich draws, with colours where stdout is a terminal; its texts must obey nothing."""
+    from fusionbench.report.terminal import as_seen
+
+    click.echo(as_seen(what, width, sys.stdout.isatty()), nl=False)

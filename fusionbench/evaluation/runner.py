@@ -183,7 +183,7 @@ class _Work:
             else:
                 key = SOURCE if isinstance(problem, _BadPair) else entry.key
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
-            self.progress(f"fusing {entry.id}", done, len(todo))
+            self.progress(f"fusing {entry.id} on {source.label}", done, len(todo))
         self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
         for source in sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])

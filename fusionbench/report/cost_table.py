@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from matplotlib.figure import Figure
@@ -13,8 +14,12 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
+from fusionbench.report.terminal import grid
 from fusionbench.results.storage_errors import storage_error
 from fusionbench.runtime.files import read_regular
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 FILE = "costs.jsonl"
 MOST_BYTES = 64 << 20  # of that file
@@ -78,10 +83,9 @@ def _slowness(row: Cost) -> tuple[bool, float, str]:
     return row.milliseconds is None, row.milliseconds or 0.0, row.entry
 
 
-def markdown(title: str, rows: Sequence[Cost], quality: Quality) -> str:
-    """A table of rows that can be compared, fastest first, with means of metrics beside them where there are some."""
-    head = ["Method", "parameters", "GFLOP", "ms", "peak MiB", *quality]
-    lines = [f"{title}.", "", f"| {' | '.join(map(escape_markdown, head))} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+def cells_of(rows: Sequence[Cost], quality: Quality) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Heads of the columns behind the name; name and cells of each entry that did not fail."""
+    lines = []
     for row in (row for row in rows if not row.failure):
         cells = [
             "-" if row.parameters is None else f"{row.parameters:,}",
@@ -90,9 +94,26 @@ def markdown(title: str, rows: Sequence[Cost], quality: Quality) -> str:
             "-" if row.peak_mib is None else f"{row.peak_mib:,.0f}",
             *(fixed(means[row.entry], 3) if row.entry in means else "-" for means in quality.values()),
         ]
-        lines.append(f"| {escape_markdown(row.entry)} | {' | '.join(cells)} |")
+        lines.append((row.entry, cells))
+    return ["parameters", "GFLOP", "ms", "peak MiB", *quality], lines
+
+
+def markdown(title: str, rows: Sequence[Cost], quality: Quality) -> str:
+    """A table of rows that can be compared, fastest first, with means of metrics beside them where there are some."""
+    head, entries = cells_of(rows, quality)
+    head = ["Method", *head]
+    lines = [f"{title}.", "", f"| {' | '.join(map(escape_markdown, head))} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines += [f"| {escape_markdown(name)} | {' | '.join(cells)} |" for name, cells in entries]
     failed = [f"- {escape_markdown(f'{row.entry}: {row.failure}')}" for row in rows if row.failure]
     return "\n".join([*lines, *([""] if failed else []), *failed]) + "\n"
+
+
+def drawn(title: str, rows: Sequence[Cost], quality: Quality, width: int) -> RenderableType:
+    """The same for a terminal of so many characters."""
+    head, entries = cells_of(rows, quality)
+    failed = [f"{row.entry}: {row.failure}" for row in rows if row.failure]
+    marked = [(name, [(cell, 0) for cell in cells]) for name, cells in entries]
+    return grid(f"{title}.", [name.replace("@", "\n") for name in head], marked, failed, width)
 
 
 def draw(title: str, rows: Sequence[Cost], name: str, means: Mapping[str, float], path: Path) -> int:

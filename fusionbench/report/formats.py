@@ -37,7 +37,7 @@ def markdown(table: Table, ci: bool = False, printed: Beside | None = None) -> s
         "| " + " | ".join(head) + " |",
         "|---" + "|---:" * (len(head) - 1) + "|",
     ]
-    for name, cells, rank in _cells(table, ci):
+    for name, cells, rank in cells_of(table, ci):
         marked = [f"**{t}**" if place == 1 else f"<u>{t}</u>" if place == 2 else t for t, place in cells]
         lines.append("| " + " | ".join([escape_markdown(name), *marked, rank]) + " |")
         for label, texts in _printed_lines(table, printed, name):
@@ -118,7 +118,7 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
 
 
-def _cells(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str]]:
+def cells_of(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], str]]:
     """Per row: name, (text, place) per metric with place 1, 2 or 0 as it is printed, and the average rank."""
     average = table.average_ranks()
     best = {m.id: places({r.id: r.mean(m.id) for r in table.ranked}, m.digits, m.up) for m in table.metrics}

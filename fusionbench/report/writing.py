@@ -74,7 +74,7 @@ def _runs(store: Store, dataset: str) -> list[dict[str, object]]:
     return runs
 
 
-def write_text(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str | bytes) -> Path:
     """Write a file whole or not at all.
 
     Raises:
@@ -84,7 +84,7 @@ def write_text(path: Path, text: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
         os.replace(part, path)
     except OSError as error:
         with suppress(OSError):  # its folder may be a file

@@ -262,7 +262,7 @@ def test_the_suffix_says_the_format(scored: Path, tmp_path: Path, name: str, beg
 
 def test_suffixes_that_are_none(scored: Path, tmp_path: Path) -> None:
     for name in ("t.xls", "t", "t.csv.gz"):
-        assert "must end in .md, .tex, .csv or .json" in refused(
+        assert "must end in .md, .tex, .csv, .json, .html or .xlsx" in refused(
             "leaderboard", "--out", scored / "r", "-o", tmp_path / name
         )
     line = refused("leaderboard", "--out", scored / "r", "-o", tmp_path / "t.csv", "--format=latex")

@@ -11,19 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.authors_losses import class_scores, classes, coloured, critic, images, labels, slopes
-from fusionbench.methods.losses import adversarial, attribution, colour, decomposition, gradients, semantic, structure
-from benchmarks.authors_losses import classes, coloured, images
+from benchmarks.authors_losses import boxes, class_scores, classes, coloured, critic, images, labels, slopes
 from fusionbench.methods.irfs import recipe as irfs
-from fusionbench.methods.losses import colour, decomposition, gradients, semantic, structure
-from benchmarks.authors_losses import boxes, classes, critic, images, labels, slopes
 from fusionbench.methods.losses import (
     adversarial,
     attribution,
+    colour,
     decomposition,
     detection,
     distillation,
     gradients,
+    semantic,
     structure,
 )
 
