@@ -2,12 +2,12 @@
 
 The rule. A printed value x of a metric, on one dataset, under one variant: among n methods measured there (committed
 tables, real images) the means have average m and sample deviation s. x is as likely as Student's t with n - 1 degrees
-of freedom, centre m and scale sqrt(s^2 (1 + 1/n) + u^2 / 3) says, u being half of the last printed digit, 0.5 at most:
-the distribution of one more method. A variant that fewer than three methods were measured under, or that the evaluator does
-not compute, counts as equally likely anywhere in its card's range, or, where that is infinite, from 0 to four times the
-largest mean measured. A profile is as likely as the product over the row; values outside its variants' range rule it
-out. Profiles that less than half of the row was measured under are not judged. The likeliest is clear where no other
-is more than 1/20 as likely.
+of freedom, centre m and scale sqrt(s^2 (1 + 1/n) + u^2 / 3) says, u being half of the last printed digit, 0.5 at
+most: the distribution of one more method. A variant that fewer than three methods were measured under, or that the
+evaluator does not compute, counts as equally likely anywhere in its card's range, or, where that is infinite, from 0
+to four times the largest mean measured. A profile is as likely as the product over the row; values outside its
+variants' range rule it out. Profiles that less than half of the row was measured under are not judged. The likeliest
+is clear where no other is more than 1/20 as likely.
 
 The product takes metrics for independent, which they are not: factors are for ordering, not for odds.
 """
@@ -32,7 +32,7 @@ from fusionbench.report.printed import number, printed_values
 CLEAR = 20.0  # the likeliest is this many times as likely as the next
 FITS = 0.01  # two-sided tail: a value further out fits a variant no more
 FEWEST = 3  # methods behind a distribution
-LARGEST = 1e100  # of t; its square is still a number
+LARGEST = 1e100  # a value; its square is still a number
 ROOM = 4.0  # of the largest mean, where a variant was not measured
 MOST_LETTERS, MOST_VALUES = 4000, 60
 _NUMBER = r"[-+−]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
@@ -233,7 +233,7 @@ def _fit(name: str, value: float, half: float, own: Evidence) -> Fit:
     """A value among measured means, by the distribution of one more method."""
     means = np.array(list(own.means.values()))
     scale = math.sqrt(means.var(ddof=1) * (1 + 1 / means.size) + half * half / 3) or 1e-12
-    t = max(-LARGEST, min(LARGEST, (value - means.mean()) / scale))
+    t = (max(-LARGEST, min(LARGEST, value)) - float(means.mean())) / scale
     logarithm = float(stats.t.logpdf(t, means.size - 1) - math.log(scale))
     return Fit(name, logarithm, float(2 * stats.t.sf(abs(t), means.size - 1)), own)
 
