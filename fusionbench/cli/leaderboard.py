@@ -229,47 +229,11 @@ def leaderboard_command(
         rerun = here.rerun(data_root)
         sys.exit(check_tables(folder, out if typed else None, rerun, checking.available, form.chosen() == "json"))
     if form.layout is not None:
+        from fusionbench.cli.layout import print_layout
+
         print_layout(selection, form, out, form.layout)
     else:
         print_tables(selection, form, paper, out)
-
-
-def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None:
-    """Print a paper's table, filled with what is here.
-
-    Raises:
-        FusionbenchError: no such layout, an option that it does not take, or a dataset that has no results.
-    """
-    from fusionbench.report.entry_names import entry_ids
-    from fusionbench.report.filling import Filler, boards_for
-    from fusionbench.report.layout_formats import layout_text
-    from fusionbench.report.layouts import layout
-    from fusionbench.report.writing import write_text
-    from fusionbench.results.store import Store
-
-    name, chosen = layout(name)
-    unfit = {"--metrics": selection.metrics, "--profile": selection.profile, "--ci": form.ci, "--ties": form.ties}
-    for option, given in unfit.items():
-        if given:
-            raise FusionbenchError(f"--layout {name}: it has its own columns; leave {option} out")
-    kind, values = "md" if form.chosen() == "table" else form.chosen(), form.values()
-    if kind in ("html", "xlsx"):
-        raise FusionbenchError(f"--layout {name}: not as {kind}; take md, latex, csv or json")
-    if not out.exists() and not selection.datasets:
-        filled = Filler(None, out, *boards_for(chosen, (), ()), values=values).fill(name, chosen)
-    else:
-        with Store(out, create=False) as store:
-            boards = boards_of(store, selection.datasets, selection.split, selection.output_rule)
-            entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
-            only = frozenset(entry_ids(selection.methods, entries, str(store.path), "--methods"))
-            fitting = boards_for(chosen, selection.datasets, boards)
-            filled = Filler(store, out, *fitting, only=only, values=values).fill(name, chosen)
-    text = layout_text(filled, kind, form.published is not None)
-    if form.output is None:
-        say(text, nl=False)
-    else:
-        write_text(form.output, text)
-        say(str(form.output), err=True)
 
 
 def with_ties(table: Table) -> Table:

@@ -189,8 +189,7 @@ def field_name(record: type[Settings], key: str, value: object) -> str:
     Raises:
         FusionbenchError: no such setting; the error repeats key and value as they are.
     """
-    known = {name: kind for name, kind in kinds(record).items() if name not in FIXED}
-    name = flat_name(key)
+    known, name = [n for n in kinds(record) if n not in FIXED], flat_name(key)
     if name not in known and len(found := matches(name, known)) == 1:
         (name,) = found
     if name not in known:
