@@ -24,6 +24,7 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.training.data import Batch
 from fusionbench.training.loop import train
 from fusionbench.training.options import RunOptions
+from tests.conftest import fusionbench
 from tests.training.toys import weights
 
 pytestmark = pytest.mark.usefixtures("mm")
@@ -95,6 +96,18 @@ def test_losses_fall_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -
     method.load(tmp_path / "weights.safetensors")
     assert all(torch.equal(value, converted[key]) for key, value in method.network.state_dict().items())
     assert method.fuse(torch.rand(1, 1, 32, 40), torch.rand(1, 3, 32, 40)).shape[2:] == (32, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_trained_weights_are_an_entry(name: str, scenes: Path, tmp_path: Path) -> None:
+    dataset, _ = KINDS[name]
+    data = f"{dataset}={scenes / dataset}"
+    options = ["--cfg-options", *QUICK[name], "epochs=1"]
+    done = fusionbench("train", name, "--dataset", data, "--size", "tiny", "--out", tmp_path / "run", *options)
+    assert done.returncode == 0, done.stderr
+    done = fusionbench("eval", "--methods", name, "--datasets", data, "--metrics", "en", "--out", tmp_path / "results")
+    assert f"| {name}[{dataset}-tiny] |" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", KINDS)
