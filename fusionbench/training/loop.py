@@ -117,7 +117,6 @@ class _Run(Generic[S, B]):
         if self.recipe.start is not None and not checkpoint:
             self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
         self.recipe.check()
-        self.place()
         self.plan(checkpoint.epoch if checkpoint else 0)
         distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
         seed_all(self.settings.seed + self.rank)
@@ -125,6 +124,8 @@ class _Run(Generic[S, B]):
             self.restore(checkpoint)
         elif resume:
             self.note(f"{self.out}: no checkpoint yet; training starts at the beginning")
+        if self.state.epoch < self.settings.epochs:
+            self.place()
 
     def place(self) -> None:
         """Let what the recipe reads be decoded once (by a machine's first process) and lie on the device if asked."""
