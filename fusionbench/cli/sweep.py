@@ -89,15 +89,14 @@ def show(runs: Sequence[Run]) -> None:
     from fusionbench.report.writing import write_text
     from fusionbench.runtime import locations
 
-    tables = [loss_table(runs)]
+    tables, more = [loss_table(runs)], ""
     if not runs[0].request.training.network:
         try:
             tables += score_tables(runs, locations.current().results)
         except FusionbenchError as error:
             note(f"without scores: {error}")
+        more = "" if tables[1:] else "; with scores when given again with --resume after `fusionbench eval`"
     text = "\n".join(tables)
     say(text, nl=False)
     path = write_text(runs[0].request.out.parent / "sweep.md", text)
-    note(
-        f"{path}: this table" + ("" if tables[1:] else "; printed with --resume after `fusionbench eval`, with scores")
-    )
+    note(f"{path}: this table{more}")

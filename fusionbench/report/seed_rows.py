@@ -27,7 +27,7 @@ class SeedRow(Row):
     """Several seeds; the values are means over them, image by image.
 
     Attributes:
-        seeds: their rows, in the order of the table.
+        seeds: their rows, by seed.
     """
 
     seeds: tuple[Row, ...] = ()
@@ -55,7 +55,7 @@ def joined(table: Table) -> Table:
     taken = {row.id for row in table.rows}
     rows: list[Row] = []
     for own in groups.values():
-        rows.append(own[0] if len(own) == 1 else _row(own, taken))
+        rows.append(own[0] if len(own) == 1 else _row(sorted(own, key=_seed), taken))
         taken.add(rows[-1].id)
     if not any(isinstance(row, SeedRow) for row in rows):
         return table
@@ -64,6 +64,12 @@ def joined(table: Table) -> Table:
     average = result.average_ranks()
     ordered = sorted(rows, key=lambda row: (not row.source_only, average.get(row.id, math.inf), row.id))
     return replace(result, rows=tuple(ordered))
+
+
+def _seed(row: Row) -> int:
+    """The seed that its weights were trained with."""
+    found = SEED.search(row.info.weights.trained_on) if row.info.weights else None
+    return int(found[0].removeprefix("seed ")) if found else 0
 
 
 def _row(own: Sequence[Row], taken: set[str]) -> SeedRow:

@@ -15,7 +15,8 @@ from tests.conftest import fusionbench
 from tests.harness.test_cards import CARD, plugin
 
 OWN = Path(__file__).parents[1] / "own_plugins"
-LONG = {"refusion", "cldyn", "detection", "segmentation"}  # a quarter of a minute and more; others of their kind stay
+# A quarter of a minute and more; others of their kind stay.
+LONG = {"refusion", "cldyn", "tardal", "uaafusion", "detfusion", "detection", "segmentation"}
 EVERY = [
     pytest.param(kind, name, id=f"{kind}-{name}", marks=[pytest.mark.slow] * (name in LONG))
     for kind in KINDS

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from fusionbench import cli
 from fusionbench.data.synth import synth
 from fusionbench.methods.ydtr.recipe import YDTRRecipe
 from fusionbench.report.seed_rows import SEED
+from fusionbench.report.seed_rows import joined as join_rows
+from fusionbench.report.tables import build
+from fusionbench.report.task_tables import TaskColumn
+from fusionbench.results.store import Store
 
 DATA = ("--data-root", "data")
 SMALL = ("--size", "tiny", "--cfg-options", "epochs=1", "patch=16", "tensorboard=false")
@@ -85,6 +89,11 @@ def test_what_is_wrong_is_said_before_the_first_run(here: Any, words: str, text:
     assert not Path("runs").exists()
 
 
+def test_not_with_several_processes(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "--sweep and --seeds: runs come one after the other in one process" in here(*RUN, "--seeds", 2).err
+
+
 def test_settings_of_every_run(here: Any) -> None:
     shown = json.loads(here(*RUN, "--sweep", "lr=1e-3,1e-2", "--seeds", 2, "--show-config", "seed=4").out)
     assert {name: (s["lr"], s["seed"]) for name, s in shown.items()} == {
@@ -151,6 +160,13 @@ def test_seeds_join_into_one_row(here: Any) -> None:
     assert joined["deviation"] == pytest.approx(np.std(seeds, ddof=1), rel=1e-9)
     assert "deviation" not in rows["average"]
     assert {row["scores"][name]["rank"] for row in shown["rows"]} == {1.0, 2.0}
+    with Store(Path("results"), create=False) as store:
+        own = build(store, store.boards()[0])
+    column = TaskColumn(
+        "task/net/frozen/r/s", "S", {f"ydtr[msrs-tiny-seed{n}]": (n, n + 0.5) for n in range(3)}, "note"
+    )
+    (seen,) = join_rows(replace(own, tasks=(column,))).tasks
+    assert seen.values["ydtr[msrs-tiny, 3 seeds]"] == (0.25, 1.25, 2.25)
     plain = here("leaderboard", "--format", "json")
     assert "3 seeds" not in plain.out
     again = here(*RUN, "--seeds", 3, "lr=0.01", "--resume")

@@ -63,7 +63,7 @@ CASES = {
         Case("tardal", "dt", options=("patch=32",), falls="source"),
         Case("tardal", "ct", dataset="m3fd", options=("patch=32",)),
         Case("uaafusion", options=("patch=32", "batch=4"), falls="segmentation", to=0.92, slow=True),
-        Case("detfusion", dataset="m3fd", options=("save_every=100",), slow=True),
+        Case("detfusion", dataset="m3fd", falls="content", slow=True),
     )
 }
 
