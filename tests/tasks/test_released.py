@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -371,3 +372,32 @@ def test_weights_of_mmdetection_by_name(tmp_path: Path):
     assert "--network yolov8-n" in nowhere.stderr
     assert fusionbench("weights", "remove", "yolox-tiny", "tiny", **run).returncode == 0
     assert fusionbench("weights", "remove", "yolox-tiny", "tiny", **run).returncode
+
+
+def test_all_pairs_and_the_tasks_own(tmp_path: Path):
+    """A network that learned elsewhere is tested on the table's split too; `reproduce` scores both again."""
+    run = {"FUSIONBENCH_CACHE": str(tmp_path / "cache")}
+    state = {k.removeprefix("model."): v for k, v in random("yolox-nano").state_dict().items()}
+    torch.save(state, tmp_path / "nano.pth")
+    assert fusionbench("weights", "add", "yolox-nano", tmp_path / "nano.pth", **run).returncode == 0
+    data = ("--like", "msrs", "--train", 0, "--test", 8, "--size", "64x96", "--out", tmp_path / "data/MSRS")
+    assert fusionbench("data", "synth", *data).returncode == 0
+    (tmp_path / "data/MSRS/fusionbench-origin.json").unlink()  # so that the lists of the real set count
+    asked = ("--datasets", "msrs", "--data-root", tmp_path / "data", "--methods", "average", "--metrics", "en")
+    words = ("--tasks", "detection", "--frozen", "yolox-nano[nano]", "--out", tmp_path / "out", "--json")
+    scored = fusionbench("eval", *asked, *words, **run)
+    assert scored.returncode == 0, scored.stderr
+    (table,) = json.loads(scored.stdout)["tables"]
+    heads = [column["title"].partition(", ")[2] for column in table["tasks"]]
+    assert sorted(heads) == ["boxes-test", "boxes-test", "test", "test"]
+    notes = {column["title"].partition(", ")[2]: column["note"] for column in table["tasks"]}
+    tested = {split: int(re.search(r"tested on (\d+) pairs? of", note)[1]) for split, note in notes.items()}
+    assert tested["test"] == 8
+    assert 0 < tested["boxes-test"] < 8
+    again = fusionbench("eval", *asked, *words, **run)
+    assert json.loads(again.stdout)["tables"] == [table]
+    (made,) = [p for p in (tmp_path / "out/tables").glob("*.json") if "provenance" not in p.name]
+    rerun = ("--data-root", tmp_path / "data", "--networks", tmp_path / "cache", "--out", tmp_path / "again")
+    done = fusionbench("reproduce", made, *rerun, **run)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{2 * len(table['rows'])} results of task networks scored again" in done.stdout
