@@ -25,8 +25,7 @@ $(VENV)/ready: $(VENV)/core
 	touch $@
 
 demo: $(VENV)/core
-	test -d $(DEMO)/data/MSRS || $(BIN)/fusionbench data synth --like msrs --test 12 --out $(DEMO)/data/MSRS
-	$(BIN)/fusionbench eval --all --datasets msrs --data-root $(DEMO)/data --out $(DEMO)/results
+	$(BIN)/fusionbench demo --out $(DEMO)
 
 # The check for every change.
 test: lint types layers unit

@@ -43,6 +43,7 @@ VERBS = {
     "list": ("Look", "listing", "List methods, metrics, datasets, tasks, profiles, protocols."),
     "show": ("Look", "listing", "Show everything a plugin's card says."),
     "doctor": ("Look", "doctor", "Check environment, GPU, data and weights, with fixes."),
+    "demo": ("Set up", "demo", "Draw pairs, fuse, score and rank them; a page to look at, nothing downloaded."),
     "data": ("Set up", "data", "List, check, download or generate datasets."),
     "weights": ("Set up", "weights", "Add released checkpoints and list them."),
     "completion": ("Set up", "completion", "Print the completion script for bash, zsh or fish."),

@@ -177,7 +177,7 @@ def _fitting(name: str, side: float) -> float:
 
 def _wrapped(cell: Cell, side: float) -> str:
     """The values in lines that fit below a picture."""
-    room = side * 72 / (0.52 * (TINY - 0.5))
+    room = side * 72 / (0.6 * (TINY - 0.5))
     lines: list[str] = []
     for part in cell.values.split("  ") if cell.values else ():
         if lines and len(lines[-1]) + 2 + len(part) <= room:

@@ -232,7 +232,7 @@ def test_a_table_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         with open("/dev/full", "w") as file:
             file.write("x" * 100_000)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(FusionbenchError, match="the disk is full; free some space and run the same command again"):
         write_text(tmp_path / "a.md", "x")
     monkeypatch.undo()
