@@ -16,6 +16,7 @@ from fusionbench.evaluation.entries import entries, single
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Outcome
 from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
+from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
 from fusionbench.report.dataframes import Results
@@ -195,6 +196,7 @@ def fuse(
         check_compiler(device)
     a, b = (np.ascontiguousarray(x[None] if x.ndim == 2 else x.transpose(2, 0, 1)) for x in (ir, vis))
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
+    check_room(entry, (a.shape[1], a.shape[2]), device)
     try:
         picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
     except ValueError as error:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fusionbench.data.pairing import Reading
     from fusionbench.evaluation.entries import Entry
     from fusionbench.pixels.output_rule import OutputRule
-    from fusionbench.plugins.method import Method
 
 
 SHOWN = 3  # failures of one kind that are printed
@@ -100,7 +99,7 @@ def fuse_command(method: str, files: Files, how: FuseOptions, read: ReadingOptio
     entry = single(method, usable).on(how.device, how.precision, how.compiled)
     if entry.compiled:
         check_compiler(how.device)
-    work = Work(entry.build(how.device), rule_of(entry, how), reading, how)
+    work = Work(entry, reading, how)
     with Bar() as bar:
         for done, job in enumerate(jobs, 1):
             work.do(job, bar if len(jobs) == 1 else None)
@@ -115,14 +114,14 @@ class Work:
     """Fuses job after job.
 
     Args:
-        method: built.
-        rule: makes pictures of what it returns.
+        entry: on its device.
         reading: how files are read.
         how: the user's options.
     """
 
-    def __init__(self, method: Method, rule: OutputRule, reading: Reading, how: FuseOptions) -> None:
-        self.method, self.rule, self.reading, self.how = method, rule, reading, how
+    def __init__(self, entry: Entry, reading: Reading, how: FuseOptions) -> None:
+        self.entry, self.reading, self.how = entry, reading, how
+        self.method, self.rule = entry.build(how.device), rule_of(entry, how)
         self.looks: dict[str, Collection[str]] = {}
         self.failures: dict[str, list[str]] = {}  # the reason without names to every line of it
 
@@ -161,8 +160,10 @@ class Work:
         """The picture that a pair becomes, uint8 ``[1 or 3,H,W]``, of pictures as they were read."""
         from fusionbench.data.pairs import for_methods
         from fusionbench.evaluation.fusing import fuse_pair
+        from fusionbench.evaluation.room import check_room
         from fusionbench.plugins.method import Context
 
+        check_room(self.entry, (ir.shape[-2], ir.shape[-1]), self.how.device)
         return fuse_pair(self.method, self.rule, *for_methods(ir, vis), self.how.device, Context([name]))
 
     def pictures(self, job: Job) -> None:

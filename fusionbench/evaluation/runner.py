@@ -22,6 +22,7 @@ from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
+from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
 from fusionbench.evaluation.source_pairs import SourcePairs
 from fusionbench.pixels.images import picture_digest, write_image
@@ -318,6 +319,7 @@ class _Fuser:
             ir, vis = source.dataset.given(ident, *self.pairs.get(source, ident))
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
+        check_room(self.entry, ir.shape[-2:], self.device)
         context = Context([ident], source.label, source.split)
         picture = fuse_pair(self.method, self.rule, ir, vis, self.device, context)
         self.odd[source.label, ident] = levels(picture, "fused")

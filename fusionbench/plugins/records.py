@@ -237,6 +237,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
         parity: what its output was compared with.
         agreement: published pictures that its own were compared with.
         slow: whether a picture takes seconds on a processor.
+        memory: bytes a pixel that a picture needs on a processor at most, see ``benchmarks/memory.py``; 0: not known.
         unverified: what its output could not be compared with, or "": such a row is not ranked.
         training: its recipes.
     """
@@ -258,6 +259,7 @@ class MethodFacts(Facts, frozen=True, kw_only=True):
     parity: tuple[ParityFacts, ...] = ()
     agreement: tuple[AgreementFacts, ...] = ()
     slow: bool = False
+    memory: int = 0
     unverified: str = ""
 
     def __post_init__(self) -> None:

@@ -1,0 +1,35 @@
+"""Whether a picture fits into memory, before it is begun."""
+
+from __future__ import annotations
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.entries import Entry
+from fusionbench.runtime.device import device_kind
+from fusionbench.runtime.memory import room
+
+SMALL = 256 << 20  # bytes that are there
+
+
+def check_room(entry: Entry, size: tuple[int, int], device: str) -> None:
+    """Refuse a picture that needs more memory than there is, on a CPU, where the card says how much it needs.
+
+    A process that is out of memory is ended by the system without a word.
+
+    Args:
+        entry: that would make it.
+        size: height and width of the pair.
+        device: ``cpu``, ``cuda:1``...
+
+    Raises:
+        FusionbenchError: it does not fit, in one line.
+    """
+    height, width = size
+    needed = entry.card.facts.memory * height * width
+    if needed < SMALL or device_kind(device) != "cpu":
+        return
+    there = room()
+    if there is not None and needed > there:
+        raise FusionbenchError(
+            f"{entry.id}: a picture of {width}x{height} pixels needs about {needed / 2**30:,.1f} GiB of memory, "
+            f"and {there / 2**30:,.1f} GiB are free; make the images smaller, or take another method"
+        )
