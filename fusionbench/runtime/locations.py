@@ -18,7 +18,7 @@ class Locations:
 
     Attributes:
         plugins: folders of further plugins.
-        cache: holds the weights that were added.
+        cache: holds the weights that were added, and decoded training pairs.
         data: holds the datasets, where a command names no other.
         results: the results that `eval` writes, where a command names no other.
     """
