@@ -61,7 +61,7 @@ def _images(matches: object) -> int:
         return 0
     first = next(iter(matches.values()))
     objects = first.get("objects") if isinstance(first, dict) else None
-    return len(objects) if isinstance(objects, list) else 0
+    return len(objects.split()) if isinstance(objects, str) else 0
 
 
 def _text(value: float | None, drawn: NDArray[np.float64] | None) -> str:

@@ -176,6 +176,10 @@ def infinite(graph: Any) -> None:
     graph.initializer[0].raw_data = np.full(graph.initializer[0].dims, np.inf, "<f4").tobytes()
 
 
+def cut(graph: Any) -> None:
+    graph.initializer[0].raw_data = graph.initializer[0].raw_data[:-1]
+
+
 def other_operator(graph: Any) -> None:
     graph.node[1].op_type = "If"
 
@@ -219,6 +223,7 @@ def other_pool(graph: Any) -> None:
         (elsewhere, "lie in another file"),
         (huge, "numbers for the shape"),
         (infinite, "infinite"),
+        (cut, "in whole ones"),
         (other_operator, "the operator 'If'"),
         (unfolded, "export it with normalisation folded in"),
         (no_bias, "no weight and bias"),

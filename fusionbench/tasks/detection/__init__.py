@@ -137,8 +137,6 @@ class Detection(Task):
             ValueError: see :meth:`fusionbench.tasks.task.Task.resampled`.
         """
         found = msgspec.convert(matches, dict[str, ClassMatches])
-        if any(len(of_class.objects) != weights.shape[1] for of_class in found.values()):
-            raise ValueError("matches of other images")
         by_class = {name: average_precision(of_class, weights) for name, of_class in found.items()}
         table = np.stack([*by_class.values(), np.full(len(weights), np.nan)])
         defined = (~np.isnan(table)).sum(0)

@@ -158,8 +158,8 @@ def _tensor(where: str, tensor: Any) -> Tensor:
     Raises:
         WeightsError: others.
     """
-    if tensor.data_type != FLOAT or tensor.data_location != 0:
-        raise WeightsError(f"{where}: its numbers are not single precision, or lie in another file")
+    if tensor.data_type != FLOAT or tensor.data_location != 0 or len(tensor.raw_data) % 4:
+        raise WeightsError(f"{where}: its numbers are not single precision in whole ones, or lie in another file")
     values = np.frombuffer(tensor.raw_data, "<f4") if tensor.raw_data else np.array(tensor.float_data, np.float32)
     shape = list(tensor.dims)
     size = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -13,11 +13,11 @@ Counts = NDArray[np.int64]
 
 RECALLS = np.linspace(0, 1, 101)
 AT_ONCE = 1 << 22  # numbers in an array of resamples by boxes
-Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+LARGEST = 1 << 31
 
 
 class ClassMatches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The boxes and objects of one class.
+    """The boxes and objects of one class: whole numbers in one text each, which in a file of results is a line.
 
     Attributes:
         objects: their number in each image.
@@ -25,13 +25,34 @@ class ClassMatches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         hits: of each box, the IoU thresholds at which it matched an object: bit 0 for the first one.
     """
 
-    objects: list[Number]
-    image: list[Number]
-    hits: list[Number]
+    objects: str
+    image: str
+    hits: str
 
-    def __post_init__(self) -> None:
-        if len(self.image) != len(self.hits) or (self.image and max(self.image) >= len(self.objects)):
+    def numbers(self) -> tuple[Counts, Counts, Counts]:
+        """The three as int64 ``[images]``, ``[N]`` and ``[N]``.
+
+        Raises:
+            ValueError: they are not of this form.
+        """
+        objects, image, hits = map(_numbers, (self.objects, self.image, self.hits))
+        if len(image) != len(hits) or (len(image) and image.max() >= len(objects)):
             raise ValueError("a match of no box, or a box of no image")
+        return objects, image, hits
+
+
+def _numbers(text: str) -> Counts:
+    try:
+        numbers = np.array(text.split(), np.int64)
+    except OverflowError:
+        raise ValueError("a number that counts nothing") from None
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < LARGEST:
+        raise ValueError("a number that counts nothing")
+    return numbers
+
+
+def _text(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def of_rows(scores: Array, image: Counts, matched: NDArray[np.bool_], objects: Counts) -> ClassMatches:
@@ -46,7 +67,7 @@ def of_rows(scores: Array, image: Counts, matched: NDArray[np.bool_], objects: C
     order = np.argsort(-scores, kind="mergesort")  # as pycocotools sorts
     bits = (matched.astype(np.int64) << np.arange(len(matched))[:, None]).sum(0)[order]
     last = np.flatnonzero(bits)[-1] + 1 if bits.any() else 0
-    return ClassMatches(objects.tolist(), image[order][:last].tolist(), bits[:last].tolist())
+    return ClassMatches(_text(objects.tolist()), _text(image[order][:last].tolist()), _text(bits[:last].tolist()))
 
 
 def resamples(images: int, count: int, seed: int = 0) -> Counts:
@@ -67,17 +88,22 @@ def average_precision(found: ClassMatches, weights: Counts, threshold: int = 0) 
 
     Returns:
         float64 ``[resamples]`` in 0..1; NaN where no object was drawn.
+
+    Raises:
+        ValueError: the matches are none, or of other images.
     """
-    rows = max(1, AT_ONCE // max(1, len(found.image)))
-    parts = [_some(found, weights[n : n + rows], threshold) for n in range(0, len(weights), rows)]
+    objects, image, hits = found.numbers()
+    if weights.shape[1] != len(objects):
+        raise ValueError("matches of other images")
+    rows = max(1, AT_ONCE // max(1, len(image)))
+    hits = hits >> threshold & 1
+    parts = [_some(objects, image, hits, weights[n : n + rows]) for n in range(0, len(weights), rows)]
     return np.concatenate(parts)
 
 
-def _some(found: ClassMatches, weights: Counts, threshold: int) -> Array:
-    objects = weights @ np.array(found.objects, np.int64)
-    image, hits = np.array(found.image, np.int64), np.array(found.hits, np.int64) >> threshold & 1
-    matches = np.flatnonzero(hits)
-    ap = np.where(objects > 0, 0.0, np.nan)
+def _some(objects: Counts, image: Counts, hits: Counts, weights: Counts) -> Array:
+    total, matches = weights @ objects, np.flatnonzero(hits)
+    ap = np.where(total > 0, 0.0, np.nan)
     if not len(matches):
         return ap
     # The envelope of precision changes at matches alone; a match that was not drawn lies below its predecessor.
@@ -85,7 +111,7 @@ def _some(found: ClassMatches, weights: Counts, threshold: int) -> Array:
     right = np.cumsum(weights[:, image[matches]], 1)
     precision = right / (walked + np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-    for row in np.flatnonzero(objects):
-        at = np.searchsorted(right[row] / objects[row], RECALLS, side="left")
+    for row in np.flatnonzero(total):
+        at = np.searchsorted(right[row] / total[row], RECALLS, side="left")
         ap[row] = np.append(envelope[row], 0.0)[at].mean()
     return ap
