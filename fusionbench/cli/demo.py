@@ -29,16 +29,16 @@ SHOWN = 4  # methods in the picture
     metavar="DIR",
     help="Pairs, results and page.",
 )
-@click.option("--like", default="msrs", show_default=True, shell_complete=names("dataset"), help="In whose layout.")
+@click.option("--like", shell_complete=names("dataset"), help="In whose layout [one with the most kinds of labels].")
 @click.option("--pairs", type=click.IntRange(1, 1000), default=12, show_default=True, help="How many.")
 @click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
 @click.pass_context
-def demo_command(ctx: click.Context, out: Path, like: str, pairs: int, jobs: int) -> None:
+def demo_command(ctx: click.Context, out: Path, like: str | None, pairs: int, jobs: int) -> None:
     """Draw pairs, fuse them with every method that is here, score, rank, and write a page with all of it.
 
     Nothing is downloaded. What is there already is kept; the last line is the page.
     """
-    card = cards("dataset")[plugins(like, "dataset")[0].name]
+    card = cards("dataset")[plugins(like, "dataset")[0].name if like else usual()]
     if not card.facts.folders:
         raise FusionbenchError(f"--like {like}: its card names no folder")
     folder = out / "data" / card.facts.folders[0]
@@ -53,6 +53,12 @@ def demo_command(ctx: click.Context, out: Path, like: str, pairs: int, jobs: int
     note(f"the results as a page; open it in a browser: {page.resolve()}")
     say(str(page))
     ctx.exit(code)
+
+
+def usual() -> str:
+    """The dataset whose generated pairs have the most kinds of labels."""
+    drawn = {name: card.facts.scenes for name, card in cards("dataset").items() if card.facts.scenes}
+    return max(drawn, key=lambda name: bool(drawn[name].masks) + bool(drawn[name].boxes) + drawn[name].saliency)
 
 
 def _run(ctx: click.Context, *words: str) -> int:
