@@ -40,6 +40,8 @@ def combined(hashes: Sequence[str]) -> str:
 def released(entry: MethodCard, files: Sequence[Path]) -> Released:
     """Look at the files of a checkpoint; those that the card knows may come in any order.
 
+    Of a method whose checkpoints are several files, one that training wrote holds all of them.
+
     Raises:
         WeightsError: a file cannot be read, or the method's checkpoints have another number of files.
     """
@@ -57,12 +59,23 @@ def released(entry: MethodCard, files: Sequence[Path]) -> Released:
             order = [next(f for f, h in hashes.items() if h == part.sha256) for part in listed.parts]
             return Released(tuple(order), entry.facts.files, listed.sha256, listed)
     digest = combined(list(hashes.values()))
-    names = entry.facts.files
+    names = () if len(files) == 1 and _trained(files[0]) else entry.facts.files
     if len(files) != (len(names) or 1):
         wanted = f"{len(names)} files, in this order: {', '.join(names)}" if names else "one file"
         raise WeightsError(f"{files[0]}: a checkpoint of {entry.name} is {wanted}")
     known = next((w for w in entry.facts.weights if w.sha256 == digest), None)
     return Released(tuple(files), names, digest, known)
+
+
+def _trained(file: Path) -> bool:
+    """Whether `fusionbench train` wrote it."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as held:
+            return "fusionbench" in (held.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def found(entries: Sequence[MethodCard], folder: Path) -> list[tuple[MethodCard, WeightFacts, tuple[Path, ...]]]:

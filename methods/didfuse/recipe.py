@@ -39,6 +39,7 @@ class DIDFuseSettings(PairSettings):
 class DIDFuseRecipe(PairRecipe[DIDFuseSettings]):
     """One autoencoder; both images are rebuilt, and their maps are compared."""
 
+    net: DIDFuseNet
     presets = Presets(
         record=DIDFuseSettings,
         sizes={"tiny": {"patch": 48, "batch": 2, "epochs": 9}},
