@@ -13,6 +13,9 @@ alone are kept, in ``tests/methods/authors/losses.json``.
 SwinFusion, TarDAL, UAAFusion, SAGE_IVIF and DetFusion, each under its name, and the sources of kornia: 0.2.0
 (``kornia/``), whose SSIM CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL
 trains. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
+``DIR`` holds a checkout of imagefusion-LRRNet, densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is
+SeAFusion's) and SwinFusion, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose SSIM CDDFuse and
+DIDFuse train with. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import torch
 from torch import Tensor
@@ -246,6 +249,7 @@ def values(code: Path) -> dict[str, float]:
     base, detail = (torch.cat((x, x**2), 1) for x in (ir, fused)), (torch.cat((x, 1 - x**3), 1) for x in (vis, fused))
     correlations = [cdd.cc(*pair) for pair in (base, detail)]
     found = {
+        **lrrnet(code / "imagefusion-LRRNet"),
         "intensity_max": intensity,
         "gradient_max": gradient,
         "gradient_of_means": dat.gra_loss(fused * torch.linspace(0, 1, 112), ir, vis),
@@ -275,6 +279,33 @@ def values(code: Path) -> dict[str, float]:
         **detfusion(code),
     }
     return {name: float(value.detach()) for name, value in found.items()}
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Weights by a formula, of a size that keeps features of images in [0,1] about as large."""
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            wave = torch.sin(torch.arange(float(parameter.numel())) ** 1.1 + number)
+            fan = max(1, parameter[0].numel())
+            parameter.copy_((wave * (6 / fan) ** 0.5).view_as(parameter))
+
+
+def lrrnet(code: Path) -> dict[str, Tensor]:
+    """Its features of VGG-16 and its Gram matrices; what it draws and reads pictures with is not needed here."""
+    fused, ir, vis = images()
+    absent = ("args", "scipy", "scipy.io", "matplotlib", "matplotlib.pyplot", "seaborn", "cv2")
+    with patch.dict(sys.modules, {name: MagicMock() for name in absent}):
+        tools = module(code / "utils.py", "lrrnet_utils")
+    network = module(code / "net_lista.py", "lrrnet_net").Vgg16()
+    fill(network)
+    with torch.no_grad():
+        own, (*_, deep), (shallow, *_) = network(fused), network(ir), network(vis)
+    mse = torch.nn.functional.mse_loss
+    return {
+        "vgg16": mse(own[0], shallow),
+        "gram_distance": mse(tools.gram_matrix(own[3]), tools.gram_matrix(deep)),
+        "stretched": (tools.normalize_tensor(255 * fused) * ir).mean(),
+    }
 
 
 def main() -> None:

@@ -31,13 +31,16 @@ class Precision:
         kind = TYPES.get(self.name)
         return torch.autocast(self.device.type, dtype=kind, enabled=kind is not None)
 
-    def update(self, loss: Tensor, optimiser: torch.optim.Optimizer, clip: float | None = None) -> None:
+    def update(
+        self, loss: Tensor, optimiser: torch.optim.Optimizer, clip: float | None = None, each: bool = False
+    ) -> None:
         """Backward pass, mean of the gradients over all processes, optimiser step.
 
         Args:
             loss: scalar, a mean over this process's share of the batch.
             optimiser: its parameters are moved; all their gradients are set anew.
             clip: largest norm of the whole gradient; None or 0 for any.
+            each: the largest norm of each of the optimiser's groups by itself.
         """
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         optimiser.zero_grad(set_to_none=True)
@@ -45,7 +48,8 @@ class Precision:
         average_gradients(parameters)
         if clip:
             self.scaler.unscale_(optimiser)
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
+            for part in [group["params"] for group in optimiser.param_groups] if each else [parameters]:
+                torch.nn.utils.clip_grad_norm_(part, clip)
         self.scaler.step(optimiser)
         self.scaler.update()
 

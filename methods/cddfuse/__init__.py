@@ -20,9 +20,11 @@ class CDDFuse(NetworkMethod):
         return CDDFuseNet()
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """From the released file: a state dict for each of the four, its names with ``module.`` before them."""
+        """From the released file, a state dict for each of the four and ``module.`` before names, or as exported."""
         nets = dict(self.network.named_children())
-        return strict(joined({net: held for net, held in state.items() if net in nets}), self.network)
+        return strict(
+            joined({name: held for name, held in state.items() if name.partition(".")[0] in nets}), self.network
+        )
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""

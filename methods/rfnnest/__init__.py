@@ -25,7 +25,7 @@ class RFNNest(NetworkMethod):
         return RFNNestNet()
 
     def convert(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """From the two released files, a state dict each."""
+        """From the two released files, a state dict each, or from names as exported."""
         return strict(joined(state), self.network)
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.authors_losses import boxes, class_scores, classes, coloured, critic, images, labels, slopes
+from benchmarks.authors_losses import boxes, class_scores, classes, coloured, critic, fill, images, labels, slopes
 from fusionbench.methods.irfs import recipe as irfs
 from fusionbench.methods.losses import (
     adversarial,
@@ -21,9 +21,11 @@ from fusionbench.methods.losses import (
     detection,
     distillation,
     gradients,
+    perceptual,
     semantic,
     structure,
 )
+from fusionbench.methods.lrrnet import stretched
 
 KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.json").read_text())
 FUSED, IR, VIS = (x.double() for x in images())
@@ -42,7 +44,18 @@ def mrfs() -> Tensor:
 
 
 MATTER = tuple(attribution.class_attribution(class_scores, source, labels(), 5) for source in (IR, VIS))
+
+
+def features(image: Tensor) -> list[Tensor]:
+    network = perceptual.VGG16()
+    fill(network)
+    return network(image.float())
+
+
 OURS: dict[str, Callable[[], Tensor]] = {
+    "vgg16": lambda: F.mse_loss(features(FUSED)[0], features(VIS)[0]),
+    "gram_distance": lambda: perceptual.gram_distance(features(FUSED)[3], features(IR)[3]),
+    "stretched": lambda: (stretched(255 * FUSED, 1e-5) * IR).mean(),
     "intensity_max": lambda: gradients.intensity_max(FUSED, IR, VIS),
     "gradient_max": lambda: gradients.gradient_max(FUSED, IR, VIS),
     "gradient_of_means": lambda: gradients.gradient_of_means(FUSED * torch.linspace(0, 1, 112), IR, VIS),
