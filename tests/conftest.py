@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def wheel() -> Path:
         _absent("wheel", "no wheel (make build/wheel/ready)")
     assert built is not None
     return built
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither do fixtures of whole files, which come before their tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FUSIONBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        environment.apply()
+        yield
 
 
 @pytest.fixture(autouse=True)
