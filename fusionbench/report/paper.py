@@ -273,7 +273,7 @@ def _stacked(first: Column, blocks: Sequence[Block], ends: set[int]) -> list[str
     lines = [*_opening(count, "tabular*"), _line([first.head, *(c.head for c in blocks[0].columns)])]
     for block in blocks:
         title = rf"\multicolumn{{{count + 1}}}{{@{{}}l}}{{\textit{{{block.title.latex}}}}} \\"
-        lines += [r"\midrule", title, *_rows(first, block.columns, ends)]
+        lines += [r"\midrule", title, *_rows(first, block.columns, ends, sparse=True)]
     return [*lines, r"\bottomrule", r"\end{tabular*}"]
 
 
@@ -284,12 +284,12 @@ def _opening(count: int, kind: str) -> list[str]:
     return [r"\setlength{\tabcolsep}{2pt}", begin, r"\toprule"]
 
 
-def _rows(first: Column, columns: Sequence[Column], ends: set[int]) -> list[str]:
+def _rows(first: Column, columns: Sequence[Column], ends: set[int], sparse: bool = False) -> list[str]:
     lines = []
     for number, name in enumerate(first.cells):
-        lines.append(_line([name, *(c.cells[number] for c in columns)]))
-        below = (c.below.get(number, ()) for c in (first, *columns))
-        lines += [_line(cells) for cells in zip(*below, strict=True)]
+        if not sparse or any(c.cells[number].plain != "–" for c in columns):  # else it is another dataset's alone
+            lines.append(_line([name, *(c.cells[number] for c in columns)]))
+        lines += [_line(cells) for cells in zip(*(c.below.get(number, ()) for c in (first, *columns)), strict=True)]
         if number + 1 in ends:
             lines.append(r"\midrule")
     return lines
@@ -303,8 +303,8 @@ def _caption(tables: Sequence[Table], names: Naming, style: Style) -> str:
     """Which datasets, and what the marks mean."""
     sizes = [f"{names.dataset(t)[0]} ({escape_latex(t.pairs_in_words)})" for t in tables]
     listed = " and ".join([", ".join(sizes[:-1]), sizes[-1]]) if len(sizes) > 1 else sizes[0]
-    told = f"; {TOLD[style.marks]}" if TOLD[style.marks] else ""
-    return f"Results on {listed}{told}."
+    told = [TOLD[style.marks], r"small, 95\,\% bootstrap intervals of the mean" if style.ci else ""]
+    return "; ".join([f"Results on {listed}", *filter(None, told)]) + "."
 
 
 def _footnote(tables: Sequence[Table], rows: Sequence[PaperRow], names: Naming, more: Sequence[str] = ()) -> list[str]:

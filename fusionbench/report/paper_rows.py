@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fusionbench.errors import FusionbenchError, did_you_mean
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.naming import matches
-from fusionbench.plugins.cards import cards
+from fusionbench.plugins.cards import MethodCard, cards
 from fusionbench.report.entry_names import entry_ids, label_of
 from fusionbench.report.latex import escape_latex, typed
 from fusionbench.report.tables import Table
@@ -178,20 +178,29 @@ def _column(name: str, tables: Sequence[Table]) -> tuple[Table, Metric] | None:
     return None
 
 
+def _card(info: EntryInfo) -> MethodCard | None:
+    """The card of an entry's method; of pictures, that of the method that the user called them after, if any."""
+    known = cards("method")
+    if label := label_of(info):
+        meant = matches(label, known, {name: (card.title,) for name, card in known.items()})
+        return known[meant[0]] if len(meant) == 1 else None
+    return known.get(info.method)
+
+
 def _year(info: EntryInfo) -> int | None:
-    card = cards("method").get(info.method)
+    card = _card(info)
     return card.facts.year if card else None
 
 
 def published(info: EntryInfo) -> bool:
     """Whether a method's card names a paper."""
-    card = cards("method").get(info.method)
+    card = _card(info)
     return bool(card and card.facts.paper)
 
 
 def citation(info: EntryInfo) -> tuple[str, str]:
     """The key and the BibTeX entry of a method's card; both "" where it has none."""
-    card = cards("method").get(info.method)
+    card = _card(info)
     text = card.facts.bibtex.strip() if card else ""
     found = _KEY.match(text)
     return (found[1], text) if found else ("", "")

@@ -226,3 +226,32 @@ def test_every_method_with_an_entry_for_bibtex_has_a_key() -> None:
     assert len(keys) == len(set(keys))
     text = paper_latex([make(every, METRICS[:1])], Style(cite=True))
     assert set(re.findall(r"\\cite\{(.*?)\}", text)) == set(keys)
+
+
+def test_pictures_called_after_a_method_cite_it() -> None:
+    theirs = [info("images", "Pictures", name, options={"name": name}) for name in ("SeAFusion", "U2Fusion", "Ours")]
+    text = paper_latex([make((*ENTRIES[:2], *theirs))], Style(cite=True, years=True))
+    assert re.search(r"SeAFusion \(2022\)~\\cite\{\w+\}", text)
+    assert re.search(r"Ours & ", text)
+    assert re.search(r"U2Fusion & ", text)  # no card of that name
+    assert bibliography_of([make(theirs)]).count("@") == 1
+
+
+def test_intervals_are_said_to_be_intervals() -> None:
+    assert "bootstrap intervals" in paper_latex([make()], Style(ci=True))
+    assert "bootstrap intervals" not in paper_latex([make()])
+
+
+def test_rows_of_one_dataset_alone_do_not_stand_below_the_other() -> None:
+    few = METRICS[:6]  # no room for both beside each other
+    tables = [make(ENTRIES[:3], few), make((ENTRIES[0], ENTRIES[3]), few, dataset="TNO")]
+    text = paper_latex(tables, Style(span="column"))
+    first, second = text.split(r"\textit{TNO}")
+    assert "GFF & " in first
+    assert "Ours" not in first.split(r"\midrule", 1)[1]
+    assert "Ours & " in second
+    assert "GFF" not in second.split(r"\bottomrule")[0]
+    undefined = make(ENTRIES[:3], metrics=("scd@sum",))
+    for row in undefined.rows:
+        row.values["scd@sum"][:] = np.nan
+    assert names(paper_latex([undefined], Style(rank=False))) == ["Visible", "GFF", "Average"]
