@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +20,14 @@ from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
 from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
-from fusionbench.report.dataframes import Results
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
 from fusionbench.results.store import Store
 from fusionbench.runtime.arithmetic import check_compiler
 from fusionbench.runtime.device import check_device
+
+if TYPE_CHECKING:
+    from fusionbench.report.dataframes import Results
 
 
 class Result:
@@ -147,6 +150,8 @@ def results(folder: str | Path = "results") -> Results:
         FusionbenchError: there is no store in it.
     """
     environment.apply()
+    from fusionbench.report.dataframes import Results  # pandas and matplotlib, for this alone
+
     return Results(folder)
 
 

@@ -20,9 +20,10 @@ MASKED = -100.0
 @lru_cache(maxsize=8)
 def position_index(window: int) -> Tensor:
     """Row of the table of biases for each pair of places in a window, ``[window^4]``."""
-    places = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
-    apart = places[:, :, None] - places[:, None, :] + window - 1
-    return (apart[0] * (2 * window - 1) + apart[1]).flatten()
+    with torch.inference_mode(False):  # training may want what fusing has made first
+        places = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
+        apart = places[:, :, None] - places[:, None, :] + window - 1
+        return (apart[0] * (2 * window - 1) + apart[1]).flatten()
 
 
 def windows(x: Tensor, size: int) -> Tensor:

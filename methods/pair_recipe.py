@@ -68,10 +68,6 @@ class PairRecipe(Recipe[P, Batch]):
         """See :meth:`Recipe.reads`."""
         return [self.pairs]
 
-    def divisible(self) -> Sequence[nn.Module]:
-        """See :meth:`Recipe.divisible`."""
-        return [self.net]
-
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`."""
         return shuffled(len(self.pairs), self.settings.batch, seed, epoch)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store
 
-    BoxType = click.ParamType[tuple[int, int, int, int]]
+    BoxType = click.ParamType[tuple[str, tuple[int, int, int, int]]]
 else:
     BoxType = click.ParamType  # generic in newer versions of click only
 
@@ -34,18 +34,19 @@ def figure_command() -> None:
 
 
 class PixelBox(BoxType):
-    """``LEFT,TOP,WIDTH,HEIGHT`` in pixels."""
+    """``LEFT,TOP,WIDTH,HEIGHT`` in pixels, behind a pair's id and a colon where it is of that pair alone."""
 
-    name = "LEFT,TOP,WIDTH,HEIGHT"
+    name = "[ID:]LEFT,TOP,WIDTH,HEIGHT"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int, int, int]:
-        """Four whole numbers, the last two above 1."""
-        match = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", str(value).replace(" ", ""))
-        if not match or int(match[3]) < 2 or int(match[4]) < 2:
-            self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT in pixels, e.g. 120,80,60,40", param, ctx)
-        return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+    ) -> tuple[str, tuple[int, int, int, int]]:
+        """The id or "", and four whole numbers, the last two above 1."""
+        match = re.fullmatch(r"(?:(.+):)?(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", str(value).replace(" ", ""))
+        if not match or int(match[4]) < 2 or int(match[5]) < 2:
+            text = "is not [ID:]LEFT,TOP,WIDTH,HEIGHT in pixels, e.g. 120,80,60,40"
+            self.fail(f"{value!r} {text}", param, ctx)
+        return match[1] or "", (int(match[2]), int(match[3]), int(match[4]), int(match[5]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def _drawn(draw: Callable[[Table, Path, str], None], shown: Shown, output: Path,
 @records(shown=Shown)
 @click.option("--ids", type=Comma(), default=(), help="Pairs, a row each [those on which the methods differ most].")
 @click.option("--pick", type=click.IntRange(1, 50), default=1, show_default=True, help="How many of those.")
-@click.option("--zoom", "zooms", type=PixelBox(), multiple=True, help="A detail of each picture, enlarged; up to four.")
+@click.option("--zoom", "zooms", type=PixelBox(), multiple=True, help="A detail of each pair, or of one; up to four.")
 @click.option("--no-values", is_flag=True, help="No metrics below the pictures.")
 @click.option("--across", type=click.IntRange(1, 50), default=None, help="Pictures in a row [all of a pair].")
 @click.option(
@@ -133,7 +134,7 @@ def compare(
     shown: Shown,
     ids: tuple[str, ...],
     pick: int,
-    zooms: tuple[tuple[int, int, int, int], ...],
+    zooms: tuple[tuple[str, tuple[int, int, int, int]], ...],
     no_values: bool,
     across: int | None,
     network: Path | None,
@@ -144,12 +145,10 @@ def compare(
 ) -> None:
     """Draw infrared, visible and what every method made of them, a row for each pair, with zoomed details."""
     from fusionbench.report.compare_figure import Grid, draw_compare, overlay_of
-    from fusionbench.report.figure_style import ZOOMS, check_suffix
+    from fusionbench.report.figure_style import check_suffix
     from fusionbench.results.store import Store
 
     check_suffix(output)
-    if len(zooms) > len(ZOOMS):
-        raise FusionbenchError(f"--zoom: {len(zooms)} details; a picture has room for {len(ZOOMS)}")
     grid = Grid(ids=ids, pick=pick, zooms=zooms, values=not no_values, across=across or 0, span=span)
     overlay = overlay_of(network) if network else None
     with Store(out, create=False) as store:

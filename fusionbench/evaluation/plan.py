@@ -114,7 +114,7 @@ class Source:
             output=self.protocol.output,
             metrics=tuple(m.id for m in self.metrics),
             origin=self.origin,
-            corruption=str(how or ""),
+            corruption=str(how) if how else msgspec.UNSET,
         )
 
 

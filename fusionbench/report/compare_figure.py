@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ class Grid:
     Attributes:
         ids: of the pairs, a row each; none for those that are picked.
         pick: how many pairs are picked, those on which the entries differ most.
-        zooms: details, each in a colour.
+        zooms: details, each in a colour, with the pair that it is of; "" for every pair.
         values: whether each picture has its values below it.
         across: pictures in a row; 0 for all of a pair in one.
         span: ``column`` or ``page``.
@@ -47,7 +47,7 @@ class Grid:
 
     ids: tuple[str, ...] = ()
     pick: int = 1
-    zooms: tuple[Box, ...] = ()
+    zooms: tuple[tuple[str, Box], ...] = ()
     values: bool = True
     across: int = 0
     span: str = "page"
@@ -55,11 +55,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture, its name and the line below it."""
+    """One picture, its name, the line below it, and its details."""
 
     image: Image
     name: str
     values: str
+    zooms: tuple[Box, ...] = ()
 
 
 def draw_compare(
@@ -83,14 +84,21 @@ def draw_compare(
     """
     ids = [find(i, table.ids, "the table has no pair") for i in grid.ids] or picked(table, grid.pick)
     dataset = _dataset(table, data_root)
-    rows = [_cells(store, table, dataset, ident, grid) for ident in ids]
-    for ident, cells in zip(ids, rows, strict=True):
+    zooms = [(find(who, ids, "--zoom: the figure has no pair") if who else "", box) for who, box in grid.zooms]
+    rows = []
+    for ident in ids:
+        own = tuple(box for who, box in zooms if who in ("", ident))
+        if len(own) > len(ZOOMS):
+            raise FusionbenchError(f"--zoom: {len(own)} details of {ident}; a picture has room for {len(ZOOMS)}")
+        cells = [replace(cell, zooms=own) for cell in _cells(store, table, dataset, ident, grid)]
         height, width = cells[0].image.shape[:2]
-        for left, top, w, h in grid.zooms:
+        for left, top, w, h in own:
             if left + w > width or top + h > height:
                 raise FusionbenchError(
-                    f"--zoom {left},{top},{w},{h}: outside of {ident}, which is {width} wide and {height} high"
+                    f"--zoom {left},{top},{w},{h}: outside of {ident}, which is {width} wide and {height} high; "
+                    "a detail of one pair alone is written ID:LEFT,TOP,WIDTH,HEIGHT"
                 )
+        rows.append(cells)
     save(_figure(rows, grid, overlay), path)
     return ids
 
@@ -157,7 +165,7 @@ def _figure(rows: Sequence[Sequence[Cell]], grid: Grid, overlay: Overlay | None)
             own = side * cell.image.shape[0] / cell.image.shape[1]
             x = number * (side + GAP)
             axis = figure.add_axes((x / width, (top - own) / total, side / width, own / total))
-            _picture(axis, cell, grid.zooms, overlay)
+            _picture(axis, cell, overlay)
             centre, base = (x + side / 2) / width, top - height
             figure.text(
                 centre, (base - 0.03) / total, cell.name, fontsize=_fitting(cell.name, side), ha="center", va="top"
@@ -187,12 +195,12 @@ def _wrapped(cell: Cell, side: float) -> str:
     return "\n".join(lines)
 
 
-def _picture(axis: Axes, cell: Cell, zooms: Sequence[Box], overlay: Overlay | None) -> None:
+def _picture(axis: Axes, cell: Cell, overlay: Overlay | None) -> None:
     height, width = cell.image.shape[:2]
     axis.imshow(cell.image, extent=(0, width, height, 0), interpolation="antialiased")
     if overlay:
         overlay(axis, cell.image)
-    for box, colour, place in zip(zooms, ZOOMS, insets(zooms, (height, width)), strict=False):
+    for box, colour, place in zip(cell.zooms, ZOOMS, insets(cell.zooms, (height, width)), strict=False):
         left, top, w, h = box
         axis.add_patch(Rectangle((left, top), w, h, fill=False, edgecolor=colour, linewidth=0.8))
         x, y, wide, high = place

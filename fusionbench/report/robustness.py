@@ -70,7 +70,7 @@ def robustness(good: Table, corrupted: Sequence[Table], name: str) -> Robustness
             )
     titles = {m.id: (m.card.name, m.title) for m in good.metrics} | {c.id: (c.title,) for c in good.tasks}
     chosen = find(name, titles, f"the table of {good.board.dataset} has no column", titles)
-    found = {corruption(table.board.corruption): _column(table, chosen) for table in corrupted}
+    found = {corruption(str(table.board.corruption)): _column(table, chosen) for table in corrupted}
     clean = _column(good, chosen)
     metric = next((m for m in good.metrics if m.id == chosen), None)
     up = metric.up if metric else next(c.up for c in good.tasks if c.id == chosen)

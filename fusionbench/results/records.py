@@ -155,7 +155,7 @@ class Board(Record, frozen=True, kw_only=True):
     output: str
     metrics: tuple[str, ...]
     origin: Origin = Origin()
-    corruption: str = ""
+    corruption: str | msgspec.UnsetType = msgspec.UNSET  # unset, it is in no record, as in those from before
 
     def __post_init__(self) -> None:
         if self.colour == "gray":  # so in older stores

@@ -5,11 +5,12 @@ Tang et al., IEEE TCSVT 2023, values of the authors' ``Train.py`` and ``losses/_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.methods.losses.gradients import gradient_of_means
 from fusionbench.methods.losses.structure import ssim
@@ -45,6 +46,10 @@ class DATFuseRecipe(PairRecipe[DATFuseSettings]):
     def network(self) -> DATFuseNet:
         """See :meth:`PairRecipe.network`."""
         return DATFuseNet()
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        return [self.net]
 
     def losses(self, ir: Tensor, vis: Tensor) -> dict[str, Tensor]:
         """The four terms, weighted."""

@@ -6,11 +6,12 @@ train on 40,000 images of MS-COCO. Here both images of each pair stand in a batc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.methods.losses.structure import ms_ssim
 from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
@@ -47,6 +48,10 @@ class DenseFuseRecipe(PairRecipe[DenseFuseSettings]):
     def augment(self, settings: DenseFuseSettings) -> Augment:
         """The whole image in a square, as released; smoothed where theirs takes the nearest pixel."""
         return Augment(resize=(settings.patch, settings.patch), flip=0.0)
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        return [self.net]
 
     def losses(self, ir: Tensor, vis: Tensor) -> dict[str, Tensor]:
         """Squared error of levels 0..255 plus weighted 1 - SSIM."""

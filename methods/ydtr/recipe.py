@@ -5,10 +5,11 @@ Tang, He and Liu, IEEE TMM 2023, values of the authors' ``Train.py`` and ``losse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.methods.losses.gradients import frequency_norm
 from fusionbench.methods.losses.structure import ssim
@@ -44,6 +45,10 @@ class YDTRRecipe(PairRecipe[YDTRSettings]):
     def network(self) -> YDTRNet:
         """See :meth:`PairRecipe.network`."""
         return YDTRNet()
+
+    def divisible(self) -> Sequence[nn.Module]:
+        """See :meth:`Recipe.divisible`."""
+        return [self.net]
 
     def losses(self, ir: Tensor, vis: Tensor) -> dict[str, Tensor]:
         """The four terms, weighted."""

@@ -73,7 +73,7 @@ def test_compare_shows_pictures_names_and_their_values(
     with Store(scored / "r", create=False) as store:
         table = build(store, store.boards("msrs")[0], ["en@bits", "mi@bits"], entry_ids=("images[Mine]", "average"))
         ident = table.ids[1]
-        grid = Grid(ids=(ident,), zooms=((4, 6, 10, 8),))
+        grid = Grid(ids=(ident,), zooms=(("", (4, 6, 10, 8)),))
         assert draw_compare(store, table, grid, tmp_path / "c.png", scored / "data") == [ident]
     assert texts[:2] == ["Infrared", "Visible"]
     for row in table.rows:
@@ -95,8 +95,9 @@ def test_the_command_compare(scored: Path, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "c.png").width == pytest.approx(WIDTHS["column"] * DPI, abs=2)
     assert "outside of" in refused(*words, "--zoom=60,40,20,20")
     assert "the table has no pair 'nowhere'" in refused(*words, "--ids=nowhere")
-    assert "is not LEFT,TOP,WIDTH,HEIGHT" in refused(*words, "--zoom=1,2,3")
+    assert "is not [ID:]LEFT,TOP,WIDTH,HEIGHT" in refused(*words, "--zoom=1,2,3")
     assert "room for 4" in refused(*words, *["--zoom=1,1,9,9"] * 5)
+    assert "the figure has no pair 'nowhere'" in refused(*words, "--zoom=nowhere:1,1,9,9")
     assert "must end in .pdf, .png or .svg" in refused(*words[:-1], tmp_path / "c.jpg")
     assert "not found under" in refused(*words[:4], "--data-root", tmp_path, *words[6:])
     for verb in ("box", "curve"):
