@@ -16,7 +16,7 @@ from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.naming import matches
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.trainable import Training, training
-from fusionbench.plugins.weights import sha256
+from fusionbench.plugins.weights import NAME, sha256
 from fusionbench.training.recipe import Recipe
 from fusionbench.training.settings import FREE, Settings, flat, flat_name, settings_text
 from fusionbench.training.trained import WEIGHTS, portable, start_file
@@ -79,8 +79,11 @@ class TrainRequest:
         """The same request with every name as it is, however it was typed.
 
         Raises:
-            FusionbenchError: no such name, stage, dataset or size, or several that may be meant.
+            FusionbenchError: no such name, stage, dataset or size, or several that may be meant; or a name that no
+                weights can have.
         """
+        if self.weights_name is not None and not NAME.fullmatch(self.weights_name):
+            raise FusionbenchError(f"weights_name={self.weights_name}: take letters, digits, dot, - and _")
         chosen = training(self.name, self.stage)
         request = replace(
             self,

@@ -141,7 +141,7 @@ class Presets(Generic[S]):
         for name in sorted(changes.keys() - kinds(self.record).keys()):
             raise FusionbenchError(
                 f"{self.record.__name__} has no field {name!r}, which its presets change; "
-                "a field is an annotated name in a @dataclass(frozen=True, kw_only=True)"
+                "a field is an annotated name in a frozen dataclass, as in docs/plugins.md"
             )
         settings = self.record(**changes)
         for key, value in flat(file or {}):

@@ -420,3 +420,11 @@ def test_deep_infrared_is_trained_on_with_its_range(here: Any, tmp_path: Path) -
     assert "--ir-range" in refused.err
     done = here(*words, "--out", tmp_path / "b", "--ir-range", "0,4000")
     assert done.code == 0, done.err
+
+
+def test_a_name_that_no_weights_can_have_is_refused_before_training(tmp_path: Path) -> None:
+    words = ("train", "densefuse", "--dataset=msrs", "--as=x,y", "--data-root", tmp_path, "--out", tmp_path / "run")
+    done = fusionbench(*words)
+    assert done.returncode == 2
+    assert "--as x,y: take letters, digits, dot, - and _" in done.stderr
+    assert not (tmp_path / "run").exists()
