@@ -23,6 +23,7 @@ from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins import trainable
 from fusionbench.plugins.trainable import trainings
+from tests.conftest import fusionbench
 
 SMALL = ("--size", "tiny", "--cfg-options", "resize=[64,96]", "train.tensorboard=false", "train.epochs=1")
 
