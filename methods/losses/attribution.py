@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .semantic import cross_entropy
 
 Scores = Callable[[Tensor], Tensor]  # images [B,1,h,w] to scores of classes [B,C,h,w]
 
@@ -52,4 +53,4 @@ def attributed_distance(fused: Tensor, sources: tuple[Tensor, Tensor], matter: t
 
 def labelled(scores: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of scores ``[B,C,h,w]`` and class ids ``[B,h,w]``; class 0 does not count (UAAFusion)."""
-    return F.cross_entropy(scores, labels, ignore_index=0)
+    return cross_entropy(scores, labels, ignore_index=0)

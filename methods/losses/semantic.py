@@ -8,6 +8,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def cross_entropy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+    """Mean over the pixels that count; 0, with a gradient of 0, where none does and a mean would be NaN.
+
+    Args:
+        scores: ``[B,C,H,W]``.
+        labels: ``[B,H,W]``.
+        ignore_index: the label that does not count.
+    """
+    if not bool((labels != ignore_index).any()):
+        return 0 * scores.sum()
+    return F.cross_entropy(scores, labels, ignore_index=ignore_index)
+
+
 def hard_cross_entropy(
     logits: Tensor, labels: Tensor, share: int = 16, threshold: float = 0.7, ignore_index: int = 255
 ) -> Tensor:

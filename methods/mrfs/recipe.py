@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.methods._depth import deepen
 from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.colour import chroma_l1, with_contrast, with_gamma
 from fusionbench.methods.losses.gradients import intensity_max, signed_gradient_max
+from fusionbench.methods.losses.semantic import cross_entropy
 from fusionbench.methods.semantic_loop import at_least, groups
 from fusionbench.plugins.weights import read_tensors
 from fusionbench.tasks.network import fit
@@ -175,7 +175,7 @@ class MRFSRecipe(Recipe[MRFSSettings, Batch]):
             "colour": s.weight_colour * chroma_l1(fused, bright),
         }
         fusion = torch.stack(list(terms.values())).sum()
-        segmentation = F.cross_entropy(scores, labels, ignore_index=self.ignored)
+        segmentation = cross_entropy(scores, labels, self.ignored)
         return {
             "loss": segmentation + s.weight_fusion * fusion,
             "segmentation": segmentation,

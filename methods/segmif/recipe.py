@@ -25,6 +25,7 @@ from fusionbench.data import Dataset
 from fusionbench.methods._depth import deepen
 from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.gradients import sobel_l1
+from fusionbench.methods.losses.semantic import cross_entropy
 from fusionbench.methods.losses.structure import ssim_padded
 from fusionbench.methods.semantic_loop import LoopRecipe, LoopSettings, Part, Turn, forgotten, stored
 from fusionbench.plugins.weights import read_tensors
@@ -76,7 +77,7 @@ class Segmenter(TaskNetwork):
         """Cross entropy at the size of the masks."""
         labels = torch.stack([target.mask for target in targets if target.mask is not None])
         (scores,) = at_size([self.seg.logits(self.normalise(images))], labels.shape[1:])
-        return F.cross_entropy(scores, labels, ignore_index=self.ignore_index)
+        return cross_entropy(scores, labels, self.ignore_index)
 
 
 class SegMiFRecipe(LoopRecipe[SegMiFSettings]):

@@ -99,3 +99,14 @@ def test_every_value_is_compared() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_authors_value(name: str) -> None:
     assert float(OURS[name]().detach()) == pytest.approx(KEPT[name], rel=1e-4)
+
+
+def test_no_pixel_that_counts_is_no_loss_and_no_nan() -> None:
+    scores = torch.rand(1, 3, 4, 4, requires_grad=True)
+    loss = semantic.cross_entropy(scores, torch.full((1, 4, 4), 255), 255)
+    loss.backward()
+    assert loss == 0
+    assert scores.grad is not None
+    assert torch.equal(scores.grad, torch.zeros_like(scores))
+    labels = torch.arange(16).view(1, 4, 4) % 3
+    assert semantic.cross_entropy(scores, labels, 255) == F.cross_entropy(scores, labels)

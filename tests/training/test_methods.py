@@ -12,6 +12,7 @@ import pytest
 from fusionbench import environment
 from fusionbench.plugins.cards import cards
 from tests.harness.test_eval_tasks import ask
+from tests.methods.test_pair_recipes import vgg
 from tests.training.test_recipes import Trees, trees
 
 __all__ = ["trees"]  # a fixture
@@ -21,8 +22,12 @@ SMALL = {  # settings with which a run takes seconds
     "tdfusion": ("meta_steps=2", "task_size=(48,64)", "crop=(32,32)", "limit=4"),
     "refusion": ("meta_steps=2", "patch=32"),
     "cldyn vfn": ("limit=8",),
+    "cddfuse": ("epochs=2", "first=1", "patch=16", "batch=2"),
+    "rfnnest": ("epochs=2", "first=1", "patch=32"),
+    "lrrnet": ("patch=32",),
     "cldyn rsc": ("networks.saliency.network=ctdnet-tiny", "limit=4", "validate=1", "keep=saliency"),
 }
+WITH_VGG = ("lrrnet",)  # whose loss needs a file of VGG-16
 RUNS = [
     (card.name, stage, dataset)
     for card in cards("method").values()
@@ -66,7 +71,10 @@ def test_there_are_some() -> None:
 @pytest.mark.parametrize(("name", "stage", "dataset"), RUNS)
 def test_trained_and_ranked(name: str, stage: str | None, dataset: str, trees: Trees, tmp_path: Path) -> None:
     tree = f"{dataset}={trees(dataset)}"
-    said = train(name, tree, tmp_path / "run", *SMALL.get(f"{name} {stage}" if stage else name, ()), stage=stage)
+    options = list(SMALL.get(f"{name} {stage}" if stage else name, ()))
+    if name in WITH_VGG:
+        options.append(f"vgg={vgg(tmp_path)}")
+    said = train(name, tree, tmp_path / "run", *options, stage=stage)
     (entry,) = re.findall(r"^(\S+) is an entry now", said, re.MULTILINE)
     assert rows(entry, tree, tmp_path / "results") == [entry]
 
