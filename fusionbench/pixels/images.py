@@ -294,8 +294,8 @@ def write_image(path: str | Path, array: np.ndarray) -> None:
     save_image(path, Image.fromarray(array if array.ndim == 2 else np.ascontiguousarray(array.transpose(1, 2, 0))))
 
 
-# Suffix to Pillow's name of the format and how it is saved; any other suffix is PNG, of which only runs are packed
-# (zlib's Z_RLE): quicker than looking for repeats, and smaller for pictures, which hold few.
+# Suffix to Pillow's name of the format and how it is saved; any other suffix is PNG. Bytes of generated pairs are in
+# hashes of published tables, so how a PNG is packed stays as it is.
 _SAVED: dict[str, tuple[str, dict[str, int | str | bool]]] = {
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", {"quality": 95})),
     **dict.fromkeys((".tif", ".tiff"), ("TIFF", {"compression": "tiff_lzw"})),
@@ -306,7 +306,7 @@ _SAVED: dict[str, tuple[str, dict[str, int | str | bool]]] = {
 
 def save_image(path: Path, image: Image.Image) -> None:
     """Save a PIL image in one step: a temporary file in the same folder, then a rename."""
-    kind, options = _SAVED.get(path.suffix.lower(), ("PNG", {"compress_level": 1, "compress_type": 3}))
+    kind, options = _SAVED.get(path.suffix.lower(), ("PNG", {"compress_level": 1}))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, open(temporary, "wb") as file:
         image.save(file, kind, **options)

@@ -89,7 +89,7 @@ def test_losses_fall_and_weights_fuse(name: str, scenes: Path, tmp_path: Path) -
     task = [row["loss"] for row in rows if row.get("kind") != "fusion"]
     first = [row["loss"] for row in rows if row.get("kind") == "fusion" and row["epoch"] == 1] or task
     assert np.mean(first[-2:]) < np.mean(first[:2])
-    assert np.mean(task[-4:]) < 0.9 * np.mean(task[:4])
+    assert np.mean(task[-4:]) < 0.95 * np.mean(task[:4])
     method = resolve("method", name)()
     converted = method.convert(recipe.export())
     save_file(converted, tmp_path / "weights.safetensors")
