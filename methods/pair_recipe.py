@@ -1,4 +1,4 @@
-"""What recipes of one network, one loss and one optimiser have in common: batches of pairs, Adam, export."""
+"""What recipes over one split have in common, and those of one network, one loss and one optimiser."""
 
 from __future__ import annotations
 
@@ -17,11 +17,47 @@ from fusionbench.training.settings import Count, Positive, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSettings(Settings):
-    """Fields that :class:`PairRecipe` reads; a recipe's record gives them values and says where they are from."""
+class SplitSettings(Settings):
+    """Fields that :class:`SplitRecipe` reads; a recipe's record gives them values and says where they are from."""
 
     split: str
     batch: Count
+
+
+T = TypeVar("T", bound=SplitSettings)
+
+
+class SplitRecipe(Recipe[T, Batch]):
+    """An epoch is one pass over ``pairs``, which a subclass makes."""
+
+    settings: T
+    pairs: TrainingSplit
+
+    def check(self) -> None:
+        """See :meth:`Recipe.check`."""
+        self.pairs.check()
+
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.pairs]
+
+    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
+        """See :meth:`Recipe.batches`."""
+        return shuffled(len(self.pairs), self.settings.batch, seed, epoch)
+
+    def names(self, step: Step) -> list[str]:
+        """See :meth:`Recipe.names`."""
+        return self.pairs.names(step.groups[0])
+
+    def load(self, step: Step, epoch: int, seed: int) -> Batch:
+        """See :meth:`Recipe.load`."""
+        return self.pairs.batch(step.groups[0], seed, epoch, step.salt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(SplitSettings):
+    """Fields that :class:`PairRecipe` reads besides."""
+
     patch: Count
     lr: Positive
 
@@ -29,8 +65,8 @@ class PairSettings(Settings):
 P = TypeVar("P", bound=PairSettings)
 
 
-class PairRecipe(Recipe[P, Batch]):
-    """An epoch is one pass over a split; a subclass has :meth:`network` and :meth:`losses`."""
+class PairRecipe(SplitRecipe[P]):
+    """A subclass has :meth:`network` and :meth:`losses`."""
 
     def network(self) -> nn.Module:
         """The network with initial weights."""
@@ -59,26 +95,6 @@ class PairRecipe(Recipe[P, Batch]):
     def state(self) -> Mapping[str, Stateful]:
         """See :meth:`Recipe.state`."""
         return {"network": self.net, "adam": self.adam}
-
-    def check(self) -> None:
-        """See :meth:`Recipe.check`."""
-        self.pairs.check()
-
-    def reads(self) -> Sequence[TrainingSplit]:
-        """See :meth:`Recipe.reads`."""
-        return [self.pairs]
-
-    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
-        """See :meth:`Recipe.batches`."""
-        return shuffled(len(self.pairs), self.settings.batch, seed, epoch)
-
-    def names(self, step: Step) -> list[str]:
-        """See :meth:`Recipe.names`."""
-        return self.pairs.names(step.groups[0])
-
-    def load(self, step: Step, epoch: int, seed: int) -> Batch:
-        """See :meth:`Recipe.load`."""
-        return self.pairs.batch(step.groups[0], seed, epoch, step.salt)
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""

@@ -160,6 +160,10 @@ class LoopRecipe(Recipe[L, Turn]):
             split.check()
             shuffled(len(split), self.settings.batch, 0, 0)
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return list(self.splits.values())
+
     def passes(self, part: Part) -> int:
         """Steps of one pass over the split."""
         return len(self.splits[part]) // self.settings.batch

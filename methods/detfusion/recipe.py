@@ -12,7 +12,7 @@ sources' features; their loss on the fused image moves the fusion alone. What th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,18 +22,18 @@ from fusionbench.colour import grey
 from fusionbench.errors import FusionbenchError
 from fusionbench.methods.losses.detection import object_content
 from fusionbench.methods.losses.gradients import gradient_max
+from fusionbench.methods.pair_recipe import SplitRecipe, SplitSettings
 from fusionbench.tasks.task import task_of
 from fusionbench.training.data import Augment, Batch, TrainingSplit
-from fusionbench.training.order import Step, shuffled
-from fusionbench.training.recipe import Recipe, Stateful
-from fusionbench.training.settings import Count, NotNegative, Positive, Presets, Settings, Size
+from fusionbench.training.recipe import Stateful
+from fusionbench.training.settings import Count, NotNegative, Positive, Presets, Size
 
 from . import DEVIATION, MEAN, STEP
 from .network import DetFusionNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetFusionSettings(Settings):
+class DetFusionSettings(SplitSettings):
     """Each value with its source: code (the authors' configuration) or ours."""
 
     split: str = "train"  # code: of LLVIP
@@ -50,7 +50,7 @@ class DetFusionSettings(Settings):
     epochs: Count = 24  # code: 8, each of three passes
 
 
-class DetFusionRecipe(Recipe[DetFusionSettings, Batch]):
+class DetFusionRecipe(SplitRecipe[DetFusionSettings]):
     """In each step the fusion path, then the detector."""
 
     presets = Presets(
@@ -85,22 +85,6 @@ class DetFusionRecipe(Recipe[DetFusionSettings, Batch]):
         """See :meth:`Recipe.state`."""
         adam = {f"adam_{name}": part for name, part in self.adam.items()}
         return {"network": self.net, "detector": self.detector, **adam}
-
-    def check(self) -> None:
-        """See :meth:`Recipe.check`."""
-        self.pairs.check()
-
-    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
-        """See :meth:`Recipe.batches`."""
-        return shuffled(len(self.pairs), self.settings.batch, seed, epoch)
-
-    def names(self, step: Step) -> list[str]:
-        """See :meth:`Recipe.names`."""
-        return self.pairs.names(step.groups[0])
-
-    def load(self, step: Step, epoch: int, seed: int) -> Batch:
-        """See :meth:`Recipe.load`."""
-        return self.pairs.batch(step.groups[0], seed, epoch)
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""

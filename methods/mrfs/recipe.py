@@ -7,7 +7,7 @@ below the window too and pads them; here a picture stays as large as the window.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,13 +20,13 @@ from fusionbench.methods._mit import SMALLEST, begun
 from fusionbench.methods.losses.colour import chroma_l1, with_contrast, with_gamma
 from fusionbench.methods.losses.gradients import intensity_max, signed_gradient_max
 from fusionbench.methods.losses.semantic import cross_entropy
+from fusionbench.methods.pair_recipe import SplitRecipe, SplitSettings
 from fusionbench.methods.semantic_loop import at_least, groups
 from fusionbench.plugins.weights import read_tensors
 from fusionbench.tasks.network import fit
 from fusionbench.tasks.task import task
 from fusionbench.training.data import Augment, Batch, TrainingSplit
-from fusionbench.training.order import Step, shuffled
-from fusionbench.training.recipe import Recipe, Stateful
+from fusionbench.training.recipe import Stateful
 from fusionbench.training.settings import (
     Count,
     Interval,
@@ -35,7 +35,6 @@ from fusionbench.training.settings import (
     Positive,
     Presets,
     Probability,
-    Settings,
     Size,
 )
 
@@ -43,7 +42,7 @@ from .network import SIZES, MRFSNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class MRFSSettings(Settings):
+class MRFSSettings(SplitSettings):
     """Each value with its source: code (the authors', for FMB) or ours."""
 
     network: Literal["mit-b4", "tiny"] = "mit-b4"  # size of the encoders; code
@@ -67,7 +66,7 @@ class MRFSSettings(Settings):
     workers: Natural = 4  # ours; code: 16
 
 
-class MRFSRecipe(Recipe[MRFSSettings, Batch]):
+class MRFSRecipe(SplitRecipe[MRFSSettings]):
     """One network, cross entropy and three terms of fusion, one AdamW."""
 
     presets = Presets(
@@ -97,12 +96,12 @@ class MRFSRecipe(Recipe[MRFSSettings, Batch]):
         self.net = self.network(len(segmentation.classes(dataset))).to(device)
         self.adam = torch.optim.AdamW(groups(self.net, settings.decay), lr=settings.lr)
         augment = Augment(scale=settings.scale, crop=settings.crop)
-        self.split = TrainingSplit(dataset, settings.split, augment, [segmentation.needs])
+        self.pairs = TrainingSplit(dataset, settings.split, augment, [segmentation.needs])
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, self.factor)
 
     def factor(self, step: int) -> float:
         """Of the rate: it rises, then falls to 0."""
-        steps = len(self.split) // self.settings.batch
+        steps = len(self.pairs) // self.settings.batch
         rising, total = steps * self.settings.warmup, steps * self.settings.epochs
         if step < rising:
             return (step + 1) / rising
@@ -139,19 +138,7 @@ class MRFSRecipe(Recipe[MRFSSettings, Batch]):
     def check(self) -> None:
         """See :meth:`Recipe.check`; windows are large enough."""
         at_least(self.settings, ["crop"], SMALLEST)
-        self.split.check()
-
-    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
-        """See :meth:`Recipe.batches`."""
-        return shuffled(len(self.split), self.settings.batch, seed, epoch)
-
-    def names(self, step: Step) -> list[str]:
-        """See :meth:`Recipe.names`."""
-        return self.split.names(step.groups[0])
-
-    def load(self, step: Step, epoch: int, seed: int) -> Batch:
-        """See :meth:`Recipe.load`."""
-        return self.split.batch(step.groups[0], seed, epoch)
+        super().check()
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """Move the network by both losses."""

@@ -148,6 +148,10 @@ class TarDALRecipe(Recipe[TarDALSettings, tuple[int, Batch]]):
         """See :meth:`Recipe.check`."""
         self.pairs.check()
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.pairs]
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """See :meth:`Recipe.batches`."""
         return shuffled(len(self.pairs), self.settings.batch, seed, epoch)

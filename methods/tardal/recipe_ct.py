@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fusionbench.colour import grey, to_rgb, to_ycbcr
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.task import task_of
-from fusionbench.training.data import Augment, Batch
+from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.distributed import average_gradients
 from fusionbench.training.order import Step, draw
 from fusionbench.training.recipe import Recipe, Stateful
@@ -40,7 +40,7 @@ class CooperativeSettings(TarDALSettings):
     lr: Positive = 1e-2  # of SGD, generator and detector; code
     lr_critics: Positive = 1e-4  # of SGD; code
     last: Positive = 0.1  # code
-    accumulate: Count = 4  # batches for one step of generator and detector; code: 64 images
+    together: Count = 4  # batches for one step of generator and detector; code: 64 images
     clip: Positive = 10.0  # largest norm of their gradient; code
     network: str = "yolov5-s"  # detector; code: theirs
     fuse: NotNegative = 0.5  # weight of the generator's loss; code
@@ -61,7 +61,7 @@ class CooperativeRecipe(Recipe[CooperativeSettings, tuple[float, list[Batch]]]):
         record=CooperativeSettings,
         sizes={
             "tiny": {
-                **{"batch": 2, "patch": 64, "accumulate": 1, "network": "yolov5-tiny", "lr": 1e-2, "warm_lr": 1e-2},
+                **{"batch": 2, "patch": 64, "together": 1, "network": "yolov5-tiny", "lr": 1e-2, "warm_lr": 1e-2},
                 **{"warm": 1, "warm_biases": 1, "warm_rates": 2, "epochs": 12},
             }
         },
@@ -101,15 +101,19 @@ class CooperativeRecipe(Recipe[CooperativeSettings, tuple[float, list[Batch]]]):
         """See :meth:`Recipe.check`."""
         self.pairs.check()
 
+    def reads(self) -> Sequence[TrainingSplit]:
+        """See :meth:`Recipe.reads`."""
+        return [self.pairs]
+
     def batches(self, epoch: int, seed: int) -> Sequence[Step]:
         """Some batches a step, all that are moved by together; ``salt`` counts the steps."""
-        s, count = self.settings, len(self.pairs) // (self.settings.batch * self.settings.accumulate)
+        s, count = self.settings, len(self.pairs) // (self.settings.batch * self.settings.together)
         if not count:
-            wanted = s.batch * s.accumulate
+            wanted = s.batch * s.together
             raise FusionbenchError(f"{len(self.pairs)} training pairs, a step needs {wanted}: use a smaller batch")
         order = draw(len(self.pairs), len(self.pairs), seed, epoch)
-        parts = [tuple(order[i : i + s.batch]) for i in range(0, count * s.batch * s.accumulate, s.batch)]
-        return [Step(tuple(parts[i * s.accumulate : (i + 1) * s.accumulate]), salt=i) for i in range(count)]
+        parts = [tuple(order[i : i + s.batch]) for i in range(0, count * s.batch * s.together, s.batch)]
+        return [Step(tuple(parts[i * s.together : (i + 1) * s.together]), salt=i) for i in range(count)]
 
     def names(self, step: Step) -> list[str]:
         """See :meth:`Recipe.names`."""
@@ -117,7 +121,7 @@ class CooperativeRecipe(Recipe[CooperativeSettings, tuple[float, list[Batch]]]):
 
     def load(self, step: Step, epoch: int, seed: int) -> tuple[float, list[Batch]]:
         """How many epochs have gone by, with those of this one's steps; and the batches."""
-        steps = len(self.pairs) // (self.settings.batch * self.settings.accumulate)
+        steps = len(self.pairs) // (self.settings.batch * self.settings.together)
         return epoch + step.salt / steps, [self.pairs.batch(group, seed, epoch) for group in step.groups]
 
     def step(self, batch: tuple[float, list[Batch]]) -> Mapping[str, Tensor]:

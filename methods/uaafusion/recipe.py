@@ -10,7 +10,7 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,17 +22,17 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.methods._mobilenet import CLASSES
 from fusionbench.methods.losses.attribution import attributed_distance, class_attribution, labelled
 from fusionbench.methods.losses.gradients import gradient_max
+from fusionbench.methods.pair_recipe import SplitRecipe, SplitSettings
 from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.distributed import average_gradients
-from fusionbench.training.order import Step, shuffled
-from fusionbench.training.recipe import Recipe, Stateful
-from fusionbench.training.settings import Count, NotNegative, Positive, Presets, Settings
+from fusionbench.training.recipe import Stateful
+from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 
 from .network import UAAFusionNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class UAAFusionSettings(Settings):
+class UAAFusionSettings(SplitSettings):
     """Each value with its source: code (the authors') or ours."""
 
     split: str = "train"  # code: FMB's
@@ -46,7 +46,7 @@ class UAAFusionSettings(Settings):
     epochs: Count = 40  # code
 
 
-class UAAFusionRecipe(Recipe[UAAFusionSettings, Batch]):
+class UAAFusionRecipe(SplitRecipe[UAAFusionSettings]):
     """One loss, one backward pass, two optimisers."""
 
     presets = Presets(
@@ -80,22 +80,6 @@ class UAAFusionRecipe(Recipe[UAAFusionSettings, Batch]):
         adam = {f"adam_{name}": part for name, part in self.adam.items()}
         schedules = {f"schedule_{name}": part for name, part in self.schedules.items()}
         return {"network": self.net, **adam, **schedules}
-
-    def check(self) -> None:
-        """See :meth:`Recipe.check`."""
-        self.pairs.check()
-
-    def batches(self, epoch: int, seed: int) -> Sequence[Step]:
-        """See :meth:`Recipe.batches`."""
-        return shuffled(len(self.pairs), self.settings.batch, seed, epoch)
-
-    def names(self, step: Step) -> list[str]:
-        """See :meth:`Recipe.names`."""
-        return self.pairs.names(step.groups[0])
-
-    def load(self, step: Step, epoch: int, seed: int) -> Batch:
-        """See :meth:`Recipe.load`."""
-        return self.pairs.batch(step.groups[0], seed, epoch)
 
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""

@@ -47,11 +47,23 @@ def test_every_recipe_is_named() -> None:
     for card in known:
         for t in card.data.get("training", ()):
             module, _, recipe = t["recipe"].partition(":")
-            kind = getattr(import_module(module if "." in module else f"{card.module}.{module}"), recipe)
+            kind = getattr(import_module(f"{card.module}.{module}"), recipe)
             names[f"{card.name} {t.get('stage', '')}".strip()] = kind.divisible is Recipe.divisible
     assert names.keys() >= TAKE.keys() | REFUSE.keys()
     assert {name for name, plain in names.items() if not plain} <= TAKE.keys() | REFUSE.keys()
     assert not any(names[name] for name in TAKE)
+
+
+def test_published_settings_are_not_taken_for_parts() -> None:
+    """No recipe gives a setting of the loop another meaning: at full size a batch goes through its network whole."""
+    for card in [*cards("method").values(), *cards("task").values()]:
+        for t in card.data.get("training", ()):
+            module, _, recipe = t["recipe"].partition(":")
+            kind = getattr(import_module(f"{card.module}.{module}"), recipe)
+            datasets = t["datasets"] if t.get("together") else t["datasets"][:1]
+            settings = kind.presets.choose(datasets)
+            assert (settings.accumulate, settings.resident, settings.cache) == (1, False, True), (card.name, recipe)
+            assert kind.reads is not Recipe.reads, (card.name, recipe)  # else files are decoded anew in each epoch
 
 
 @pytest.fixture(scope="module")

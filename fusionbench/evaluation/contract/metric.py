@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from fusionbench.evaluation.contract.report import Report, need
 from fusionbench.evaluation.contract.samples import sample_images
+from fusionbench.metrics import Planes
 from fusionbench.plugins.cards import MetricCard
 from fusionbench.plugins.registry import resolve
 
@@ -29,6 +30,9 @@ def check_metric(entry: MetricCard, report: Report) -> None:
                 _equal(whole, single),
                 f"a batch of 3 differs from 3 batches of one: {whole.tolist()} and {single.tolist()}",
             )
+        with report.check(f"@{name}: as eval calls it"):
+            shared = _of_planes(function, images, options)
+            need(_equal(shared, function(*images, **options)), "planes and tensors give different values")
         with report.check(f"@{name}: uint8 and float64 agree"):
             floats = function(*(x.double() for x in images), **options)
             need(_equal(function(*images, **options), floats), "uint8 and float64 input give different values")
@@ -37,6 +41,19 @@ def check_metric(entry: MetricCard, report: Report) -> None:
             values = function(*images, **options)
             values = values[~values.isnan()]
             need(((values >= low - 1e-9) & (values <= high + 1e-9)).all(), f"{values.tolist()} outside [{low}, {high}]")
+
+
+def _of_planes(
+    function: Callable[..., Tensor], images: Sequence[Tensor], options: Mapping[str, bool | int | float | str]
+) -> Tensor:
+    """The values of images wrapped as `eval` wraps them, so that metrics share what they derive from one."""
+    try:
+        return function(*map(Planes, images), **options)
+    except Exception as error:
+        raise TypeError(
+            f"eval gives images as Planes, which this metric does not take ({type(error).__name__}: {error}): "
+            "decorate it with per_image or begin with aligned, both of fusionbench.metrics (docs/metrics.md)"
+        ) from error
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
