@@ -21,7 +21,7 @@ $(VENV)/core: pyproject.toml constraints.txt
 
 # The task networks stand on mmsegmentation and mmdet, tests on tools; the demo does without both.
 $(VENV)/ready: $(VENV)/core
-	$(BIN)/python $(PIP) install $(CONSTRAINTS) -e ".[tasks,test]"
+	$(BIN)/python $(PIP) install $(CONSTRAINTS) -e ".[tasks,test,docs,ray,slurm,remote,loggers]"
 	touch $@
 
 demo: $(VENV)/core
@@ -80,7 +80,7 @@ campaign: $(VENV)/ready
 lowest:
 	mkdir -p build && .ci/lowest >build/lowest.txt
 	$(PYTHON) -m venv build/lowest
-	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test]"
+	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test,docs,ray,slurm,remote,loggers]"
 	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist worksteal
 
 structure:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -60,6 +61,33 @@ def pdflatex() -> str:
     if not found:
         _absent("latex", "pdflatex is not installed")
     return str(found)
+
+
+@pytest.fixture(scope="session")
+def xelatex() -> str:
+    """The TeX program that knows all of Unicode."""
+    found = shutil.which("xelatex")
+    if not found:
+        _absent("xelatex", "xelatex is not installed")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window, driven through selenium; what it asks of the network stays unanswered."""
+    driver, program = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+    if not driver or not program:
+        _absent("browser", "chromium and chromedriver are not installed")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(program)
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-quic",
+                 "disable-background-networking", "disable-component-update", "disable-sync"):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    session = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(driver)))
+    yield session
+    session.quit()
 
 
 @pytest.fixture(scope="session")
