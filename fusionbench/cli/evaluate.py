@@ -28,6 +28,7 @@ from fusionbench.cli.options import (
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.spread_options import SpreadOptions
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class PlanOptions:
 
 
 @click.command("eval")
-@records(asked=PlanOptions, read=ReadingOptions, tasks=TaskOptions)
+@records(asked=PlanOptions, read=ReadingOptions, spread=SpreadOptions, tasks=TaskOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @data_root
 @out
@@ -151,6 +152,7 @@ class PlanOptions:
 def eval_command(
     asked: PlanOptions,
     read: ReadingOptions,
+    spread: SpreadOptions,
     tasks: TaskOptions,
     dry_run: bool,
     data_root: Path | None,
@@ -167,6 +169,7 @@ def eval_command(
         raise click.UsageError("say what to run: --all, --methods, --images or --images-root")
     from fusionbench.evaluation import task_plan
     from fusionbench.evaluation.plan import make_plan
+    from fusionbench.evaluation.shards import task_parts
     from fusionbench.report.writing import write_tables
     from fusionbench.results.store import Store
     from fusionbench.runtime.allocator import keep_memory
@@ -174,20 +177,24 @@ def eval_command(
     from fusionbench.runtime.device import check_device
 
     keep_memory()
-    plan = make_plan(asked.request(data_root, read))
-    for line in plan.notes:
+    whole = make_plan(asked.request(data_root, read))
+    for line in whole.notes:
         note(line)
+    shard = spread.part()
+    plan = shard.part(whole) if shard else whole
     if dry_run:
         say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
         return
     check_device(asked.device)
     if any(entry.compiled for entry in plan.entries):
         check_compiler(asked.device)
-    request = tasks.request(plan, out)
+    request = tasks.request(whole, out)
+    parts: list[tuple[Plan, TaskRequest]] = []
     if request:
-        request = task_plan.check(plan, request)
+        request = task_plan.check(whole, request)
+        parts = [*shard.of(task_parts(whole, request))] if shard else [(plan, request)]
     with Store(out) as store, Bar(json_) as bar:
-        result = run(plan, request, store, bar)
+        result = run(plan, parts, store, bar)
         files = write_tables(out, result.tables, store)
     if json_:
         click.echo(json.dumps(result.to_dict(files), indent=1))
@@ -196,7 +203,7 @@ def eval_command(
     sys.exit(result.exit_code(plan))
 
 
-def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Evaluation:
+def run(plan: Plan, tasks: list[tuple[Plan, TaskRequest]], store: Store, bar: Bar) -> Evaluation:
     """Fuse, score, train and score the task networks, and make the tables."""
     from fusionbench.errors import FusionbenchError
     from fusionbench.evaluation import runner, task_run
@@ -207,22 +214,25 @@ def run(plan: Plan, request: TaskRequest | None, store: Store, bar: Bar) -> Eval
             note(f"warning: {source.unmatched}")
         if source.partial:
             note(f"warning: {source.label} {source.split}: {len(source.ids)} of {source.expected} pairs, partial")
+        if source.shard:
+            note(f"{source.label}: shard {source.shard}, complete when the stores of all shards are merged")
     bar.expect(phases(plan))
     outcome = runner.run(plan, store, command_line(), bar)
     bar.expect({})
     result = Evaluation(outcome=outcome)
-    if request:
-        problems = task_run.run_tasks(plan, request, store, command_line(), bar)
-        for (label, task), reason in problems.gaps.items():
-            note(f"warning: {task} on {label}: {reason}")
-        for line in problems.kept:
-            note(f"warning: {line}")
-        result.problems += problems.failures
+    problems = task_run.Problems()
+    for part, request in tasks:
+        problems.add(task_run.run_tasks(part, request, store, command_line(), bar))
+    for (label, task), reason in problems.gaps.items():
+        note(f"warning: {task} on {label}: {reason}")
+    for line in dict.fromkeys(problems.kept):
+        note(f"warning: {line}")
+    result.problems += dict.fromkeys(problems.failures)
     for source in plan.sources:
         columns = [m.id for m in source.metrics if m.id not in outcome.broken]
         keys = [e.key for e in plan.entries_of(source)]
         try:
-            if columns and keys:
+            if columns and keys and source.ids:
                 result.tables.append(build(store, source.board(), columns, keys, ids=source.ids))
         except FusionbenchError as error:
             result.problems.append(str(error))

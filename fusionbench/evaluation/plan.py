@@ -67,6 +67,7 @@ class Source:
         ids: the image ids to score, in order.
         expected: number of images in the whole split, or None where nobody states it.
         origin: where a generated tree comes from; empty for real images.
+        shard: ``1/4`` where only a part of the ids is scored here, and others elsewhere.
     """
 
     dataset: Dataset
@@ -76,6 +77,7 @@ class Source:
     expected: int | None
     metrics: tuple[Metric, ...]
     origin: Origin
+    shard: str = ""
 
     @property
     def token(self) -> str:
@@ -115,6 +117,7 @@ class Source:
             metrics=tuple(m.id for m in self.metrics),
             origin=self.origin,
             corruption=str(how) if how else msgspec.UNSET,
+            shards=(self.shard,) if self.shard else msgspec.UNSET,
         )
 
 

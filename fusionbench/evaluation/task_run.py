@@ -51,6 +51,12 @@ class Problems:
     failures: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
+    def add(self, other: Problems) -> None:
+        """What could not be done of another part of the tasks."""
+        self.gaps.update(other.gaps)
+        self.failures += other.failures
+        self.kept += other.kept
+
 
 def run_tasks(
     plan: Plan, request: TaskRequest, store: Store, command: str, progress: Progress = lambda *_: None

@@ -55,9 +55,19 @@ class Table:
         return self.board.expected is not None and len(self.ids) < self.board.expected
 
     @property
+    def shards(self) -> str:
+        """``1 and 3 of 4`` where only these parts of the pairs are here; "" where all are."""
+        parts = [part.partition("/") for part in self.board.shards or ()]
+        return ", ".join(
+            " and ".join(number for number, _, count in parts if count == total) + f" of {total}"
+            for total in dict.fromkeys(count for _, _, count in parts)
+        )
+
+    @property
     def stem(self) -> str:
         """File name without suffix; says when the table is partial."""
         part = f".partial-{len(self.ids)}-of-{self.board.expected}" if self.partial else ""
+        part += "".join(f".shard-{shard.replace('/', '-of-')}" for shard in self.board.shards or ())
         return self.board.protocol.replace("/", "_") + part + (".selected" if self.selected else "")
 
     @property
@@ -72,6 +82,7 @@ class Table:
         b = self.board
         count = f"{len(self.ids)} of {b.expected} pairs" if b.expected is not None else f"{len(self.ids)} pairs"
         partial = ", partial" if self.partial else ""
+        partial += f", shard {self.shards}: complete when all are merged" if self.shards else ""
         text = f"{b.title}, split {b.split}: {count}{partial}. Protocol {b.protocol}: "
         colours = {m.colour for m in self.metrics}
         text += "scored are " + "; ".join(f"{COLOURS[c]} ({c})" for c in sorted(colours))

@@ -9,11 +9,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 Value = bool | int | float | str  # of a method's option
+Part = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,6}/[0-9]{1,6}$")]  # the first of four is 1/4
 SOURCE = ""  # where an entry's key is expected: the source pair itself
 SOURCE_NAME = "source"  # its name in texts
 
@@ -141,6 +142,7 @@ class Board(Record, frozen=True, kw_only=True):
         metrics: metric ids of the columns.
         origin: of a generated tree.
         corruption: what was done to the pairs before methods got them, e.g. ``shift4``; scored are the good ones.
+        shards: the parts that are here, e.g. ``1/4``, where the pairs are scored in parts; unset once all are.
     """
 
     dataset: str
@@ -156,6 +158,7 @@ class Board(Record, frozen=True, kw_only=True):
     metrics: tuple[str, ...]
     origin: Origin = Origin()
     corruption: str | msgspec.UnsetType = msgspec.UNSET  # unset, it is in no record, as in those from before
+    shards: tuple[Part, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.colour == "gray":  # so in older stores

@@ -21,6 +21,7 @@ from fusionbench.results.reading import Reader, task_key
 from fusionbench.results.records import Board, Case, EntryInfo, Made, Run, TaskResult, as_stored
 from fusionbench.results.schema import VERSION as VERSION
 from fusionbench.results.schema import prepare, version_of
+from fusionbench.results.shards import with_shards
 from fusionbench.results.storage_errors import storage_error as storage_error
 
 
@@ -151,6 +152,10 @@ class Store(Reader):
         """
         key, ids = (board.dataset, board.split, board.output), set(every)
         with self.transaction() as db:
+            if board.shards:  # other parts may have been scored into this store before
+                where = "SELECT info FROM boards WHERE dataset=? AND split=? AND output=?"
+                for (info,) in db.execute(where, key).fetchall():
+                    board = with_shards(board, self.decoded(Board, info))
             db.execute("INSERT OR REPLACE INTO boards VALUES(?,?,?,?)", (*key, as_stored(board)))
             known = db.execute("SELECT id FROM pairs WHERE dataset=? AND split=?", key[:2]).fetchall()
             gone = [(*key[:2], i) for (i,) in known if i not in ids]
