@@ -60,8 +60,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
         for source in plan.sources:
             work.read(source)
             store.put_board(source.board(), work.hashes[source.label].items(), source.dataset.ids(source.split))
-        for entry in plan.entries:
-            work.fuse(entry)
+        work.fuse_all()
         for source in plan.sources:
             work.score(source)
             work.outcome.odd += oddities.of_source(source, work.hashes[source.label])
@@ -86,8 +85,7 @@ def fuse_only(plan: Plan, store: Store, progress: Progress = lambda *_: None) ->
     work = _Work(plan, store, progress)
     with one_thread():
         work.read(source)
-        for entry in plan.entries:
-            work.fuse(entry)
+        work.fuse_all()
     return work.hashes[source.label], work.finished()
 
 
@@ -145,10 +143,16 @@ class _Work:
                 hashes[image] = future.result()
             self.progress(f"reading {source.label}", done, len(source.ids))
 
-    def fuse(self, entry: Entry) -> None:
-        """Fuse what is missing of one entry, over all sources, with the method loaded once."""
+    def fuse_all(self) -> None:
+        """Fuse what is missing of every entry."""
+        for part in self.pairs.parts(self.plan.sources):
+            for entry in self.plan.entries:
+                self.fuse(entry, [source for source in self.plan.sources_of(entry) if source in part])
+
+    def fuse(self, entry: Entry, sources: list[Source]) -> None:
+        """Fuse what is missing of one entry, over some sources, with the method loaded once."""
         self.store.put_entry(entry.key, entry.info())
-        made_of, sources = self._made_of(entry), self.plan.sources_of(entry)
+        made_of = self._made_of(entry)
         cached = self._cached(entry, made_of)
         todo = [
             (source, image, pair)
@@ -162,9 +166,10 @@ class _Work:
         try:
             method = entry.build(self.plan.device)
         except (FusionbenchError, OSError) as error:
-            self.outcome.skipped.append(Skip(entry.id, reason_of(error)))
+            reason = "the method did not start: " + reason_of(error)
+            if (skip := Skip(entry.id, reason_of(error))) not in self.outcome.skipped:  # it may be another part's turn
+                self.outcome.skipped.append(skip)
             for source, image, _ in todo:
-                reason = "the method did not start: " + reason_of(error)
                 self.failures[source.label][Case(entry.key, image)] = reason
             return
         for source in self.plan.sources:
@@ -316,7 +321,7 @@ class _Fuser:
         """Returns the SHA-256 of the saved picture and its path below the output directory."""
         source, ident, _ = job
         try:
-            ir, vis = source.dataset.given(ident, *self.pairs.get(source, ident))
+            ir, vis = self.pairs.given(source, ident)
         except DataError as error:
             raise _BadPair(reason_of(error)) from None
         check_room(self.entry, ir.shape[-2:], self.device)

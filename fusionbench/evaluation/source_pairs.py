@@ -1,16 +1,20 @@
-"""Decoded source pairs, kept while there is room, so that the entries of a run need not decode a pair each."""
+"""Source pairs as methods get them, kept while there is room: a pair is decoded and corrupted once for all entries."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fusionbench.errors import DataError
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.plan import Source
 
 Pair = tuple[np.ndarray, np.ndarray]  # infrared uint8 [1,H,W], visible uint8 [3,H,W]
+Key = tuple[str, str, str, bool]  # source's label, split, id, whether it is what methods get of a corrupted source
 LIMIT = 512 << 20  # bytes; the 361 test pairs of MSRS take 424 MiB
 
 
@@ -26,31 +30,71 @@ class SourcePairs:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.room = limit
-        self._kept: dict[tuple[str, str, str], Pair] = {}
+        self._kept: dict[Key, Pair] = {}
         self._lock = threading.Lock()
 
     def get(self, source: Source, ident: str) -> Pair:
-        """A pair, whose pixels nobody may change.
+        """A pair as it is, whose pixels nobody may change.
 
         Raises:
             DataError: it cannot be read; the next call tries again.
         """
-        key = (source.label, source.split, ident)
+        return self._get(source, ident, corrupted=False)
+
+    def given(self, source: Source, ident: str) -> Pair:
+        """What methods get of it, which is something else where the source is corrupted."""
+        return self._get(source, ident, corrupted=source.dataset.corruption is not None)
+
+    def _get(self, source: Source, ident: str, corrupted: bool) -> Pair:
+        key = (source.label, source.split, ident, corrupted)
         if (kept := self._kept.get(key)) is not None:
             return kept
         read = source.dataset.pair(source.split, ident)
-        pair = read.ir, read.vis
+        pair = source.dataset.given(ident, read.ir, read.vis) if corrupted else (read.ir, read.vis)
         with self._lock:
             if key not in self._kept and (size := _size(pair)) <= self.room:
                 self._kept[key] = pair
                 self.room -= size
         return pair
 
+    def parts(self, sources: Sequence[Source]) -> Iterator[list[Source]]:
+        """Sources in groups: the good ones, then as many corrupted ones at a time as there is room for all their pairs.
+
+        Pairs of an earlier group are no longer kept. Where the pairs of one source are too many, the first ones are.
+        """
+        part = [source for source in sources if source.dataset.corruption is None]
+        taken = self.room if part else 0
+        for source in sources:
+            if source.dataset.corruption is not None:
+                size = self._size_of(source)
+                if part and taken + size > self.room:
+                    yield part
+                    self.forget()
+                    part, taken = [], 0
+                part, taken = [*part, source], taken + size
+        yield part
+
+    def _size_of(self, source: Source) -> int:
+        """Bytes of all pairs of a source, were they as large as the first that can be read."""
+        for ident in source.ids:
+            try:
+                read = source.dataset.pair(source.split, ident)
+            except DataError:
+                continue  # told where it is fused
+            return len(source.ids) * _size((read.ir, read.vis))
+        return 0
+
+    def forget(self) -> None:
+        """Keep no pair any longer."""
+        with self._lock:
+            self.room += sum(map(_size, self._kept.values()))
+            self._kept.clear()
+
     def last(self, source: Source, ident: str) -> Pair:
         """Like :meth:`get`, and the pair is not kept any longer."""
         pair = self.get(source, ident)
         with self._lock:
-            if self._kept.pop((source.label, source.split, ident), None) is not None:
+            if self._kept.pop((source.label, source.split, ident, False), None) is not None:
                 self.room += _size(pair)
         return pair
 

@@ -1,4 +1,4 @@
-"""A run decodes each source pair once while there is room for it, and its bytes do not depend on that."""
+"""A run decodes and corrupts each source pair once while there is room for it; its bytes do not depend on that."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fusionbench.data import Dataset
 from fusionbench.evaluation.plan import Request, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.evaluation.source_pairs import SourcePairs
+from fusionbench.pixels.corruption import Corruption
 from fusionbench.results.store import Store
 from tests.conftest import make_tree
 
@@ -68,3 +69,54 @@ def test_room_is_given_back(root: Path) -> None:
     assert pairs.last(source, source.ids[1]) is not pairs.last(source, source.ids[1])
     assert pairs.last(source, source.ids[0]) is first
     assert pairs.room == ONE
+
+
+def corrupted(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, pairs: int) -> tuple[Counter[str], object]:
+    """How often each pair was corrupted, and what came of it."""
+    made: Counter[str] = Counter()
+    whole = Corruption.apply
+
+    def counted(self: Corruption, ir: object, vis: object, ident: str) -> object:
+        made[f"{self} {ident}"] += 1
+        return whole(self, ir, vis, ident)  # type: ignore[arg-type]  # what it was given
+
+    asked = Request(
+        methods=("average", "maximum", "visible"),
+        datasets=("msrs",),
+        metrics=("en",),
+        corrupt=("noise=5,15", "drop-ir=1"),
+        data_root=root,
+        jobs=2,
+    )
+    with monkeypatch.context() as patch, Store(out) as store:
+        patch.setattr(Corruption, "apply", counted)
+        patch.setattr(SourcePairs.__init__, "__defaults__", (pairs * ONE,))
+        plan = make_plan(asked)
+        outcome = run(plan, store)
+        assert (outcome.fused, outcome.failures) == (36, {})
+        scores = {s.label: dict(store.scores({m.id: m.code for m in s.metrics})) for s in plan.sources}
+        names = {(p.dataset, p.id, p.image) for e in plan.entries for p in store.pictures(e.key)}
+    return made, (scores, names, {p.name: p.read_bytes() for p in (out / "fused").rglob("*.png")})
+
+
+def test_pairs_are_corrupted_once_for_all_entries(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [corrupted(root, tmp_path / str(room), monkeypatch, room) for room in (100, 3, 0)]
+    assert sorted(every[0][0].values()) == [1] * 9
+    assert sorted(every[1][0].values()) == [1] * 9  # one corruption after the other
+    assert sorted(every[2][0].values()) == [3] * 9
+    assert every[0][1] == every[1][1] == every[2][1]
+
+
+def test_parts_are_as_large_as_there_is_room_for(root: Path) -> None:
+    asked = Request(methods=("average",), datasets=("msrs",), corrupt=("noise", "fog=0.5"), data_root=root)
+    sources = make_plan(asked).sources
+
+    def parts(room: int) -> list[list[str]]:
+        return [[s.label for s in part] for part in SourcePairs(room * ONE).parts(sources)]
+
+    good, *noise, fog = (s.label for s in sources)
+    assert parts(100) == [[good], [*noise, fog]]
+    assert parts(8) == [[good], noise[:2], [noise[2], fog]]
+    assert parts(1) == [[good], *([label] for label in (*noise, fog))]
+    assert [[s.label for s in part] for part in SourcePairs().parts(sources[1:])] == [[*noise, fog]]
+    assert [list(part) for part in SourcePairs(0).parts(sources[:1])] == [list(sources[:1])]
