@@ -95,6 +95,14 @@ class RecipeOptions:
             help="Change settings of the recipe.",
         ),
     ]
+    pairs: Annotated[
+        int | None,
+        click.option(
+            "--pairs",
+            type=click.IntRange(1),
+            help="As long as it takes to see so many pairs; settings of length are changed in proportion.",
+        ),
+    ]
     precision: Annotated[
         str | None,
         click.option(
@@ -204,7 +212,7 @@ def train_command(
     try:
         if recipe.entry and not request.chosen.network:
             raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
-        request = request.canonical()
+        request = _lengthened(request.canonical(), recipe.pairs, several)
         if several:
             sys.exit(sweep(request, several, how, launch, show_config))
         if show_config:
@@ -221,6 +229,19 @@ def train_command(
             raise FusionbenchError(text) from None
         say(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _lengthened(request: TrainRequest, pairs: int | None, several: SweepOptions) -> TrainRequest:
+    """The request, as long as it takes to see so many pairs where they are asked for."""
+    from fusionbench.training.length import lengthened
+
+    if pairs is None:
+        return request
+    if several.sweep:
+        raise FusionbenchError("--pairs and --sweep: each of the values may need another length; take --seeds, or one")
+    request, seen = lengthened(request, pairs)
+    note(f"--pairs {pairs}: sees {seen}, with {' '.join(request.options)}")
+    return request
 
 
 def _known(name: str) -> str:

@@ -63,12 +63,14 @@ class Training(Record, frozen=True, kw_only=True):
         datasets: names for which there are recipes.
         stage: name of the stage where training has several, else "".
         together: whether several datasets are trained on in one run.
+        after: the stage whose weights this one begins with, "" for none.
     """
 
     recipe: str
     datasets: tuple[str, ...]
     stage: str = ""
     together: bool = False
+    after: str = ""
 
 
 class LearntFrom(Record, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ class Training:
         recipe: ``module:Class``, the module below the plugin's package (of a plugin in a file, beside it).
         datasets: names for which there are recipes; others get the settings that are no dataset's own.
         together: whether several datasets are trained on at once.
+        after: the stage whose weights this one begins with, "" for none.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Training:
     recipe: str
     datasets: tuple[str, ...]
     together: bool
+    after: str = ""
 
     @property
     def network(self) -> str | None:
@@ -82,7 +84,7 @@ def trainings() -> list[Training]:
     every += [(entry, (entry.name,)) for entry in cards("method").values()]
     every += [(entry, entry.facts.networks) for entry in cards("task").values()]
     return [
-        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together)
+        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together, rule.after)
         for entry, known in every
         for rule in entry.facts.training
         for name in known

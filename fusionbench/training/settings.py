@@ -80,6 +80,7 @@ class Presets(Generic[S]):
         networks: changes by network, for recipes that train one of several.
         sizes: changes by size.
         dataset_sizes: further changes by size and dataset.
+        lengths: settings that make a run longer, changed in proportion to the first; see :mod:`.length`.
     """
 
     record: type[S]
@@ -87,6 +88,7 @@ class Presets(Generic[S]):
     networks: Mapping[str, Changes] = field(default_factory=dict)
     sizes: Mapping[str, Changes] = field(default_factory=dict)
     dataset_sizes: Mapping[str, Mapping[str, Changes]] = field(default_factory=dict)
+    lengths: tuple[str, ...] = ("epochs",)
 
     def size(self, name: str) -> str:
         """The size that is meant.
@@ -310,9 +312,6 @@ def parse(text: str) -> object:
     except (ValueError, SyntaxError):
         return text
     return value
-
-
-# ---------------------------------------------------------------- as text
 
 
 def settings_text(settings: Settings) -> str:

@@ -49,6 +49,7 @@ class CDDFuseRecipe(StagedRecipe[CDDFuseSettings]):
     stages = ("rebuild", "fuse")
     presets = Presets(
         record=CDDFuseSettings,
+        lengths=("epochs", "first", "decay_every"),
         sizes={"tiny": {"patch": 32, "batch": 4, "first": 5, "epochs": 17, "lr": 1e-3}},
     )
 

@@ -55,6 +55,7 @@ class DetFusionRecipe(SplitRecipe[DetFusionSettings]):
 
     presets = Presets(
         record=DetFusionSettings,
+        lengths=("epochs", "falls"),
         sizes={"tiny": {"batch": 2, "resize": (64, 64), "network": "yolov5-tiny", "falls": 3, "epochs": 4}},
     )
 

@@ -43,6 +43,7 @@ class IDFTDDTRecipe(PairRecipe[IDFTDDTSettings]):
 
     presets = Presets(
         record=IDFTDDTSettings,
+        lengths=("epochs", "warm"),
         sizes={"tiny": {"whole": 64, "patch": 32, "batch": 4, "lr": 5e-3, "warm": 2, "epochs": 20}},
     )
 

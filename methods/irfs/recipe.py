@@ -68,6 +68,7 @@ class IRFSRecipe(LoopRecipe[IRFSSettings]):
     least, sides = 16, ("size",)  # of multi-scale SSIM
     presets = Presets(
         record=IRFSSettings,
+        lengths=("passes", "task_passes"),
         sizes={
             "tiny": {
                 "network": "ctdnet-tiny",

@@ -71,6 +71,7 @@ class MRFSRecipe(SplitRecipe[MRFSSettings]):
 
     presets = Presets(
         record=MRFSSettings,
+        lengths=("epochs", "warmup"),
         # The authors' for MFNet, whose pictures MSRS has.
         datasets={"msrs": {"gamma": 0.5, "contrast": 1.7, "weight_gradient": 0.2}},
         sizes={

@@ -65,6 +65,7 @@ class ReFusionSettings(Settings):
 
 PRESETS = Presets(
     record=ReFusionSettings,
+    lengths=("epochs", "decay_every"),
     datasets={"folder": {"split": "all"}},  # medical, multi-focus, multi-exposure: source a is its ir, b its vis
     # For two processor cores and images of 128x160.
     sizes={

@@ -47,6 +47,7 @@ class RFNNestRecipe(StagedRecipe[RFNNestSettings]):
     stages = ("autoencoder", "fusion")
     presets = Presets(
         record=RFNNestSettings,
+        lengths=("epochs", "first"),
         sizes={"tiny": {"patch": 64, "batch": 4, "first": 6, "epochs": 12, "lr": 1e-3}},
     )
 

@@ -65,6 +65,7 @@ class SeAFusionRecipe(LoopRecipe[SeAFusionSettings]):
 
     presets = Presets(
         record=SeAFusionSettings,
+        lengths=("passes", "task_steps", "task_warmup"),
         sizes={
             "tiny": {
                 "network": "segformer-tiny",

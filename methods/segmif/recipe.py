@@ -86,6 +86,7 @@ class SegMiFRecipe(LoopRecipe[SegMiFSettings]):
     least, sides = SMALLEST, ("crop", "task_crop")
     presets = Presets(
         record=SegMiFSettings,
+        lengths=("steps_first", "steps_later", "task_steps", "task_warmup", "fall", "task_fall"),
         sizes={
             "tiny": {
                 "network": "tiny",

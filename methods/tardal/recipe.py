@@ -105,6 +105,7 @@ class TarDALRecipe(Recipe[TarDALSettings, tuple[int, Batch]]):
 
     presets = Presets(
         record=TarDALSettings,
+        lengths=("epochs", "warm"),
         sizes={"tiny": {"batch": 4, "patch": 48, "lr": 3e-3, "last": 0.1, "warm": 2, "epochs": 12}},
     )
 

@@ -59,6 +59,7 @@ class CooperativeRecipe(Recipe[CooperativeSettings, tuple[float, list[Batch]]]):
 
     presets = Presets(
         record=CooperativeSettings,
+        lengths=("epochs", "warm", "warm_biases", "warm_rates"),
         sizes={
             "tiny": {
                 **{"batch": 2, "patch": 64, "together": 1, "network": "yolov5-tiny", "lr": 1e-2, "warm_lr": 1e-2},

@@ -50,6 +50,7 @@ class TDFusionSettings(Settings):
 
 PRESETS = Presets(
     record=TDFusionSettings,
+    lengths=("epochs", "decay_every"),
     datasets={
         "fmb": {"network": "segformer-b0", "task_size": (300, 400)},  # half of 800x600
         "msrs": {"network": "segformer-b0", "task_size": (240, 320)},  # half of 640x480

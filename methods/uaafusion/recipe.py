@@ -51,6 +51,7 @@ class UAAFusionRecipe(SplitRecipe[UAAFusionSettings]):
 
     presets = Presets(
         record=UAAFusionSettings,
+        lengths=("epochs", "halved"),
         sizes={"tiny": {"batch": 2, "patch": 48, "lr": 1e-3, "steps": 1, "epochs": 6}},
     )
 
