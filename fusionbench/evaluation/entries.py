@@ -123,7 +123,7 @@ class Entry:
         if self.compiled:
             facts["compiled"] = "torch.compile"
         if self.batch != 1:
-            facts |= {"batch": self.batch, "batching": harness_hash(BATCHES)}
+            facts |= {"batch": str(self.batch), "batching": harness_hash(BATCHES)}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def on(self, device: str, asked: str | None = None, compiled: bool = False, batch: int = 1) -> Entry:
