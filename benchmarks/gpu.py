@@ -158,10 +158,11 @@ def evaluation(bench: Bench) -> Iterator[str]:
     methods = ("average", "laplacian") if bench.tiny else ("average", "laplacian", "gff", "tdfusion", "cldyn")
     pairs = 4 if bench.tiny else 24
     words = ("--datasets", f"msrs={folder}", "--methods", ",".join(methods), "--device", bench.device)
-    seconds, _ = bench.ours("eval", *words, "--out", bench.folder / "results")
-    count = pairs * len(methods)
     yield "| eval | pictures | seconds | a second |\n|---|--:|--:|--:|"
-    yield f"| {len(methods)} methods | {count} | {seconds:.1f} | {count / seconds:.1f} |"
+    for batch in (1, 8):
+        seconds, _ = bench.ours("eval", *words, "--batch", batch, "--out", bench.folder / f"results-{batch}")
+        count = pairs * len(methods)
+        yield f"| {len(methods)} methods, batch {batch} | {count} | {seconds:.1f} | {count / seconds:.1f} |"
 
 
 def network(bench: Bench) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def evaluate(
     fresh_versions: bool = False,
     precision: str | None = None,
     compiled: bool = False,
+    batch: int = 0,
     out: str | Path | None = None,
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
@@ -87,12 +89,15 @@ def evaluate(
         fresh_versions: compute again what other versions of torch or another processor have computed.
         precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
         compiled: whether networks go through ``torch.compile``.
+        batch: pairs of 480x640 that go through a method at once; 1 on a processor by default, else 8.
         out: directory of the results store; a temporary one by default.
 
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
-    request = Request(
+    here = Request(device=device, jobs=jobs, precision=precision, compiled=compiled, batch=batch)
+    request = replace(
+        here,
         methods=tuple(methods),
         datasets=tuple(datasets),
         metrics=tuple(metrics),
@@ -103,11 +108,7 @@ def evaluate(
         profile=profile,
         output_rule=output_rule,
         limit=limit,
-        device=device,
-        jobs=jobs,
         fresh_versions=fresh_versions,
-        precision=precision,
-        compiled=compiled,
     )
     return _evaluated(request, out)
 
@@ -115,6 +116,8 @@ def evaluate(
 def _evaluated(request: Request, out: str | Path | None) -> Result:
     environment.apply()
     _check(request.limit, request.jobs, request.device)
+    if request.batch < 0:
+        raise FusionbenchError(f"batch={request.batch}: must be at least 1, or 0 for what suits the device")
     plan = make_plan(request)
     if any(entry.compiled for entry in plan.entries):
         check_compiler(request.device)

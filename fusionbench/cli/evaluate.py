@@ -95,6 +95,17 @@ class PlanOptions:
     device: Annotated[str, click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...")]
     precision: Annotated[str | None, precision]
     compiled: Annotated[bool, compiled]
+    batch: Annotated[
+        int,
+        click.option(
+            "--batch",
+            type=click.IntRange(1, 1024),
+            metavar="N",
+            default=None,
+            callback=lambda _, __, given: given or 0,
+            help="Pairs of 480x640 that go through a method at once [1 on a CPU, else 8].",
+        ),
+    ]
     jobs: Annotated[
         int, click.option("--jobs", type=click.IntRange(0), default=0, help="Images at once [all processors].")
     ]
@@ -140,6 +151,7 @@ class PlanOptions:
             corrupt=self.corrupt,
             precision=self.precision,
             compiled=self.compiled,
+            batch=self.batch,
         )
 
 

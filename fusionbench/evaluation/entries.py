@@ -8,14 +8,14 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fusionbench.errors import FusionbenchError, PluginError, find
+from fusionbench.evaluation.batches import usual
 from fusionbench.evaluation.building import built
-from fusionbench.evaluation.keys import PIXELS, harness_hash
+from fusionbench.evaluation.keys import BATCHES, PIXELS, harness_hash
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash, named_code
@@ -60,6 +60,7 @@ class Entry:
         precision: of its arithmetic: ``float32``, ``tf32``, ``bf16``.
         compiled: whether its networks go through ``torch.compile``.
         untrained: whether its networks keep the random weights that they begin with; only costs are measured so.
+        batch: pairs of 480x640 that go through the method at once, see :mod:`fusionbench.evaluation.batches`.
     """
 
     card: MethodCard
@@ -70,6 +71,7 @@ class Entry:
     precision: str = "float32"
     compiled: bool = False
     untrained: bool = False
+    batch: int = 1
 
     @cached_property
     def id(self) -> str:
@@ -120,9 +122,11 @@ class Entry:
             facts["weights"] = "random"
         if self.compiled:
             facts["compiled"] = "torch.compile"
+        if self.batch != 1:
+            facts |= {"batch": str(self.batch), "batching": harness_hash(BATCHES)}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def on(self, device: str, asked: str | None = None, compiled: bool = False) -> Entry:
+    def on(self, device: str, asked: str | None = None, compiled: bool = False, batch: int = 1) -> Entry:
         """The entry on a device (``cuda:1``); finished pictures are the same everywhere.
 
         Args:
@@ -130,6 +134,7 @@ class Entry:
             asked: precision of networks; None for float32. Methods without weights have no networks, and no
                 other key.
             compiled: whether networks are compiled; likewise.
+            batch: pairs at once; 0 for what suits the device.
 
         Raises:
             FusionbenchError: no such precision, or not on that device.
@@ -138,7 +143,8 @@ class Entry:
         own = settled(kind, asked) if asked else "float32"  # a wrong one is told whatever the method
         if self.precomputed:
             return self
-        return replace(self, device=kind, precision=own if network else "float32", compiled=compiled and network)
+        precision, compiled, batch = own if network else "float32", compiled and network, batch or usual(kind)
+        return replace(self, device=kind, precision=precision, compiled=compiled, batch=batch)
 
     @property
     def _own_output(self) -> dict[str, str]:
@@ -178,6 +184,7 @@ class Entry:
             device=self.device,
             precision=self.precision,
             compiled=self.compiled,
+            batch=self.batch,
             unverified=self.card.facts.unverified,
         )
 
@@ -295,34 +302,6 @@ def runnable(rule: str = RELEASED, untrained: bool = False) -> tuple[list[Entry]
         every += rows
         skipped += missing
     return every, skipped
-
-
-def from_folder(spec: str, rule: str = RELEASED) -> Entry:
-    """The entry for ``NAME=DIR``: images that another program made; the name may stand as tables print it.
-
-    Raises:
-        FusionbenchError: not of that form, or no such folder.
-    """
-    name, equals, text = spec.partition("=")
-    if not equals or not name:
-        raise FusionbenchError(f"images={spec}: write NAME=DIR")
-    if not Path(text).is_dir():
-        raise FusionbenchError(f"images={spec}: no such folder {text}")
-    return pictures_in(name, Path(text), rule)
-
-
-def pictures_in(name: str, folder: Path, rule: str = RELEASED) -> Entry:
-    """The entry for pictures that another program made, under a name of the user's."""
-    for entry in cards("method").values():
-        if entry.facts.precomputed:
-            name = without_method(entry, name)
-            return Entry(entry, {"name": name, "dir": str(folder.resolve())}, None, rule)
-    raise PluginError("no plugin reads folders of images")
-
-
-def without_method(entry: MethodCard, name: str) -> str:
-    """``Ours`` for ``images[Ours]``."""
-    return name[len(entry.name) + 1 : -1] if name.startswith(f"{entry.name}[") and name.endswith("]") else name
 
 
 def _value(entry: MethodCard, key: str, text: str) -> Value:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 READING = ("fusionbench.pixels.images", "fusionbench.data.pairs")
 PLUGINS = ("fusionbench.plugins.method", "fusionbench.plugins.network_method")
 PIXELS = ("fusionbench.evaluation.fusing", "fusionbench.pixels.output_rule", *PLUGINS, *READING)
+BATCHES = ("fusionbench.evaluation.batches",)  # besides those, where several pairs are fused at once
 SCORES = ("fusionbench.evaluation.scoring", *READING)
 LABELS = ("fusionbench.pixels.images", "fusionbench.data.labels", "fusionbench.data.masks", "fusionbench.data.dataset")
 TESTING = ("fusionbench.evaluation.task_scores", "fusionbench.tasks.testing")

@@ -9,14 +9,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionbench.data.pairing import Pattern, Reading, by_order, holds, nearest, partners, proposed, shown
-from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.entries import Entry
+from fusionbench.errors import FusionbenchError, PluginError
+from fusionbench.evaluation.entries import RELEASED, Entry
 from fusionbench.pixels.names import hidden, listing, nfc
+from fusionbench.plugins.cards import MethodCard, cards
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.plan import Source
 
 Names = Mapping[str, Collection[str]]  # dataset's label to the names that its folder may have
+
+
+def from_folder(spec: str, rule: str = RELEASED) -> Entry:
+    """The entry for ``NAME=DIR``: images that another program made; the name may stand as tables print it.
+
+    Raises:
+        FusionbenchError: not of that form, or no such folder.
+    """
+    name, equals, text = spec.partition("=")
+    if not equals or not name:
+        raise FusionbenchError(f"images={spec}: write NAME=DIR")
+    if not Path(text).is_dir():
+        raise FusionbenchError(f"images={spec}: no such folder {text}")
+    return pictures_in(name, Path(text), rule)
+
+
+def pictures_in(name: str, folder: Path, rule: str = RELEASED) -> Entry:
+    """The entry for pictures that another program made, under a name of the user's."""
+    for entry in cards("method").values():
+        if entry.facts.precomputed:
+            name = without_method(entry, name)
+            return Entry(entry, {"name": name, "dir": str(folder.resolve())}, None, rule)
+    raise PluginError("no plugin reads folders of images")
+
+
+def without_method(entry: MethodCard, name: str) -> str:
+    """``Ours`` for ``images[Ours]``."""
+    return name[len(entry.name) + 1 : -1] if name.startswith(f"{entry.name}[") and name.endswith("]") else name
 
 
 def subfolders(folder: Path) -> dict[str, Path]:

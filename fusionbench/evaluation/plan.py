@@ -17,8 +17,8 @@ from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import corrupted_too, data_root, known_spec
 from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError, find
-from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, from_folder, pictures_in, runnable
-from fusionbench.evaluation.picture_folders import Placing, picture_tree, tree_notes
+from fusionbench.evaluation.entries import RELEASED, Entry, Skip, entries, runnable
+from fusionbench.evaluation.picture_folders import Placing, from_folder, picture_tree, pictures_in, tree_notes
 from fusionbench.evaluation.protocol import (
     Metric,
     Protocol,
@@ -55,6 +55,7 @@ class Request:
     corrupt: tuple[str, ...] = ()
     precision: str | None = None
     compiled: bool = False
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,8 @@ def _entries(request: Request, rule: str) -> tuple[list[Entry], list[Skip]]:
         skipped += missing
     every += [from_folder(spec, rule) for spec in request.images]
     different: dict[tuple[str, str], Entry] = {}
-    for entry in (entry.on(request.device, request.precision, request.compiled) for entry in every):
+    here = (request.device, request.precision, request.compiled, request.batch)
+    for entry in (entry.on(*here) for entry in every):
         first = different.setdefault((entry.key, str(sorted(entry.options.items()))), entry)  # no folder is in the key
         if entry.id != first.id:
             skipped.append(Skip(entry.id, f"the same file as {first.id}, which stands for both"))

@@ -6,7 +6,6 @@ so an interrupted run that is started again ends with the same bytes as one that
 
 from __future__ import annotations
 
-import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,25 +13,21 @@ from contextlib import contextmanager
 
 import torch
 
-from fusionbench.data.looks import levels
-from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
-from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.evaluation.fuser import BadPair, CannotWrite, Fuser, entry_folder, in_batches
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
-from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
 from fusionbench.evaluation.source_pairs import SourcePairs
-from fusionbench.pixels.images import picture_digest, write_image
 from fusionbench.plugins.fingerprint import named_code
-from fusionbench.plugins.method import Context, Method
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.store import Fused, Score, Store, storage_error
-from fusionbench.runtime.files import is_text, printable, short_name, sweep
+from fusionbench.runtime.files import is_text, printable, sweep
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -174,21 +169,21 @@ class _Work:
             return
         for source in self.plan.sources:
             sweep(self.store.folder / entry_folder(entry, source), ".*.tmp")
-        fuser = _Fuser(entry, method, self.plan.device, self.store, self.pairs)
+        fuser = Fuser(entry, method, self.plan.device, self.store, self.pairs)
         earlier = {s.label: self._stored(entry, s) for s in self.plan.sources}
         made: dict[str, set[str]] = {s.label: set() for s in self.plan.sources}
-        for done, ((source, image, pair), future) in enumerate(parallel(self.plan.jobs, fuser, todo), 1):
-            problem = future.exception()
-            if problem is None:
-                picture = Fused(pair, *future.result(), made_of)
-                self.store.put_fused(entry.key, source.label, source.split, image, picture)
+        batches = parallel(self.plan.jobs, fuser, in_batches(todo, entry.batch))
+        each = (found for jobs, future in batches for found in zip(jobs, future.result(), strict=True))
+        for done, ((source, image, pair), saved) in enumerate(each, 1):
+            if isinstance(saved, CannotWrite):
+                raise storage_error(self.store.folder, saved.cause)
+            if isinstance(saved, BaseException):
+                key = SOURCE if isinstance(saved, BadPair) else entry.key
+                self.failures[source.label][Case(key, image)] = reason_of(saved)
+            else:
+                self.store.put_fused(entry.key, source.label, source.split, image, Fused(pair, *saved, made_of))
                 made[source.label].add(image)
                 self.outcome.fused += 1
-            elif isinstance(problem, _CannotWrite):
-                raise storage_error(self.store.folder, problem.cause)
-            else:
-                key = SOURCE if isinstance(problem, _BadPair) else entry.key
-                self.failures[source.label][Case(key, image)] = reason_of(problem)
             self.progress(f"fusing {entry.id} on {source.label}", done, len(todo))
         self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
         for source in sources if entry.precomputed else ():
@@ -302,49 +297,3 @@ class _Work:
                         if math.isnan(scores.get((fused[entry.key][image].image, pair, m.id), 0.0)):
                             column = Column(entry.id, source.label, m.id)
                             self.outcome.undefined.setdefault(column, []).append(image)
-
-
-def entry_folder(entry: Entry, source: Source) -> str:
-    """Where an entry's pictures of a source lie, below the output directory."""
-    return f"fused/{entry.folder}/{short_name(f'{source.label}-{source.split}')}"
-
-
-class _Fuser:
-    """Fuses one image and saves it the way a user would."""
-
-    def __init__(self, entry: Entry, method: Method, device: str, store: Store, pairs: SourcePairs) -> None:
-        self.entry, self.method, self.device, self.store, self.pairs = entry, method, device, store, pairs
-        self.rule = entry.output_rule()
-        self.odd: dict[tuple[str, str], str] = {}  # what is odd about each picture
-
-    def __call__(self, job: tuple[Source, str, str]) -> tuple[str, str]:
-        """Returns the SHA-256 of the saved picture and its path below the output directory."""
-        source, ident, _ = job
-        try:
-            ir, vis = self.pairs.given(source, ident)
-        except DataError as error:
-            raise _BadPair(reason_of(error)) from None
-        check_room(self.entry, ir.shape[-2:], self.device)
-        context = Context([ident], source.label, source.split)
-        picture = fuse_pair(self.method, self.rule, ir, vis, self.device, context)
-        self.odd[source.label, ident] = levels(picture, "fused")
-        path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
-        try:
-            write_image(self.store.folder / path, picture)
-        except OSError as error:
-            if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):  # of this picture alone
-                raise DataError(f"{self.store.folder / path}: no file can have this name ({error.strerror})") from None
-            raise _CannotWrite(error) from None
-        return picture_digest(picture), path
-
-
-class _BadPair(DataError):
-    """The source pair cannot be used, by any method."""
-
-
-class _CannotWrite(Exception):
-    """The picture cannot be saved."""
-
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause

@@ -248,7 +248,7 @@ def _as_made(entries: list[Entry], facts: Provenance, device: str, differences: 
     for entry in entries:
         then = recorded[entry.id]
         try:
-            made.append(entry.on(device, then.precision, then.compiled))
+            made.append(entry.on(device, then.precision, then.compiled, then.batch))
             if then.compiled:
                 check_compiler(device)
         except FusionbenchError as error:

@@ -66,6 +66,7 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
         device: kind of the device that made the pictures.
         precision: of its arithmetic.
         compiled: whether networks went through ``torch.compile``.
+        batch: pairs of 480x640 that were fused at once.
         unverified: what the method could not be compared with, or ""; such a row is not ranked either.
     """
 
@@ -82,6 +83,7 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
     device: str = "cpu"
     precision: str = "float32"
     compiled: bool = False
+    batch: int = 1
     unverified: str = ""
 
     @property
@@ -92,7 +94,8 @@ class EntryInfo(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def made_in(self) -> str:
         """Device and arithmetic of the pictures in words; a processor in float32 is "cpu in float32"."""
-        return f"{self.device} in {self.precision}" + (", compiled" if self.compiled else "")
+        more = ", compiled" * self.compiled + f", {self.batch} at once" * (self.batch != 1)
+        return f"{self.device} in {self.precision}{more}"
 
 
 GENERATORS = ("scenes", "scenes-2")  # what draws trees: the second takes pictures in as many ways as real cameras

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.images import write_image
+from fusionbench.training.gpu_use import GpuUse
 from fusionbench.training.options import Note
 
 if TYPE_CHECKING:
@@ -37,13 +37,16 @@ class Logs:
         step: steps done so far.
         first: whether this is the first process.
         note: takes remarks: TensorBoard is not installed, the log is shorter than it should be.
+        use: of the card that computes.
 
     Raises:
         FusionbenchError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note) -> None:
-        self.folder, self.first = folder, first
+    def __init__(
+        self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note, use: GpuUse
+    ) -> None:
+        self.folder, self.first, self.use = folder, first, use
         self.board: SummaryWriter | None = None
         self._epoch = [0, 0.0, 0.0]  # steps since the last call of `pace`, seconds they waited for files and computed
         if not first:
@@ -68,20 +71,18 @@ class Logs:
     def write_time(self, step: int, load: float, compute: float) -> None:
         """One line of the times: seconds that a step waited for its batch, and those after that."""
         if self.first:
+            self.use.look()
             record = {"step": step, "load": round(load, 5), "compute": round(compute, 5)}
             self._times.write(json.dumps(record) + "\n")
             self._times.flush()
             self._epoch = [a + b for a, b in zip(self._epoch, (1, load, compute), strict=True)]
 
-    def pace(self, device: torch.device) -> str:
-        """``2.4 steps/s, 3 % of it loading`` since the last call; on a GPU also the largest memory of the process."""
+    def pace(self) -> str:
+        """``2.4 steps/s, 3 % of it loading`` since the last call; on a GPU also largest memory and utilisation."""
         steps, load, compute = self._epoch
         self._epoch = [0, 0.0, 0.0]
         seconds = max(load + compute, 1e-9)
-        text = f"{steps / seconds:.3g} steps/s, {100 * load / seconds:.0f} % of it loading"
-        if device.type == "cuda":
-            text += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB"
-        return text
+        return f"{steps / seconds:.3g} steps/s, {100 * load / seconds:.0f} % of it loading{self.use.text()}"
 
     def length(self) -> int:
         """Bytes of the loss log, all of them on the disk."""

@@ -22,6 +22,7 @@ from fusionbench.training.ahead import ahead
 from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.decoded import keep_decoded
+from fusionbench.training.gpu_use import GpuUse
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
@@ -180,7 +181,8 @@ class _Run(Generic[S, B]):
     def open(self) -> None:
         """Open the logs, and write down what this session is."""
         state = self.state
-        self.logs = Logs(self.out, state.log_bytes, self.settings.tensorboard, state.step, self.first, self.note)
+        board, use = self.settings.tensorboard, GpuUse(self.device)
+        self.logs = Logs(self.out, state.log_bytes, board, state.step, self.first, self.note, use)
         if self.first:
             (self.out / "config.json").write_text(state.config, encoding="utf-8")
             plan = {"from_step": state.step, "processes": self.world, "device": str(self.device)}
@@ -218,7 +220,7 @@ class _Run(Generic[S, B]):
                             mean = self.end_epoch()
                             rate = (time.monotonic() - began) / (state.step - start)
                             left = duration(rate * max(0, total - state.step))
-                            pace = self.logs.pace(self.device)
+                            pace = self.logs.pace()
                             self.note(f"epoch {state.epoch}/{epochs}: mean loss {mean:.4g}, {pace}, {left} left")
                         elif state.step % self.settings.save_every == 0:
                             self.save()

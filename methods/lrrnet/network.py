@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WIDTH, BLOCKS = 256, 4
+PART = 32  # channels of a code at once
 
 
 class Conv(nn.Module):
@@ -47,14 +48,32 @@ class Decomposition(nn.Module):
         for i in range(BLOCKS):
             setattr(self, f"lrrblock{i}", Iteration())
 
-    def soft(self, x: Tensor) -> Tensor:
+    def soft(self, x: Tensor, threshold: Tensor) -> Tensor:
         """Soft threshold, with one for each channel."""
-        return x.sign() * F.relu(x.abs() - self.lamj.view(1, WIDTH, 1, 1))
+        return x.sign() * F.relu(x.abs() - threshold)
+
+    def after(self, step: Tensor, code: Tensor | None = None) -> Tensor:
+        """The next code of a step and the code before it; without gradients in the place of the step, part by part.
+
+        A code is 1 KiB a pixel, and a line of arithmetic on the whole of it holds several.
+        """
+        codes = [step] if code is None else [step, code]
+        threshold = self.lamj.view(1, WIDTH, 1, 1)
+        if torch.is_grad_enabled():
+            return self._after(threshold, *codes)
+        out = step.to(torch.result_type(step, threshold))
+        groups = zip(*(x.split(PART, dim=1) for x in (out, threshold, *codes)), strict=True)
+        for here, *group in groups:
+            here.copy_(self._after(*group))
+        return out
+
+    def _after(self, threshold: Tensor, step: Tensor, code: Tensor | None = None) -> Tensor:
+        return self.soft(step if code is None else self.lamz * code + step, threshold)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.soft(self.conv_W00(x))
+        code = self.after(self.conv_W00(x))
         for i in range(BLOCKS):
-            code = self.soft(self.lamz * code + getattr(self, f"lrrblock{i}")(x, code))
+            code = self.after(getattr(self, f"lrrblock{i}")(x, code), code)
         low, sparse = code.chunk(2, dim=1)
         return low, sparse
 
@@ -68,10 +87,14 @@ class Decoder(nn.Module):
             setattr(self, f"conv_{name}", Conv(WIDTH // 2, 1))
         self.conv_ReL, self.conv_ReH = Conv(2, 1), Conv(2, 1)
 
+    def images(self, parts: tuple[Tensor, Tensor], of: str) -> tuple[Tensor, Tensor]:
+        """Low-rank and sparse part of an image, ``x`` the infrared and ``y`` the visible one, as images."""
+        low, sparse = parts
+        return self.get_submodule(f"conv_ReZ{of}")(low), self.get_submodule(f"conv_ReU{of}")(sparse)
+
     def forward(self, ir: tuple[Tensor, Tensor], vis: tuple[Tensor, Tensor]) -> Tensor:
-        low = (self.get_submodule("conv_ReZx")(ir[0]), self.get_submodule("conv_ReZy")(vis[0]))
-        high = (self.get_submodule("conv_ReUx")(ir[1]), self.get_submodule("conv_ReUy")(vis[1]))
-        fused: Tensor = self.conv_ReL(torch.cat(low, dim=1)) + self.conv_ReH(torch.cat(high, dim=1))
+        low, high = (torch.cat(both, dim=1) for both in zip(ir, vis, strict=True))
+        fused: Tensor = self.conv_ReL(low) + self.conv_ReH(high)
         return fused
 
 
@@ -84,5 +107,6 @@ class LRRNet(nn.Module):
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         """Fused image of two grey ones, each ``[B,1,H,W]`` stretched to [0,1]; of any range."""
-        fused: Tensor = self.decoder(self.get_ls1(ir), self.get_ls2(vis))
+        first = self.decoder.images(self.get_ls1(ir), "x")  # before the other code is begun
+        fused: Tensor = self.decoder(first, self.decoder.images(self.get_ls2(vis), "y"))
         return fused

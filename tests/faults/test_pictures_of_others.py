@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fusionbench.data import Sample
-from fusionbench.evaluation.entries import entries, from_folder
+from fusionbench.evaluation.entries import entries
+from fusionbench.evaluation.picture_folders import from_folder
 from fusionbench.plugins.cards import card
 from fusionbench.plugins.registry import resolve
 from tests.conftest import Done, fusionbench, make_tree

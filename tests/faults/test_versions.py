@@ -16,8 +16,9 @@ import fusionbench
 from fusionbench.api import Result
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import task_training
-from fusionbench.evaluation.entries import entries, from_folder
+from fusionbench.evaluation.entries import entries
 from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.evaluation.picture_folders import from_folder
 from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.evaluation.task_training import Trained, restore, train, trained_by

@@ -13,7 +13,8 @@ import pytest
 from fusionbench.cli import VERBS, cli
 from fusionbench.cli.words import Group, spelled
 from fusionbench.errors import FusionbenchError, did_you_mean, find
-from fusionbench.evaluation.entries import entries, from_folder
+from fusionbench.evaluation.entries import entries
+from fusionbench.evaluation.picture_folders import from_folder
 from fusionbench.evaluation.protocol import metric, profile_name, variants_of
 from fusionbench.naming import fold, matches, nearest
 from fusionbench.plugins.cards import KINDS, card, cards, profiles

@@ -13,6 +13,7 @@ import torch
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.training.checkpoint import Checkpoint
+from fusionbench.training.gpu_use import GpuUse, utilisation
 from fusionbench.training.logs import Logs, duration
 from fusionbench.training.loop import train
 from fusionbench.training.options import RunOptions
@@ -162,14 +163,41 @@ def test_files(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_use_of_a_card(tmp_path: Path) -> None:
+    """A card that a test speaks for: looked at once a second, its share the mean since the last line."""
+    told: list[int | None] = [90, 20, 40, None, 7]
+    now, asked = [0.0], []
+
+    def busy(device: torch.device) -> int | None:
+        asked.append(device)
+        return told.pop(0)
+
+    card = torch.device("cuda:3")
+    use = GpuUse(card, busy, lambda _: 3 << 30, lambda: now[0])
+    logs = Logs(tmp_path, 0, False, 0, True, print, use)
+    for step, now[0] in enumerate((0.5, 1.5, 1.6, 2.6)):
+        logs.write_time(step, 0.0, 0.5)
+    assert logs.pace() == "2 steps/s, 0 % of it loading, 3.0 GiB, GPU 55 % busy"
+    for step, now[0] in enumerate((3.7, 4.8, 5.9)):  # the driver falls silent after the first, and is left alone
+        logs.write_time(step, 0.0, 1.0)
+    assert logs.pace() == "1 steps/s, 0 % of it loading, 3.0 GiB, GPU 40 % busy"
+    assert logs.pace().endswith("3.0 GiB")
+    assert asked == [card] * 4
+    logs.close()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a card that may tell")
+def test_without_a_card_nothing_is_known() -> None:
+    assert utilisation(torch.device("cuda:0")) is None
+
+
 def test_pace(tmp_path: Path) -> None:
-    cpu = torch.device("cpu")
-    logs = Logs(tmp_path, 0, False, 0, True, print)
+    logs = Logs(tmp_path, 0, False, 0, True, print, GpuUse(torch.device("cpu")))
     logs.write_time(1, 0.25, 0.25)
     logs.write_time(2, 0.25, 1.25)
-    assert logs.pace(cpu) == "1 steps/s, 25 % of it loading"
+    assert logs.pace() == "1 steps/s, 25 % of it loading"
     logs.write_time(3, 0.0, 0.5)
-    assert logs.pace(cpu) == "2 steps/s, 0 % of it loading"  # of the steps since the last call
+    assert logs.pace() == "2 steps/s, 0 % of it loading"  # of the steps since the last call
     logs.close()
     assert json.loads((tmp_path / "times.jsonl").read_text().splitlines()[0]) == {
         "step": 1, "load": 0.25, "compute": 0.25
