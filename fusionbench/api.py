@@ -68,6 +68,7 @@ def evaluate(
     precision: str | None = None,
     compiled: bool = False,
     out: str | Path | None = None,
+    who: str = "",
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
 
@@ -88,6 +89,7 @@ def evaluate(
         precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
         compiled: whether networks go through ``torch.compile``.
         out: directory of the results store; a temporary one by default.
+        who: signs the results, with the time and the machine; ``FUSIONBENCH_WHO`` by default, else nobody does.
 
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
@@ -109,11 +111,12 @@ def evaluate(
         precision=precision,
         compiled=compiled,
     )
-    return _evaluated(request, out)
+    return _evaluated(request, out, who)
 
 
-def _evaluated(request: Request, out: str | Path | None) -> Result:
+def _evaluated(request: Request, out: str | Path | None, who: str) -> Result:
     environment.apply()
+    environment.sign(who, "who")
     _check(request.limit, request.jobs, request.device)
     plan = make_plan(request)
     if any(entry.compiled for entry in plan.entries):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from fusionbench import environment
 from fusionbench.cli.evaluation import Evaluation, skips
 from fusionbench.cli.options import (
     Comma,
@@ -145,6 +146,7 @@ class PlanOptions:
 @click.command("eval")
 @records(asked=PlanOptions, read=ReadingOptions, tasks=TaskOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--who", default="", metavar="NAME", help="Sign the results: name, time, machine [FUSIONBENCH_WHO].")
 @data_root
 @out
 @as_json
@@ -153,6 +155,7 @@ def eval_command(
     read: ReadingOptions,
     tasks: TaskOptions,
     dry_run: bool,
+    who: str,
     data_root: Path | None,
     out: Path,
     json_: bool,
@@ -174,6 +177,7 @@ def eval_command(
     from fusionbench.runtime.device import check_device
 
     keep_memory()
+    environment.sign(who)
     plan = make_plan(asked.request(data_root, read))
     for line in plan.notes:
         note(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,13 +40,16 @@ class Verification:
     unchecked: list[str] = field(default_factory=list)
 
 
-def verify(store: Store, count: int, data_root: Path | None = None) -> Verification:
+def verify(
+    store: Store, count: int, data_root: Path | None = None, fetch: Callable[[str], str] = lambda _: ""
+) -> Verification:
     """Compute the scores of some pictures of every entry again.
 
     Args:
         store: of another machine.
         count: pictures of each entry and dataset, drawn at random.
         data_root: folder of the datasets.
+        fetch: makes the file of a picture be there; why it is refused, or "".
     """
     result = Verification()
     metrics: dict[str, Metric] = {}
@@ -70,6 +73,8 @@ def verify(store: Store, count: int, data_root: Path | None = None) -> Verificat
             for where, ident, fused in _drawn(store, board, count):
                 values = {name: scores[fused.image, fused.pair, name] for name in metrics if _has(scores, fused, name)}
                 try:
+                    if reason := fetch(fused.path):
+                        raise FusionbenchError(reason)
                     again = _scores(dataset, board.split, ident, store.folder, fused, {n: metrics[n] for n in values})
                 except FusionbenchError as error:
                     result.unchecked.append(f"{where}: {error}")
