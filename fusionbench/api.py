@@ -76,8 +76,7 @@ def evaluate(
         methods: as on the command line (``gff``, ``refusion[ivif]``); all runnable ones by default.
         datasets: ``msrs``, ``folder=DIR``...; all present ones by default.
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
-        images: ``NAME=DIR``: pictures that another program made.
-        images_root: folder of a tree METHOD/DATASET of such pictures.
+        images, images_root: ``NAME=DIR``: pictures that another program made; folder of a tree METHOD/DATASET of such.
         reading: how files are read and paired, e.g. ``fusionbench.data.Reading(ir_range=(7000, 9000))``.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
@@ -86,8 +85,7 @@ def evaluate(
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
         fresh_versions: compute again what other versions of torch or another processor have computed.
-        precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
-        compiled: whether networks go through ``torch.compile``.
+        precision, compiled: of networks: ``float32``, ``tf32`` or ``bf16``; whether through ``torch.compile``.
         out: directory of the results store; a temporary one by default.
         who: signs the results, with the time and the machine; ``FUSIONBENCH_WHO`` by default, else nobody does.
 
