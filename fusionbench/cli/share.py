@@ -61,9 +61,17 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
     metavar="N",
     help="First compute the scores of N pictures of each entry again, where the dataset is here [0].",
 )
+@click.option(
+    "--pictures",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Copy only N pictures of each entry and dataset, those with the smallest hashes [all].",
+)
 @out
 @data_root
-def merge_command(stores: tuple[str, ...], most: float, verify: int, out: Path, data_root: Path | None) -> None:
+def merge_command(
+    stores: tuple[str, ...], most: float, verify: int, pictures: int | None, out: Path, data_root: Path | None
+) -> None:
     """Merge the results of several machines or people into --out.
 
     STORES are --out folders, or addresses of such: file://, memory://, s3://, gs://, hf://, http:// or https://.
@@ -78,7 +86,7 @@ def merge_command(stores: tuple[str, ...], most: float, verify: int, out: Path, 
         if [place for place in places if verify and not verified(place, verify, data_root)]:
             sys.exit(1)
         with Store(out) as store:
-            added, conflicts = merge(store, places)
+            added, conflicts = merge(store, places, pictures)
     for line in conflicts:
         say(f"conflict: {line}")
     say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)

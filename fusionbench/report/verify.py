@@ -33,11 +33,13 @@ class Verification:
         checked: number of scores computed again.
         wrong: scores that are not what the store says, a line each.
         unchecked: what could not be computed here, a line each.
+        rows: entry key, dataset and split of what has scores that were computed again.
     """
 
     checked: int = 0
     wrong: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    rows: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 def verify(
@@ -70,7 +72,9 @@ def verify(
             if dataset is None or board.split not in dataset.splits():
                 result.unchecked.append(f"{board.dataset} {board.split}: not here")
                 continue
-            for where, ident, fused in _drawn(store, board, count):
+            if line := _other_list(dataset, board):
+                result.unchecked.append(line)
+            for key, where, ident, fused in _drawn(store, board, count):
                 values = {name: scores[fused.image, fused.pair, name] for name in metrics if _has(scores, fused, name)}
                 try:
                     if reason := fetch(fused.path):
@@ -80,6 +84,7 @@ def verify(
                     result.unchecked.append(f"{where}: {error}")
                     continue
                 result.checked += len(again)
+                result.rows |= {(key, board.dataset, board.split)} if again else set()
                 result.wrong += [
                     f"{where}, {name}: {values[name]}, computed {value}"
                     for name, value in again.items()
@@ -88,17 +93,33 @@ def verify(
     return result
 
 
+def _other_list(dataset: Dataset, board: Board) -> str:
+    """What is another here of a board's list of images, in a line; "" where it is the same."""
+    split = dataset.split(board.split)
+    count = len(split.ids) if split.ids is not None else split.count
+    if board.split_sha256 != split.sha256:
+        return f"{board.dataset} {board.split}: the list of images is another here"
+    if not board.origin.generator and None not in (count, board.expected) and count != board.expected:
+        return f"{board.dataset} {board.split}: {count} images belong to it, not {board.expected}"
+    return ""
+
+
 def _has(scores: dict[tuple[str, str, str], float], fused: Fused, name: str) -> bool:
     return (fused.image, fused.pair, name) in scores
 
 
-def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, Fused]]:
-    """Some pictures of every entry: what to call them, the image's id, the picture."""
+def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, str, Fused]]:
+    """Some pictures of every entry: its key, what to call them, the image's id, the picture.
+
+    Those that are in the folder, where some are: a folder may hold a sample, or what is fetched when it is wanted.
+    """
     pairs = store.pairs(board.dataset, board.split)
     for key, entry in store.entries(board.output).items():
-        fused = store.fused(key, board.dataset, board.split, pairs)
+        every = store.fused(key, board.dataset, board.split, pairs)
+        there = {i: f for i, f in every.items() if is_safe(f.path) and (store.folder / f.path).is_file()}
+        fused = there or every
         for ident in random.sample(sorted(fused), min(count, len(fused))):
-            yield f"{entry.id} on {board.dataset} {board.split} {ident}", ident, fused[ident]
+            yield key, f"{entry.id} on {board.dataset} {board.split} {ident}", ident, fused[ident]
 
 
 def _scores(

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
-from fusionbench.results.merged_pictures import copy_picture, is_safe
+from fusionbench.results.merged_pictures import copy_picture, is_safe, sample
 from fusionbench.results.records import Board, EntryInfo, Run, TaskResult
 from fusionbench.results.schema import (
     TABLES,
@@ -91,12 +91,16 @@ def content(store: Store) -> Content:
     )
 
 
-def merge(store: Store, places: Sequence[Path | LocalStore]) -> tuple[dict[str, int], list[str]]:
+def merge(
+    store: Store, places: Sequence[Path | LocalStore], pictures: int | None = None
+) -> tuple[dict[str, int], list[str]]:
     """Add what other stores have and this one lacks; what disagrees is named, and stays as it is here.
 
     Args:
         store: the target.
         places: output directories of other runs, or what :func:`fusionbench.results.sources.source` made of addresses.
+        pictures: how many of each entry and split are copied, see :func:`fusionbench.results.merged_pictures.sample`;
+            all by default.
 
     Returns:
         Number of rows added per table (of entries: those that tables show), and one line per conflict.
@@ -109,18 +113,20 @@ def merge(store: Store, places: Sequence[Path | LocalStore]) -> tuple[dict[str, 
     with ExitStack() as stack:  # all are looked at before the target is touched
         others = [p if isinstance(p, LocalStore) else stack.enter_context(source(p)) for p in places]
         for place in others:
-            _merge_one(store, place, added, conflicts)
+            _merge_one(store, place, pictures, added, conflicts)
     return added, conflicts
 
 
-def _merge_one(store: Store, place: LocalStore, added: dict[str, int], conflicts: list[str]) -> None:
+def _merge_one(
+    store: Store, place: LocalStore, pictures: int | None, added: dict[str, int], conflicts: list[str]
+) -> None:
     if place.folder.resolve() == store.folder.resolve():
         raise FusionbenchError(f"{place.name}: a store cannot be merged into itself; choose another out=")
     with place.opened() as opened:  # read whole before the target is touched
         other = content(opened)
         conflicts += opened.notes
     merger = Merger(store, place, content(store), other, added, conflicts)
-    merger.copy_pictures()
+    merger.copy_pictures(pictures)
     with store.transaction() as db:
         merger.write(db)
 
@@ -147,15 +153,16 @@ class Merger:
     conflicts: list[str]
     refused: set[FusedRow] = field(default_factory=set)
 
-    def copy_pictures(self) -> None:
-        """Copy the pictures of images that the target lacks; note those that are refused."""
+    def copy_pictures(self, count: int | None = None) -> None:
+        """Copy the pictures of images that the target lacks, all or a sample; note those that are refused."""
+        wanted = set(self.other.fused) if count is None else sample(self.other.fused, count)
         own = {row[:4] for row in self.own.fused}
         paths = {row.path: row.image for row in self.own.fused}
         reasons: Counter[str] = Counter()
         example: dict[str, str] = {}
         for folder in {(self.store.folder / row.path).parent for row in self.other.fused if is_safe(row.path)}:
             sweep(folder, ".*.tmp")
-        for row, reason in self.source.fetched(row for row in self.other.fused if row[:4] not in own):
+        for row, reason in self.source.fetched(r for r in self.other.fused if r in wanted and r[:4] not in own):
             if paths.get(row.path) == row.image and (self.store.folder / row.path).is_file():
                 continue
             taken = paths.get(row.path, row.image) != row.image
