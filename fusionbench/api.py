@@ -70,6 +70,7 @@ def evaluate(
     compiled: bool = False,
     batch: int = 0,
     out: str | Path | None = None,
+    who: str = "",
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
 
@@ -77,8 +78,7 @@ def evaluate(
         methods: as on the command line (``gff``, ``refusion[ivif]``); all runnable ones by default.
         datasets: ``msrs``, ``folder=DIR``...; all present ones by default.
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
-        images: ``NAME=DIR``: pictures that another program made.
-        images_root: folder of a tree METHOD/DATASET of such pictures.
+        images, images_root: ``NAME=DIR``: pictures that another program made; folder of a tree METHOD/DATASET of such.
         reading: how files are read and paired, e.g. ``fusionbench.data.Reading(ir_range=(7000, 9000))``.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
@@ -87,10 +87,10 @@ def evaluate(
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
         fresh_versions: compute again what other versions of torch or another processor have computed.
-        precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
-        compiled: whether networks go through ``torch.compile``.
+        precision, compiled: of networks: ``float32``, ``tf32`` or ``bf16``; whether through ``torch.compile``.
         batch: pairs of 480x640 that go through a method at once; 1 on a processor by default, else 8.
         out: directory of the results store; a temporary one by default.
+        who: signs the results, with the time and the machine; ``FUSIONBENCH_WHO`` by default, else nobody does.
 
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
@@ -110,11 +110,12 @@ def evaluate(
         limit=limit,
         fresh_versions=fresh_versions,
     )
-    return _evaluated(request, out)
+    return _evaluated(request, out, who)
 
 
-def _evaluated(request: Request, out: str | Path | None) -> Result:
+def _evaluated(request: Request, out: str | Path | None, who: str) -> Result:
     environment.apply()
+    environment.sign(who, "who")
     _check(request.limit, request.jobs, request.device)
     if request.batch < 0:
         raise FusionbenchError(f"batch={request.batch}: must be at least 1, or 0 for what suits the device")

@@ -1,17 +1,22 @@
 """The environment variables, read where users come in: by the command line and the Python interface, nowhere else.
 
 ``FUSIONBENCH_PLUGINS``: folders of plugins, separated like ``PATH``. ``FUSIONBENCH_CACHE``, ``FUSIONBENCH_DATA`` and
-``FUSIONBENCH_OUT``: see :class:`fusionbench.runtime.locations.Locations`.
+``FUSIONBENCH_OUT``: see :class:`fusionbench.runtime.locations.Locations`. ``FUSIONBENCH_WHO``: who signs results; the
+system's name of the user is never asked.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from fusionbench.errors import FusionbenchError
 from fusionbench.runtime import locations
+from fusionbench.runtime.files import printable
 
+WHO, LONGEST = "FUSIONBENCH_WHO", 100  # characters of a name
 FOLDERS = {"cache": "FUSIONBENCH_CACHE", "data": "FUSIONBENCH_DATA", "results": "FUSIONBENCH_OUT"}
 
 
@@ -24,4 +29,26 @@ def apply(plugins: Iterable[str | Path] = ()) -> None:
     named = [text for text in os.environ.get("FUSIONBENCH_PLUGINS", "").split(os.pathsep) if text]
     every = tuple(dict.fromkeys(Path(os.path.abspath(folder)) for folder in [*named, *plugins]))
     folders = {field: Path(os.environ[name]) for field, name in FOLDERS.items() if os.environ.get(name)}
-    locations.use(locations.Locations(every, **folders))
+    locations.use(locations.Locations(every, **folders, who=named_who(os.environ.get(WHO, ""), WHO)))
+
+
+def sign(who: str, option: str = "--who") -> None:
+    """From now on results are signed by somebody, whatever the environment says; by nobody else where it is empty.
+
+    Raises:
+        FusionbenchError: it is no name.
+    """
+    if who := named_who(who, option):
+        locations.use(replace(locations.current(), who=who))
+
+
+def named_who(text: str, source: str) -> str:
+    """Somebody's name as results keep it.
+
+    Raises:
+        FusionbenchError: more than one line, more than `LONGEST` characters, or what a terminal obeys.
+    """
+    name = text.strip()
+    if len(name) > LONGEST or name != printable(name):
+        raise FusionbenchError(f"{source}={name[:LONGEST]!r}: a name is one line of at most {LONGEST} characters")
+    return name

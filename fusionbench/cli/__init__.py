@@ -40,6 +40,7 @@ VERBS = {
     "reproduce": ("Share", "rerun", "Verify a result's hashes, rerun it, compare."),
     "export": ("Share", "share", "Per-image scores with their hashes, as Parquet or CSV."),
     "merge": ("Share", "share", "Several results stores into one, conflicts named."),
+    "verify": ("Share", "verify", "Look at results that somebody hands in: files, hashes, scores computed again."),
     "list": ("Look", "listing", "List methods, metrics, datasets, tasks, profiles, protocols."),
     "show": ("Look", "listing", "Show everything a plugin's card says."),
     "doctor": ("Look", "doctor", "Check environment, GPU, data and weights, with fixes."),

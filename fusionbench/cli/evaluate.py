@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from fusionbench import environment
 from fusionbench.cli.evaluation import Evaluation, skips
 from fusionbench.cli.options import (
     Comma,
@@ -158,6 +159,7 @@ class PlanOptions:
 @click.command("eval")
 @records(asked=PlanOptions, read=ReadingOptions, spread=SpreadOptions, tasks=TaskOptions)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--who", default="", metavar="NAME", help="Sign the results: name, time, machine [FUSIONBENCH_WHO].")
 @data_root
 @out
 @as_json
@@ -167,6 +169,7 @@ def eval_command(
     spread: SpreadOptions,
     tasks: TaskOptions,
     dry_run: bool,
+    who: str,
     data_root: Path | None,
     out: Path,
     json_: bool,
@@ -189,6 +192,7 @@ def eval_command(
     from fusionbench.runtime.device import check_device
 
     keep_memory()
+    environment.sign(who)
     whole = make_plan(asked.request(data_root, read))
     for line in whole.notes:
         note(line)

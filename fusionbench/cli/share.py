@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out
 from fusionbench.cli.spelling import note, say
 from fusionbench.errors import FusionbenchError
+
+if TYPE_CHECKING:
+    from fusionbench.results.sources import LocalStore
+
+MOST = 64.0  # GiB
 
 
 @click.command("export")
@@ -38,7 +45,15 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
 
 
 @click.command("merge")
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True)
+@click.option(
+    "--most",
+    type=click.FloatRange(0, min_open=True),
+    default=MOST,
+    show_default=True,
+    metavar="GIB",
+    help="Fetch no more than this from each address.",
+)
 @click.option(
     "--verify",
     type=click.IntRange(0),
@@ -46,38 +61,47 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
     metavar="N",
     help="First compute the scores of N pictures of each entry again, where the dataset is here [0].",
 )
+@click.option(
+    "--pictures",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Copy only N pictures of each entry and dataset, those with the smallest hashes [all].",
+)
 @out
 @data_root
-def merge_command(stores: tuple[Path, ...], verify: int, out: Path, data_root: Path | None) -> None:
-    """Merge the results of several machines (their --out folders) into --out.
+def merge_command(
+    stores: tuple[str, ...], most: float, verify: int, pictures: int | None, out: Path, data_root: Path | None
+) -> None:
+    """Merge the results of several machines or people into --out.
 
+    STORES are --out folders, or addresses of such: file://, memory://, s3://, gs://, hf://, http:// or https://.
     What disagrees is named and ours is kept; exit code 1 then. Nothing is merged when a verified score is wrong.
     """
-    from fusionbench.results.merge import check_sources, merge
+    from fusionbench.results.merge import merge
+    from fusionbench.results.sources import source
     from fusionbench.results.store import Store
 
-    check_sources(list(stores))  # before the target is made
-    wrong = [folder for folder in stores if verify and not verified(folder, verify, data_root)]
-    if wrong:
-        sys.exit(1)
-    with Store(out) as store:
-        added, conflicts = merge(store, list(stores))
+    with ExitStack() as stack:
+        places = [stack.enter_context(source(text, int(most * 2**30))) for text in stores]  # before the target is made
+        if [place for place in places if verify and not verified(place, verify, data_root)]:
+            sys.exit(1)
+        with Store(out) as store:
+            added, conflicts = merge(store, places, pictures)
     for line in conflicts:
         say(f"conflict: {line}")
     say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
 
 
-def verified(folder: Path, count: int, data_root: Path | None) -> bool:
+def verified(place: LocalStore, count: int, data_root: Path | None) -> bool:
     """Whether no score of a store that was computed again is another."""
     from fusionbench.report.verify import verify
-    from fusionbench.results.store import Store
 
-    with Store(folder, create=False) as store:
-        result = verify(store, count, data_root)
+    with place.opened() as store:
+        result = verify(store, count, data_root, place.fetch)
     for line in result.unchecked:
-        note(f"not verified: {folder}: {line}")
+        note(f"not verified: {place.name}: {line}")
     for line in result.wrong:
-        say(f"wrong: {folder}: {line}")
-    note(f"{result.checked} scores of {folder} computed again, {len(result.wrong)} of them are wrong")
+        say(f"wrong: {place.name}: {line}")
+    note(f"{result.checked} scores of {place.name} computed again, {len(result.wrong)} of them are wrong")
     return not result.wrong

@@ -30,7 +30,7 @@ RENAMED = {
 PARAMETERS = (
     *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from"),
     *("frozen", "frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match"),
-    *("max_seconds", "max_steps", "methods", "metrics", "name", "network", "networks", "on", "out"),
+    *("max_seconds", "max_steps", "methods", "metrics", "most", "name", "network", "networks", "on", "out"),
     *("output_rule", "pattern", "plugins", "precision", "profile", "resume", "retrain", "rgbt4", "seeds"),
     *("sha256", "size", "split", "stage", "sweep", "task_networks", "task_options", "task_protocols", "task_size"),
     *("shard", "tasks", "test", "train", "url", "vis"),

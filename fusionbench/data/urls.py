@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fusionbench.errors import DataError
-from fusionbench.runtime.files import printable
+from fusionbench.runtime.addresses import shown_of as shown_of
 
-_SECRET = re.compile(r"(?i)([?&;#][^=&;#]*(?:token|key|sig|secret|pass|auth|credential)[^=&;#]*=)[^&;#]*")
 _UNSURE = re.compile(r"(?s)^([^/?#]*//).*@")
-_USER = re.compile(r"^([^/?#]*//)[^/?#]*@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +40,6 @@ class Address:
             code = base64.b64encode(self.user.encode()).decode()
             request.add_unredirected_header("Authorization", f"Basic {code}")
         return request
-
-
-def shown_of(url: str) -> str:
-    """Any text that stands for an address, without user name, password and tokens."""
-    url = _USER.sub(r"\1", url)
-    return printable(_SECRET.sub(r"\1***", url if len(url) <= 300 else url[:300] + "..."))
 
 
 def address_of(url: str) -> Address:

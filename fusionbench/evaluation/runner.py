@@ -25,7 +25,7 @@ from fusionbench.evaluation.source_pairs import SourcePairs
 from fusionbench.plugins.fingerprint import named_code
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
-from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
+from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures, Made
 from fusionbench.results.store import Fused, Score, Store, storage_error
 from fusionbench.runtime.files import is_text, printable, sweep
 
@@ -48,7 +48,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
         FusionbenchError: when results cannot be written.
     """
     began, started = time.perf_counter(), provenance.now()
-    work = _Work(plan, store, progress)
+    work = _Work(plan, store, progress, started)
     for name in {m.card.name for s in plan.sources for m in s.metrics}:
         resolve("metric", name)  # a metric that cannot be imported is reported before anything is fused
     with one_thread():
@@ -77,7 +77,7 @@ def fuse_only(plan: Plan, store: Store, progress: Progress = lambda *_: None) ->
         Image id to the hash of its pair, and what was done and failed.
     """
     (source,) = plan.sources
-    work = _Work(plan, store, progress)
+    work = _Work(plan, store, progress, provenance.now())
     with one_thread():
         work.read(source)
         work.fuse_all()
@@ -104,17 +104,17 @@ class _Work:
         failures: source label to what failed.
         pairs: reads them.
         made: number of what computes here, for the store.
-        only_of: the same where only its results are kept; None for all.
+        only_of: it and its like where only their results are kept; None for all.
     """
 
-    def __init__(self, plan: Plan, store: Store, progress: Progress) -> None:
-        self.plan, self.store, self.progress = plan, store, progress
+    def __init__(self, plan: Plan, store: Store, progress: Progress, started: str) -> None:
+        self.plan, self.store, self.progress, self.started = plan, store, progress, started
         self.outcome = Outcome(skipped=list(plan.skipped), replaced=list(store.notes))
         self.hashes: dict[str, dict[str, str]] = {}
         self.failures: dict[str, Failures] = {}
         self.pairs = SourcePairs()
-        self.made = store.put_maker(provenance.made_here(plan.device))
-        self.only_of = self.made if plan.fresh_versions else None
+        self.made = self._signed(provenance.made_here(plan.device))
+        self.only_of = store.alike(provenance.made_here(plan.device)) if plan.fresh_versions else None
 
     def finished(self) -> Outcome:
         """The outcome, with entries named by their ids."""
@@ -193,7 +193,10 @@ class _Work:
         """What makes an entry's pictures here, by its number in the store."""
         if not named_code(entry.card, entry.options):
             return self.made
-        return self.store.put_maker(provenance.made_here(self.plan.device, tasks=True))
+        return self._signed(provenance.made_here(self.plan.device, tasks=True))
+
+    def _signed(self, made: Made) -> int:
+        return self.store.put_maker(provenance.signed(made, self.started))
 
     def _stored(self, entry: Entry, source: Source) -> dict[str, Fused]:
         """What the store has of an entry's pictures of a source, by image id."""
@@ -206,10 +209,11 @@ class _Work:
         """
         if entry.precomputed:
             return set()
+        alike = self.store.alike(self.store.makers()[made])
         there = [
             p
             for p in self.store.pictures(entry.key)
-            if (self.only_of is None or p.made == made) and (self.store.folder / p.path).is_file()
+            if (self.only_of is None or p.made in alike) and (self.store.folder / p.path).is_file()
         ]
         own = {(p.dataset, p.split, p.id): p.pair for p in there}
         same = {(p.pair, p.id): Fused(p.pair, p.image, p.path, p.made) for p in there}

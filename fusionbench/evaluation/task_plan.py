@@ -327,7 +327,7 @@ class TaskPlanner:
         if not self.run.plan.fresh_versions:
             return True
         trained = Trained(code=result.training_code, made=result.trained_with)
-        return result.made == self.by.made and (job.request is None or trained == self.by)
+        return result.made.unsigned == self.by.made and (job.request is None or trained == self.by)
 
     def _add(self, job: Job, test: TaskTest, keys: list[str]) -> None:
         """Plan what is missing of one network; networks that two protocols share are trained once."""

@@ -146,7 +146,8 @@ def _done(planner: TaskPlanner, failures: list[str]) -> int:
             failures.append(f"{what}, {test.protocol}, seed {test.seed}, {entries}: {outcome}")
         else:
             for key, result in outcome:
-                run.store.put_task(key, source.label, source.split, result)
+                made = provenance.signed(result.made, provenance.now())
+                run.store.put_task(key, source.label, source.split, msgspec.structs.replace(result, made=made))
             new += len(outcome)
         run.progress(what, number, len(jobs))
     return new

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,20 +33,25 @@ class Verification:
         checked: number of scores computed again.
         wrong: scores that are not what the store says, a line each.
         unchecked: what could not be computed here, a line each.
+        rows: entry key, dataset and split of what has scores that were computed again.
     """
 
     checked: int = 0
     wrong: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    rows: set[tuple[str, str, str]] = field(default_factory=set)
 
 
-def verify(store: Store, count: int, data_root: Path | None = None) -> Verification:
+def verify(
+    store: Store, count: int, data_root: Path | None = None, fetch: Callable[[str], str] = lambda _: ""
+) -> Verification:
     """Compute the scores of some pictures of every entry again.
 
     Args:
         store: of another machine.
         count: pictures of each entry and dataset, drawn at random.
         data_root: folder of the datasets.
+        fetch: makes the file of a picture be there; why it is refused, or "".
     """
     result = Verification()
     metrics: dict[str, Metric] = {}
@@ -67,14 +72,19 @@ def verify(store: Store, count: int, data_root: Path | None = None) -> Verificat
             if dataset is None or board.split not in dataset.splits():
                 result.unchecked.append(f"{board.dataset} {board.split}: not here")
                 continue
-            for where, ident, fused in _drawn(store, board, count):
+            if line := _other_list(dataset, board):
+                result.unchecked.append(line)
+            for key, where, ident, fused in _drawn(store, board, count):
                 values = {name: scores[fused.image, fused.pair, name] for name in metrics if _has(scores, fused, name)}
                 try:
+                    if reason := fetch(fused.path):
+                        raise FusionbenchError(reason)
                     again = _scores(dataset, board.split, ident, store.folder, fused, {n: metrics[n] for n in values})
                 except FusionbenchError as error:
                     result.unchecked.append(f"{where}: {error}")
                     continue
                 result.checked += len(again)
+                result.rows |= {(key, board.dataset, board.split)} if again else set()
                 result.wrong += [
                     f"{where}, {name}: {values[name]}, computed {value}"
                     for name, value in again.items()
@@ -83,17 +93,33 @@ def verify(store: Store, count: int, data_root: Path | None = None) -> Verificat
     return result
 
 
+def _other_list(dataset: Dataset, board: Board) -> str:
+    """What is another here of a board's list of images, in a line; "" where it is the same."""
+    split = dataset.split(board.split)
+    count = len(split.ids) if split.ids is not None else split.count
+    if board.split_sha256 != split.sha256:
+        return f"{board.dataset} {board.split}: the list of images is another here"
+    if not board.origin.generator and None not in (count, board.expected) and count != board.expected:
+        return f"{board.dataset} {board.split}: {count} images belong to it, not {board.expected}"
+    return ""
+
+
 def _has(scores: dict[tuple[str, str, str], float], fused: Fused, name: str) -> bool:
     return (fused.image, fused.pair, name) in scores
 
 
-def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, Fused]]:
-    """Some pictures of every entry: what to call them, the image's id, the picture."""
+def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, str, Fused]]:
+    """Some pictures of every entry: its key, what to call them, the image's id, the picture.
+
+    Those that are in the folder, where some are: a folder may hold a sample, or what is fetched when it is wanted.
+    """
     pairs = store.pairs(board.dataset, board.split)
     for key, entry in store.entries(board.output).items():
-        fused = store.fused(key, board.dataset, board.split, pairs)
+        every = store.fused(key, board.dataset, board.split, pairs)
+        there = {i: f for i, f in every.items() if is_safe(f.path) and (store.folder / f.path).is_file()}
+        fused = there or every
         for ident in random.sample(sorted(fused), min(count, len(fused))):
-            yield f"{entry.id} on {board.dataset} {board.split} {ident}", ident, fused[ident]
+            yield key, f"{entry.id} on {board.dataset} {board.split} {ident}", ident, fused[ident]
 
 
 def _scores(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from fusionbench.report.formats import FORMATS, as_text
+from fusionbench.report.made import signed_rows
+from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
 from fusionbench.report.task_tables import current, pages
 from fusionbench.results.storage_errors import storage_error
@@ -49,6 +51,7 @@ def provenance_of(table: Table, store: Store) -> str:
             del facts["per_class"]
             trained.setdefault(ids[key], []).append(facts)
     pairs = store.pairs(board.dataset, board.split)
+    signed = signed_rows(store, board, {key: r.info for key, r in _keyed(ids, table)}, store.makers())
     everything = {
         "table": table.stem,
         "board": board,
@@ -58,9 +61,16 @@ def provenance_of(table: Table, store: Store) -> str:
         "metrics": {m.id: {"version": m.card.version, "code": m.code, "options": m.options} for m in table.metrics},
         "notes": table.notes,
         **({"tasks": trained} if trained else {}),
+        **({"signed": signed} if signed else {}),
         "runs": _runs(store, board.dataset),
     }
     return json.dumps(msgspec.to_builtins(everything), indent=1, sort_keys=True) + "\n"
+
+
+def _keyed(ids: Mapping[str, str], table: Table) -> list[tuple[str, Row]]:
+    """Entry keys with the rows of a table; `ids` is key to entry id."""
+    rows = {r.id: r for r in table.rows}
+    return [(key, rows[name]) for key, name in ids.items() if name in rows]
 
 
 def _runs(store: Store, dataset: str) -> list[dict[str, object]]:

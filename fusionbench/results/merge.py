@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
-from fusionbench.results.merged_pictures import copy_picture, is_safe
+from fusionbench.results.merged_pictures import copy_picture, is_safe, sample
 from fusionbench.results.records import Board, EntryInfo, Run, TaskResult, as_stored
 from fusionbench.results.schema import (
     TABLES,
@@ -27,6 +28,7 @@ from fusionbench.results.schema import (
     TaskRow,
 )
 from fusionbench.results.shards import with_shards
+from fusionbench.results.sources import LocalStore, source
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import sweep
 
@@ -90,24 +92,16 @@ def content(store: Store) -> Content:
     )
 
 
-def check_sources(folders: Iterable[Path]) -> None:
-    """Refuse what cannot be merged, before a target is made.
-
-    Raises:
-        FusionbenchError: when a folder holds no store, or a damaged one.
-    """
-    for folder in folders:
-        if not (folder / "results.db").is_file():
-            raise FusionbenchError(f"{folder / 'results.db'}: no results store")
-        Store(folder, create=False).close()
-
-
-def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]:
+def merge(
+    store: Store, places: Sequence[Path | LocalStore], pictures: int | None = None
+) -> tuple[dict[str, int], list[str]]:
     """Add what other stores have and this one lacks; what disagrees is named, and stays as it is here.
 
     Args:
         store: the target.
-        folders: output directories of other runs.
+        places: output directories of other runs, or what :func:`fusionbench.results.sources.source` made of addresses.
+        pictures: how many of each entry and split are copied, see :func:`fusionbench.results.merged_pictures.sample`;
+            all by default.
 
     Returns:
         Number of rows added per table (of entries: those that tables show), and one line per conflict.
@@ -115,21 +109,27 @@ def merge(store: Store, folders: list[Path]) -> tuple[dict[str, int], list[str]]
     Raises:
         FusionbenchError: when a folder holds no store, or one that contradicts itself.
     """
-    check_sources(folders)
     added = dict.fromkeys((name for name in TABLES if name not in ("makers", "runs", "variants")), 0)
     conflicts = list(store.notes)
-    for folder in folders:
-        if folder.resolve() == store.folder.resolve():
-            raise FusionbenchError(f"{folder}: a store cannot be merged into itself; choose another out=")
-        with Store(folder, create=False) as source:  # read whole before the target is touched
-            other = content(source)
-            conflicts += source.notes
-        own = content(store)
-        merger = Merger(store, folder, own, other, added, conflicts)
-        merger.copy_pictures()
-        with store.transaction() as db:
-            merger.write(db)
+    with ExitStack() as stack:  # all are looked at before the target is touched
+        others = [p if isinstance(p, LocalStore) else stack.enter_context(source(p)) for p in places]
+        for place in others:
+            _merge_one(store, place, pictures, added, conflicts)
     return added, conflicts
+
+
+def _merge_one(
+    store: Store, place: LocalStore, pictures: int | None, added: dict[str, int], conflicts: list[str]
+) -> None:
+    if place.folder.resolve() == store.folder.resolve():
+        raise FusionbenchError(f"{place.name}: a store cannot be merged into itself; choose another out=")
+    with place.opened() as opened:  # read whole before the target is touched
+        other = content(opened)
+        conflicts += opened.notes
+    merger = Merger(store, place, content(store), other, added, conflicts)
+    merger.copy_pictures(pictures)
+    with store.transaction() as db:
+        merger.write(db)
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Merger:
 
     Attributes:
         store: the target.
-        folder: of the source.
+        source: where the other store lies.
         own: what the target holds.
         other: what the source holds.
         added: rows added per table.
@@ -147,26 +147,27 @@ class Merger:
     """
 
     store: Store
-    folder: Path
+    source: LocalStore
     own: Content
     other: Content
     added: dict[str, int]
     conflicts: list[str]
     refused: set[FusedRow] = field(default_factory=set)
 
-    def copy_pictures(self) -> None:
-        """Copy the pictures of images that the target lacks; note those that are refused."""
+    def copy_pictures(self, count: int | None = None) -> None:
+        """Copy the pictures of images that the target lacks, all or a sample; note those that are refused."""
+        wanted = set(self.other.fused) if count is None else sample(self.other.fused, count)
         own = {row[:4] for row in self.own.fused}
         paths = {row.path: row.image for row in self.own.fused}
         reasons: Counter[str] = Counter()
         example: dict[str, str] = {}
         for folder in {(self.store.folder / row.path).parent for row in self.other.fused if is_safe(row.path)}:
             sweep(folder, ".*.tmp")
-        for row in self.other.fused:
-            if row[:4] in own or (paths.get(row.path) == row.image and (self.store.folder / row.path).is_file()):
+        for row, reason in self.source.fetched(r for r in self.other.fused if r in wanted and r[:4] not in own):
+            if paths.get(row.path) == row.image and (self.store.folder / row.path).is_file():
                 continue
             taken = paths.get(row.path, row.image) != row.image
-            if reason := copy_picture(row, self.folder, self.store.folder, taken):
+            if reason := reason or copy_picture(row, self.source.folder, self.store.folder, taken):
                 self.refused.add(row)
                 reasons[reason] += 1
                 example.setdefault(reason, f"{self._name(row.entry)} {row.dataset} {row.split} {row.id}")
@@ -324,7 +325,7 @@ class Merger:
         return info.id if info else key[:12] or "source"
 
     def _conflict(self, what: str, own: str) -> None:
-        self.conflicts.append(f"{self.folder}: {what}, kept {own}")
+        self.conflicts.append(f"{self.source.name}: {what}, kept {own}")
 
 
 def _short(value: object) -> str:

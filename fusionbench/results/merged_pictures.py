@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import stat
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from fusionbench.errors import DataError
@@ -25,6 +27,14 @@ def is_safe(path: str) -> bool:
         and not any(part.startswith(".") or len(part.encode(errors="replace")) > LONGEST for part in parts)
         and not any(c == "\\" or not c.isprintable() for c in path)
     )
+
+
+def sample(rows: Iterable[FusedRow], count: int) -> set[FusedRow]:
+    """Some pictures of every entry and split: those with the smallest hashes, which nobody chooses."""
+    places: dict[tuple[str, str, str], list[FusedRow]] = {}
+    for row in rows:
+        places.setdefault(row[:3], []).append(row)
+    return {row for every in places.values() for row in heapq.nsmallest(count, every, key=lambda r: (r.image, r.id))}
 
 
 def copy_picture(row: FusedRow, source: Path, target: Path, taken: bool = False) -> str:

@@ -41,10 +41,10 @@ class ScoreTable:
     present: NDArray[np.bool_]
     made: NDArray[np.int64]
 
-    def one_by_one(self, names: Iterable[str], made: int | None = None) -> dict[tuple[str, str, str], float]:
-        """(image hash, pair hash, name of the column) to value; `made`: only what this one computed."""
+    def one_by_one(self, names: Iterable[str], made: set[int] | None = None) -> dict[tuple[str, str, str], float]:
+        """(image hash, pair hash, name of the column) to value; `made`: only what these computed."""
         columns = list(enumerate(names))
-        meant = self.present if made is None else self.present & (self.made == made)
+        meant = self.present if made is None else self.present & np.isin(self.made, list(made))
         cells = ((key, self.values[row].tolist(), meant[row]) for key, row in self.rows.items())
         return {(*key, name): values[c] for key, values, present in cells for c, name in columns if present[c]}
 

@@ -10,7 +10,10 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from fusionbench.results.records import Hardware, Made, PlanInfo, Record, Run
+from fusionbench.runtime import locations
 from fusionbench.runtime.device import device_kind
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "pillow", "safetensors", "msgspec")
@@ -118,8 +121,19 @@ def made_here(device: str, tasks: bool = False) -> Made:
     return _made(libraries(), processor, tasks)
 
 
+def signed(made: Made, when: str) -> Made:
+    """With who works here and when, where that is said; else as it is.
+
+    Args:
+        made: from :func:`made_here`.
+        when: start of the run, from :func:`now`.
+    """
+    who = locations.current().who
+    return msgspec.structs.replace(made, who=who, when=when) if who else made
+
+
 def made_by(run: Run, tasks: bool = False) -> Made:
-    """What computed a run."""
+    """What computed a run, without who."""
     on_gpu = device_kind(run.plan.device) == "cuda" and run.hardware.gpus
     return _made(run.libraries, run.hardware.gpus[0] if on_gpu else run.hardware.cpu, tasks)
 
@@ -178,4 +192,5 @@ def collect(by: Session, seconds: float, plan: PlanInfo, fused: int, scored: int
         plan=plan,
         fused=fused,
         scored=scored,
+        who=locations.current().who or msgspec.UNSET,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from fusionbench.errors import FusionbenchError
 from fusionbench.naming import meant
 from fusionbench.results import packed
-from fusionbench.results.records import Board, Case, EntryInfo, Failures, Made, Run, TaskResult, TaskTest, labelled
+from fusionbench.results.records import Board, Case, EntryInfo, Failures, Made, Run, TaskResult, TaskTest
 from fusionbench.results.schema import TABLES, FailureRow, FusedRow, MakerRow, PackedRow, ScoreRow, VariantRow
 from fusionbench.results.storage_errors import FOREIGN, storage_error
 
@@ -72,7 +72,7 @@ class Reader:
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
         titles = {b.dataset: (b.title, b.protocol) for b in every}
-        asked = {"dataset": labelled(dataset, every), "split": split, "output": output}
+        asked = {"dataset": _labelled(dataset, every), "split": split, "output": output}
         wanted = {k: v and meant(v, [getattr(b, k) for b in every], titles) for k, v in asked.items()}
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
@@ -102,12 +102,12 @@ class Reader:
         """Everything that an entry has fused, on all datasets and splits."""
         return self._rows(FusedRow, f"SELECT {', '.join(FusedRow._fields)} FROM fused WHERE entry=?", (entry,))
 
-    def scores(self, metrics: dict[str, str], made: int | None = None) -> dict[tuple[str, str, str], float]:
+    def scores(self, metrics: dict[str, str], made: set[int] | None = None) -> dict[tuple[str, str, str], float]:
         """(image hash, pair hash, metric) to value, for metrics given as name to code hash.
 
         Args:
             metrics: which.
-            made: only what this one computed.
+            made: only what these computed.
         """
         return self.score_table(metrics).one_by_one(metrics, made)
 
@@ -129,10 +129,22 @@ class Reader:
         rows = self._rows(MakerRow, "SELECT id, info FROM makers")
         return {row.id: self.decoded(Made, row.info) for row in rows}
 
-    def made_by_others(self, metrics: dict[str, str], made: int) -> dict[tuple[str, str], set[int]]:
-        """(image hash, pair hash) to who computed scores of it, for scores that another one than `made` computed."""
+    def alike(self, made: Made) -> set[int]:
+        """Numbers of what computes as this does, whoever signed it."""
+        return {made.id, *(number for number, other in self.makers().items() if other.unsigned == made.unsigned)}
+
+    def makers_of(self, dataset: str, split: str) -> dict[str, set[int]]:
+        """Entry key to the numbers of what made its pictures of a split."""
+        found: dict[str, set[int]] = {}
+        query = "SELECT DISTINCT entry, made FROM fused WHERE dataset=? AND split=?"
+        for entry, made in self._rows(tuple[str, int], query, (dataset, split)):
+            found.setdefault(entry, set()).add(made)
+        return found
+
+    def made_by_others(self, metrics: dict[str, str], made: set[int]) -> dict[tuple[str, str], set[int]]:
+        """(image hash, pair hash) to who computed scores of it, for scores that others than `made` computed."""
         table = self.score_table(metrics)
-        others = table.present & (table.made != made)
+        others = table.present & ~np.isin(table.made, list(made))
         some = set(np.flatnonzero(others.any(axis=1)).tolist())
         return {key: set(table.made[row][others[row]].tolist()) for key, row in table.rows.items() if row in some}
 
@@ -209,3 +221,12 @@ class Reader:
 def task_key(test: TaskTest) -> tuple[str | int, ...]:
     """What makes a result the one of this test, besides entry and board."""
     return tuple(getattr(test, name) for name in TASK_KEY)
+
+
+def _labelled(name: str | None, boards: Iterable[Board]) -> str | None:
+    """The label of the boards that a name means: itself, or that of the one generated tree in the layout it names."""
+    every = list(boards)
+    if name is None or name in {board.dataset for board in every}:
+        return name
+    generated = {b.dataset for b in every if b.origin.generator and b.dataset == f"{b.origin.generator}-{name}"}
+    return generated.pop() if len(generated) == 1 else name

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ Value = bool | int | float | str  # of a method's option
 Part = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,6}/[0-9]{1,6}$")]  # the first of four is 1/4
 SOURCE = ""  # where an entry's key is expected: the source pair itself
 SOURCE_NAME = "source"  # its name in texts
+Signed = Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | msgspec.UnsetType  # unset, it is in no record
 
 
 class Case(NamedTuple):
@@ -220,6 +220,7 @@ class Run(Record, frozen=True, kw_only=True):
         plan: what was to be run.
         fused: number of images fused.
         scored: number of values computed.
+        who: who signed it, where somebody did.
     """
 
     command: str
@@ -234,6 +235,7 @@ class Run(Record, frozen=True, kw_only=True):
     plan: PlanInfo
     fused: int
     scored: int
+    who: Signed = msgspec.UNSET
 
 
 class Made(Record, frozen=True, kw_only=True):
@@ -242,10 +244,14 @@ class Made(Record, frozen=True, kw_only=True):
     Attributes:
         libraries: version by name, of those that the result depends on; none where older results do not tell.
         processor: name of the processor or graphics card.
+        who: who signed it, where somebody did.
+        when: in UTC, of what is signed: start of the run, or when a task's result was there.
     """
 
     libraries: dict[str, str] = {}
     processor: str = ""
+    who: Signed = msgspec.UNSET
+    when: Signed = msgspec.UNSET
 
     @property
     def id(self) -> int:
@@ -254,6 +260,19 @@ class Made(Record, frozen=True, kw_only=True):
             return 0
         text = json.dumps(self.plain(), sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+    @property
+    def unsigned(self) -> Made:
+        """The same whoever it was and whenever: numbers depend on this alone."""
+        return Made(libraries=self.libraries, processor=self.processor)
+
+    @property
+    def signature(self) -> str:
+        """Who, when and on which machine in a clause; "" where nobody signed."""
+        if self.who is msgspec.UNSET:
+            return ""
+        day = f", {self.when[:10]}" if self.when is not msgspec.UNSET else ""
+        return f"{self.who}{day}, on {self.processor or 'a machine that is not recorded'}"
 
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in sorted(self.libraries.items()))
@@ -334,12 +353,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def labelled(name: str | None, boards: Iterable[Board]) -> str | None:
-    """The label of the boards that a name means: itself, or that of the one generated tree in the layout it names."""
-    every = list(boards)
-    if name is None or name in {board.dataset for board in every}:
-        return name
-    generated = {b.dataset for b in every if b.origin.generator and b.dataset == f"{b.origin.generator}-{name}"}
-    return generated.pop() if len(generated) == 1 else name

@@ -1,4 +1,4 @@
-"""Where this process finds plugins, data and its cache; set once by the command line or the Python interface."""
+"""Where this process finds plugins, data and its cache, and for whom; set by the command line or `fusionbench.api`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ def _cache() -> Path:
 
 @dataclass(frozen=True)
 class Locations:
-    """Folders outside the package.
+    """Folders outside the package, and who works there.
 
     Attributes:
         plugins: folders of further plugins.
         cache: holds the weights that were added, and decoded training pairs.
         data: holds the datasets, where a command names no other.
         results: the results that `eval` writes, where a command names no other.
+        who: who signs the results that are made here; "" where nobody does.
     """
 
     plugins: tuple[Path, ...] = ()
     cache: Path = field(default_factory=_cache)
     data: Path = Path("data")
     results: Path = Path("results")
+    who: str = ""
 
 
 _locations: Locations | None = None

@@ -20,8 +20,9 @@ from fusionbench.plugins.weights import broken, check_name, installed
 from fusionbench.report.formats import plain
 from fusionbench.report.latex import escape_latex
 from fusionbench.report.markup import escape_markdown
-from fusionbench.results.merge import check_sources, merge
+from fusionbench.results.merge import merge
 from fusionbench.results.records import Case
+from fusionbench.results.sources import source
 from fusionbench.results.store import Fused, Score, Store
 from fusionbench.runtime import locations
 from tests.conftest import fusionbench, process
@@ -93,18 +94,22 @@ def test_merge_names_other_protocols_and_not_other_counts(tmp_path: Path) -> Non
 
 def test_merge_checks_its_sources_first(tmp_path: Path) -> None:
     make_store(tmp_path / "50% #1?", "k").close()
-    check_sources([tmp_path / "50% #1?"])
+    with source(tmp_path / "50% #1?"):
+        pass
     with Store(tmp_path / "c") as store:
         assert merge(store, [tmp_path / "50% #1?"])[0]["fused"] == 1
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/results.db").write_bytes(b"nothing of the kind" * 100)
-    with pytest.raises(FusionbenchError, match=r"bad/results\.db: is damaged or no results store"):
-        check_sources([tmp_path / "bad"])
+    with (
+        pytest.raises(FusionbenchError, match=r"bad/results\.db: is damaged or no results store"),
+        source(tmp_path / "bad"),
+    ):
+        pass
     (tmp_path / "old").mkdir()
     with closing(sqlite3.connect(tmp_path / "old/results.db")) as db:
         db.execute("CREATE TABLE x(y)")
-    with pytest.raises(FusionbenchError, match="another program's database"):
-        check_sources([tmp_path / "old"])
+    with pytest.raises(FusionbenchError, match="another program's database"), source(tmp_path / "old"):
+        pass
 
 
 # ---------------------------------------------------------------- weights
