@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
-from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, colours, panels, plain_axis, save
+from fusionbench.report.colours import Look, looks_of
+from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, line_style, panels, plain_axis, save
 from fusionbench.report.numbers import fixed
 from fusionbench.report.paper_rows import plain_names
 from fusionbench.report.rows import Row, Values
@@ -39,7 +40,7 @@ def draw_box(table: Table, path: Path, span: str) -> None:
         FusionbenchError: the file cannot be written.
     """
     names = names_of(table)
-    tints = colours(list(names))
+    looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35, legend=False)
     across = 2 if span == "column" else 4
     for number, (axis, m) in enumerate(zip(axes, table.metrics, strict=True)):
@@ -65,7 +66,8 @@ def draw_box(table: Table, path: Path, span: str) -> None:
             boxprops={"linewidth": 0.5},
         )
         for box, row in zip(drawn["boxes"], rows, strict=True):
-            box.set_facecolor(tints[row.id])
+            box.set_facecolor(looks[row.id].colour)
+            box.set_hatch(looks[row.id].hatch)
             box.set_alpha(0.7)
         plain_axis(axis, arrowed(m))
         axis.set_xlim(0.4, len(table.rows) + 0.6)
@@ -81,7 +83,7 @@ def draw_curves(table: Table, path: Path, span: str) -> None:
         FusionbenchError: the file cannot be written.
     """
     names = names_of(table)
-    tints = colours(list(names))
+    looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35)
     for axis, m in zip(axes, table.metrics, strict=True):
         for row in table.rows:
@@ -91,14 +93,15 @@ def draw_curves(table: Table, path: Path, span: str) -> None:
                 axis.plot(
                     share,
                     values,
-                    color=tints[row.id],
+                    color=looks[row.id].colour,
+                    linestyle=line_style(looks[row.id]),
                     linewidth=0.9,
                     marker="." if values.size < 30 else "",
                     markersize=2,
                 )
         plain_axis(axis, arrowed(m))
         axis.set_xlabel("% of images up to this value", fontsize=TINY, labelpad=1)
-    _legend(figure, names, tints)
+    _legend(figure, names, looks)
     save(figure, path)
 
 
@@ -115,7 +118,7 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
             f"{len(table.ranked)}"
         )
     names = {row.id: names_of(table)[row.id] for row in table.ranked}
-    tints = colours(list(names))
+    looks = looks_of(names)
     width = WIDTHS[span]
     figure = Figure(figsize=(width, min(width, 3.6)), layout="constrained")
     axis = figure.add_subplot(projection="polar")
@@ -130,8 +133,9 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
         ends = (fixed(value if m.up else -value, m.digits) for value in (low, high))
         labels.append(f"{arrowed(m)}\n{' to '.join(ends)}")
     for name, radius in radii.items():
-        axis.plot([*angles, angles[0]], [*radius, radius[0]], color=tints[name], linewidth=1)
-        axis.fill([*angles, angles[0]], [*radius, radius[0]], color=tints[name], alpha=0.08)
+        ring, look = ([*angles, angles[0]], [*radius, radius[0]]), looks[name]
+        axis.plot(*ring, color=look.colour, linestyle=line_style(look), linewidth=1)
+        axis.fill(*ring, color=look.colour, alpha=0.08)
     axis.set_xticks(angles, labels, fontsize=TINY)
     axis.tick_params(pad=-2)
     for angle, label in zip(angles, axis.get_xticklabels(), strict=True):
@@ -141,14 +145,17 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
     axis.set_ylim(0, 1.02)
     axis.grid(linewidth=0.3)
     axis.spines["polar"].set_linewidth(0.4)
-    _legend(figure, names, tints)
+    _legend(figure, names, looks)
     save(figure, path)
 
 
-def _legend(figure: Figure, names: dict[str, str], tints: dict[str, tuple[float, float, float, float]]) -> None:
+def _legend(figure: Figure, names: dict[str, str], looks: dict[str, Look]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=tints[i], linewidth=1.5, label=name) for i, name in names.items()]
+    handles = [
+        Line2D([], [], color=looks[i].colour, linestyle=line_style(looks[i]), linewidth=1.5, label=name)
+        for i, name in names.items()
+    ]
     across = max(1, min(len(handles), int(figure.get_figwidth() * 72 / (max(map(len, names.values())) * 3.6 + 30))))
     figure.legend(
         handles=handles,
@@ -156,6 +163,6 @@ def _legend(figure: Figure, names: dict[str, str], tints: dict[str, tuple[float,
         ncol=across,
         fontsize=SMALL - 0.5,
         frameon=False,
-        handlelength=1.2,
+        handlelength=1.8,
         columnspacing=1,
     )
