@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,19 +15,35 @@ from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.colours import Look, looks_of
 from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, line_style, panels, plain_axis, save
 from fusionbench.report.numbers import fixed
-from fusionbench.report.paper_rows import plain_names
+from fusionbench.report.paper_rows import Naming
 from fusionbench.report.rows import Row, Values
 from fusionbench.report.tables import Table
 
-
-def names_of(table: Table) -> dict[str, str]:
-    """Entry id to the name in figures, see :func:`fusionbench.report.paper_rows.plain_names`."""
-    return plain_names(row.info for row in table.rows)
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def arrowed(metric: Metric) -> str:
-    """Title of a metric with the end that is better."""
-    return f"{metric.title} {'↑' if metric.up else '↓'}"
+class Labels:
+    """Names in figures.
+
+    Args:
+        table: that is drawn.
+        rename: what the user wants printed for an entry or a metric, by any name of its.
+
+    Attributes:
+        entries: id to name, see :func:`fusionbench.report.paper_rows.plain_names`.
+
+    Raises:
+        FusionbenchError: a name in `rename` that none has.
+    """
+
+    def __init__(self, table: Table, rename: Mapping[str, str]) -> None:
+        self._naming = Naming([table], rename)
+        self.entries = {row.id: self._naming.entry(row.id)[1] for row in table.rows}
+
+    def metric(self, m: Metric) -> str:
+        """Title of a metric with the end that is better."""
+        title = self._naming.metric(m)[1] if m.id in self._naming.renamed else m.title
+        return f"{title} {'↑' if m.up else '↓'}"
 
 
 def _defined(row: Row, metric: Metric) -> Values:
@@ -33,13 +51,14 @@ def _defined(row: Row, metric: Metric) -> Values:
     return values
 
 
-def draw_box(table: Table, path: Path, span: str) -> None:
+def draw_box(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """A panel a metric, a box an entry: quartiles, whiskers to 1.5 of their distance, the mean as a dot.
 
     Raises:
         FusionbenchError: the file cannot be written.
     """
-    names = names_of(table)
+    labels = Labels(table, rename)
+    names = labels.entries
     looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35, legend=False)
     across = 2 if span == "column" else 4
@@ -69,20 +88,21 @@ def draw_box(table: Table, path: Path, span: str) -> None:
             box.set_facecolor(looks[row.id].colour)
             box.set_hatch(looks[row.id].hatch)
             box.set_alpha(0.7)
-        plain_axis(axis, arrowed(m))
+        plain_axis(axis, labels.metric(m))
         axis.set_xlim(0.4, len(table.rows) + 0.6)
         below = [names[row.id] for row in table.rows] if number + across >= len(axes) else [""] * len(table.rows)
         axis.set_xticks(range(1, len(table.rows) + 1), below, rotation=40, ha="right", rotation_mode="anchor")
     save(figure, path)
 
 
-def draw_curves(table: Table, path: Path, span: str) -> None:
+def draw_curves(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """A panel a metric, a line an entry: its values over the images, each line sorted; means in the legend.
 
     Raises:
         FusionbenchError: the file cannot be written.
     """
-    names = names_of(table)
+    labels = Labels(table, rename)
+    names = labels.entries
     looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35)
     for axis, m in zip(axes, table.metrics, strict=True):
@@ -99,13 +119,13 @@ def draw_curves(table: Table, path: Path, span: str) -> None:
                     marker="." if values.size < 30 else "",
                     markersize=2,
                 )
-        plain_axis(axis, arrowed(m))
+        plain_axis(axis, labels.metric(m))
         axis.set_xlabel("% of images up to this value", fontsize=TINY, labelpad=1)
     _legend(figure, names, looks)
     save(figure, path)
 
 
-def draw_radar(table: Table, path: Path, span: str) -> None:
+def draw_radar(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """One ring: an axis a metric, from the worst ranked entry at the centre's rim to the best outside.
 
     Raises:
@@ -117,7 +137,8 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
             f"{path}: a radar needs three metrics and two ranked entries; there are {len(metrics)} and "
             f"{len(table.ranked)}"
         )
-    names = {row.id: names_of(table)[row.id] for row in table.ranked}
+    labelled = Labels(table, rename)
+    names = {row.id: labelled.entries[row.id] for row in table.ranked}
     looks = looks_of(names)
     width = WIDTHS[span]
     figure = Figure(figsize=(width, min(width, 3.6)), layout="constrained")
@@ -131,7 +152,7 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
         for name, mean in means.items():
             radii[name].append(0.15 + 0.85 * ((mean - low) / (high - low) if high > low else 1))
         ends = (fixed(value if m.up else -value, m.digits) for value in (low, high))
-        labels.append(f"{arrowed(m)}\n{' to '.join(ends)}")
+        labels.append(f"{labelled.metric(m)}\n{' to '.join(ends)}")
     for name, radius in radii.items():
         ring, look = ([*angles, angles[0]], [*radius, radius[0]]), looks[name]
         axis.plot(*ring, color=look.colour, linestyle=line_style(look), linewidth=1)

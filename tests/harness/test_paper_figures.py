@@ -224,3 +224,13 @@ def test_the_colours_lie_apart() -> None:
     )
     gaps = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + np.eye(len(PALETTE))
     assert gaps.min() > 0.11
+
+
+def test_names_that_the_user_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make()
+    draw_box(table, tmp_path / "b.svg", "page", {"gff": "Guided filter", "vif": "VIFF"})
+    text = (tmp_path / "b.svg").read_text()
+    assert "Guided filter" in text
+    assert "VIFF ↑" in text
+    with pytest.raises(FusionbenchError, match="no such entry, metric or dataset"):
+        draw_radar(table, tmp_path / "r.svg", "page", {"nobody": "X"})
