@@ -171,11 +171,9 @@ class Form:
             raise FusionbenchError("--format xlsx: is no text; name a file with -o")
         if self.output is None:
             return self.form or ("table" if sys.stdout.isatty() else "md")
-        from fusionbench.report.formats import FORMATS
+        from fusionbench.report.sheets import form_of
 
-        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()}
-        suffixes |= {".markdown": "md", ".html": "html", ".htm": "html", ".xlsx": "xlsx"}
-        named = suffixes.get(self.output.suffix.lower())
+        named = form_of(self.output)
         if self.form is None and named is None:
             raise FusionbenchError(
                 f"-o {self.output}: the name must end in .md, .tex, .csv, .json, .html or .xlsx, or give --format"

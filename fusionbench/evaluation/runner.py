@@ -19,7 +19,7 @@ from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fusing import fuse_pair
-from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
+from fusionbench.evaluation.outcome import Column, FailedImage, Outcome, verb_of
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.room import check_room
@@ -70,7 +70,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     outcome = work.finished()
     outcome.seconds = time.perf_counter() - began
     run = provenance.collect(
-        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.fused, outcome.scored
+        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.new, outcome.scored
     )
     store.put_run(run)
     return outcome
@@ -178,13 +178,13 @@ class _Work:
                 picture = Fused(pair, *future.result(), made_of)
                 self.store.put_fused(entry.key, source.label, source.split, image, picture)
                 made[source.label].add(image)
-                self.outcome.fused += 1
+                self.outcome.count(entry)
             elif isinstance(problem, _CannotWrite):
                 raise storage_error(self.store.folder, problem.cause)
             else:
                 key = SOURCE if isinstance(problem, _BadPair) else entry.key
                 self.failures[source.label][Case(key, image)] = reason_of(problem)
-            self.progress(f"fusing {entry.id} on {source.label}", done, len(todo))
+            self.progress(f"{verb_of(entry)} {entry.id} on {source.label}", done, len(todo))
         self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
         for source in sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])
