@@ -27,9 +27,12 @@ def apply(plugins: Iterable[str | Path] = ()) -> None:
         plugins: plugin folders besides those of ``FUSIONBENCH_PLUGINS``.
     """
     named = [text for text in os.environ.get("FUSIONBENCH_PLUGINS", "").split(os.pathsep) if text]
+    plugins = tuple(plugins)
     every = tuple(dict.fromkeys(Path(os.path.abspath(folder)) for folder in [*named, *plugins]))
     folders = {field: Path(os.environ[name]) for field, name in FOLDERS.items() if os.environ.get(name)}
-    locations.use(locations.Locations(every, **folders, who=named_who(os.environ.get(WHO, ""), WHO)))
+    locations.use(
+        locations.Locations(every, tuple(map(str, plugins)), **folders, who=named_who(os.environ.get(WHO, ""), WHO))
+    )
 
 
 def sign(who: str, option: str = "--who") -> None:

@@ -40,8 +40,9 @@ def compare_command(
     or less of a metric is better.
     """
     from fusionbench.report.analysis import compare
-    from fusionbench.report.entry_names import one_entry_id
+    from fusionbench.report.entry_names import entry_ids, one_entry_id
     from fusionbench.report.formats import plain
+    from fusionbench.report.seed_rows import with_joint
     from fusionbench.report.tables import build
     from fusionbench.results.store import Store
 
@@ -49,9 +50,11 @@ def compare_command(
         boards = boards_of(store, datasets)
         entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
         first, second = (one_entry_id(name, entries, str(store.path)) for name in (first, second))
+        ids = entry_ids((first, second), entries, str(store.path))
         columns = [m.id for spec in metrics for m in variants_of(spec)]
-        tables = [build(store, board, columns, entry_ids=(first, second)) for board in boards]
-    comparisons = [compare(table, first, second) for table in tables]
+        tables = [build(store, board, columns, entry_ids=ids) for board in boards]
+    joint = [with_joint(table, (first, second)) for table in tables]
+    comparisons = [compare(table, *ids) for table, ids in joint]
     if json_:
         click.echo(json.dumps(plain([c.to_dict() for c in comparisons]), indent=1))
         return

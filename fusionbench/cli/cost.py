@@ -99,21 +99,33 @@ class Beside:
 
 @click.command("cost")
 @records(what=Measured, beside=Beside)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the table here; .md, .tex, .csv, .json, .html or .xlsx.",
+)
 @as_json
 @out
-def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None:
+def cost_command(what: Measured, beside: Beside, output: Path | None, json_: bool, out: Path) -> None:
     """Measure what a picture costs, and list it; each entry runs in a process of its own.
 
     Costs are kept in the results folder and measured once per version, size, machine and torch. Without --methods or
     --all: list what was measured, other machines' costs apart. A method whose weights are not here runs with random
     ones, and its row says so. Operations are those of our code: a multiplication and an addition count as two.
     """
+    from fusionbench.report.cost_files import cost_text
     from fusionbench.report.cost_table import draw, drawn, groups, kept, markdown
+    from fusionbench.report.sheets import form_of
+    from fusionbench.report.writing import write_text
 
     if what.size[0] * what.size[1] > MOST_PIXELS:
         raise click.UsageError(f"--size {what.size[0]}x{what.size[1]}: more than {MOST_PIXELS >> 20} million pixels")
     if not beside.dataset and (beside.picture or beside.metrics):
         raise click.UsageError("--metrics and --picture are about the table of a dataset: name it with --datasets")
+    if output is not None and form_of(output) is None:
+        raise click.UsageError(f"-o {output}: the name must end in .md, .tex, .csv, .json, .html or .xlsx")
     chosen = what.entries()
     rows = measured(what, chosen, out) if chosen else kept(out)
     if not rows:
@@ -125,7 +137,10 @@ def cost_command(what: Measured, beside: Beside, json_: bool, out: Path) -> None
         return
     quality = means(out, beside) if beside.dataset else {}
     found = groups(rows)
-    for title, group in found.items():
+    if output is not None:
+        write_text(output, cost_text(found, quality, form_of(output) or "md"))
+        note(f"{output}")
+    for title, group in found.items() if output is None else ():
         show(markdown(title, group, quality), partial(drawn, title, group, quality))
     if beside.picture:
         if len(found) > 1:

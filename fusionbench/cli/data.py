@@ -12,7 +12,7 @@ import click
 from fusionbench.cli.options import Size, as_json, data_root, located, names, placed, records
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
-from fusionbench.cli.spelling import say, spelt
+from fusionbench.cli.spelling import retypable, say, spelt
 from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card, cards
@@ -142,7 +142,7 @@ def download(name: str, url: str | None, sha256: str | None, data_root: Path | N
     name = entry.name
     with Bar() as bar:
         folder = fetch(entry, resolved(data_root), url, sha256, bar)
-    say(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}")
+    say(retypable(f"{name} is in {folder}; check it: fusionbench data check {name}={folder}"))
 
 
 class Like(click.Option):
@@ -182,4 +182,8 @@ def synth(like: str, target: Path, train: int, test: int, size: tuple[int, int],
     like = card("dataset", like).name
     with Bar() as bar:
         write(like, target, train, test, size, seed, bar, generator)
-    say(f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}")
+    say(
+        retypable(
+            f"{train} train and {test} test pairs in {target}; next: fusionbench eval --all --datasets {like}={target}"
+        )
+    )

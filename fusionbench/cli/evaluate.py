@@ -258,8 +258,10 @@ def run(plan: Plan, tasks: list[tuple[Plan, TaskRequest]], store: Store, bar: Ba
 
 def phases(plan: Plan) -> dict[str, int]:
     """What the runner does, in its order, and how many pictures each takes."""
+    from fusionbench.evaluation.outcome import verb_of
+
     read = {f"reading {source.label}": len(source.ids) for source in plan.sources}
-    fuse = {f"fusing {entry.id}": sum(len(s.ids) for s in plan.sources_of(entry)) for entry in plan.entries}
+    fuse = {f"{verb_of(entry)} {entry.id}": sum(len(s.ids) for s in plan.sources_of(entry)) for entry in plan.entries}
     score = {f"scoring {s.label}": len(s.ids) * max(1, len(plan.entries_of(s))) for s in plan.sources}
     return read | fuse | score
 

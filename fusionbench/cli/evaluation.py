@@ -74,6 +74,7 @@ class Evaluation:
         return {
             "tables": plain([t.to_dict() for t in self.tables]),
             "fused": self.outcome.fused,
+            "read": self.outcome.read,
             "scored": self.outcome.scored,
             "seconds": round(self.outcome.seconds, 2),
             "failures": self.failures,
@@ -104,10 +105,10 @@ class Evaluation:
         for line in self.problems:
             note(f"error: {line}")
         where = os.path.commonpath([str(f.parent) for f in files]) if files else "-"
-        note(
-            f"{self.outcome.fused} images fused, {self.outcome.cached} kept, {self.outcome.scored} values computed "
-            f"in {self.outcome.seconds:.1f} s; tables in {where}"
-        )
+        done = self.outcome
+        pictures = f"{done.fused} images fused, " if done.fused or not done.read else ""
+        pictures += f"{done.read} pictures read, " if done.read else ""
+        note(f"{pictures}{done.cached} kept, {done.scored} values computed in {done.seconds:.1f} s; tables in {where}")
 
 
 def skips(skipped: Iterable[Skip]) -> list[str]:

@@ -13,6 +13,7 @@ import click
 
 from fusionbench.cli.leaderboard import Selection
 from fusionbench.cli.options import Comma, as_json, boards_of, data_root, names, out, records
+from fusionbench.cli.paper_options import renamed
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import Group, OneOf
 from fusionbench.errors import FusionbenchError
@@ -20,6 +21,7 @@ from fusionbench.evaluation.protocol import variants_of
 
 if TYPE_CHECKING:
     from fusionbench.report.ranking import Ranking, Test
+    from fusionbench.report.rows import Row
     from fusionbench.report.tables import Table
     from fusionbench.results.store import Store
 
@@ -70,8 +72,25 @@ class Shown:
         ),
     ]
 
-    def table(self, store: Store) -> Table:
-        """The one table that is meant.
+    last: Annotated[tuple[str, ...], click.option("--last", type=Comma(), default=(), help="These entries at the end.")]
+    rename: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--rename", multiple=True, metavar="NAME=TEXT", help="What is printed for an entry or metric; repeatable."
+        ),
+    ]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What is printed for whom.
+
+        Raises:
+            FusionbenchError: it cannot be read.
+        """
+        return dict(map(renamed, self.rename))
+
+    def table(self, store: Store, joint: bool = True) -> Table:
+        """The one table that is meant; with a joint row where its name was given and ``joint``.
 
         Raises:
             FusionbenchError: there are several, or none.
@@ -79,6 +98,8 @@ class Shown:
         from dataclasses import replace
 
         from fusionbench.report.entry_names import entry_ids
+        from fusionbench.report.seed_rows import SeedRow, joined
+        from fusionbench.report.seeds import is_joint
         from fusionbench.report.tables import build
 
         boards = boards_of(store, [self.dataset] if self.dataset else [])
@@ -90,8 +111,16 @@ class Shown:
         entries = store.entries(boards[0].output).values()
         ids = entry_ids(self.methods, entries, str(store.path), "--methods")
         table = build(store, boards[0], [m.id for spec in self.metrics for m in variants_of(spec)], entry_ids=ids)
+        if joint and any(map(is_joint, (*self.methods, *self.last))):
+            table = joined(table)
+        bottom = entry_ids(self.last, [row.info for row in table.rows], "the figure", "--last")
         place = {ident: number for number, ident in enumerate(ids)}
-        return replace(table, rows=tuple(sorted(table.rows, key=lambda row: place.get(row.id, 0))))
+
+        def order(row: Row) -> tuple[int, int]:
+            first = row.seeds[0].id if isinstance(row, SeedRow) else row.id
+            return bottom.index(row.id) + 1 if row.id in bottom else 0, place.get(first, 0)
+
+        return replace(table, rows=tuple(sorted(table.rows, key=order)))
 
 
 def _output(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -105,14 +134,17 @@ def _span(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option("--span", type=words, default=default, show_default=True, help="As wide as a column or a page.")
 
 
-def _drawn(draw: Callable[[Table, Path, str], None], shown: Shown, output: Path, span: str, out: Path) -> None:
+Draw = Callable[["Table", Path, str, dict[str, str]], None]
+
+
+def _drawn(draw: Draw, shown: Shown, output: Path, span: str, out: Path) -> None:
     from fusionbench.report.figure_style import check_suffix
     from fusionbench.results.store import Store
 
     check_suffix(output)
     with Store(out, create=False) as store:
         table = shown.table(store)
-    draw(table, output, span)
+    draw(table, output, span, shown.names)
     say(f"{output}: {len(table.rows)} entries, {len(table.metrics)} metrics, {len(table.ids)} images", err=True)
 
 
@@ -149,10 +181,12 @@ def compare(
     from fusionbench.results.store import Store
 
     check_suffix(output)
-    grid = Grid(ids=ids, pick=pick, zooms=zooms, values=not no_values, across=across or 0, span=span)
+    grid = Grid(
+        ids=ids, pick=pick, zooms=zooms, values=not no_values, across=across or 0, span=span, rename=shown.names
+    )
     overlay = overlay_of(network) if network else None
     with Store(out, create=False) as store:
-        drawn = draw_compare(store, shown.table(store), grid, output, data_root, overlay)
+        drawn = draw_compare(store, shown.table(store, joint=False), grid, output, data_root, overlay)
     say(f"{output}: {', '.join(drawn)}", err=True)
 
 

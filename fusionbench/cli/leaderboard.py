@@ -76,13 +76,16 @@ class Selection:
             FusionbenchError: there is none, or an entry has no results.
         """
         from fusionbench.report.entry_names import entry_ids
+        from fusionbench.report.seed_rows import joined
+        from fusionbench.report.seeds import is_joint
         from fusionbench.report.tables import build
 
         boards = boards_of(store, self.datasets, self.split, self.output_rule)
         columns = self.columns
         entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
         ids = entry_ids(self.methods, entries, str(store.path), "--methods")
-        return [build(store, b, columns, entry_ids=ids) for b in boards]
+        tables = [build(store, b, columns, entry_ids=ids) for b in boards]
+        return [joined(table) for table in tables] if any(map(is_joint, self.methods)) else tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +171,9 @@ class Form:
             raise FusionbenchError("--format xlsx: is no text; name a file with -o")
         if self.output is None:
             return self.form or ("table" if sys.stdout.isatty() else "md")
-        from fusionbench.report.formats import FORMATS
+        from fusionbench.report.sheets import form_of
 
-        suffixes = {f".{suffix}": form for form, suffix in FORMATS.items()}
-        suffixes |= {".markdown": "md", ".html": "html", ".htm": "html", ".xlsx": "xlsx"}
-        named = suffixes.get(self.output.suffix.lower())
+        named = form_of(self.output)
         if self.form is None and named is None:
             raise FusionbenchError(
                 f"-o {self.output}: the name must end in .md, .tex, .csv, .json, .html or .xlsx, or give --format"
@@ -256,6 +257,7 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
     from fusionbench.report.formats import as_dict, plain
     from fusionbench.report.paper import paper_latex
     from fusionbench.report.seed_rows import joined
+    from fusionbench.report.seeds import is_joint
     from fusionbench.report.sheets import as_text
     from fusionbench.report.terminal import drawn
     from fusionbench.results.store import Store
@@ -264,9 +266,11 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
     style = paper.style(kind, form.ci, form.output.stem if form.output else "")
     with Store(out, create=False) as store:
         tables = selection.tables(store)
-        if form.join_seeds:
+        if form.join_seeds or any(map(is_joint, selection.methods)):
             if form.output is not None and kind == "json":
-                raise FusionbenchError("--join-seeds with a .json: results that others can run again have a row a seed")
+                raise FusionbenchError(
+                    "joint rows of seeds with a .json: results that others can run again have a row a seed"
+                )
             tables = [joined(table) for table in tables]
         if form.ties:
             tables = [with_ties(table) for table in tables]

@@ -9,7 +9,7 @@ import msgspec
 
 from fusionbench.cli.meanings import FURTHER, known_names, meanings
 from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
-from fusionbench.cli.spelling import say, spelt
+from fusionbench.cli.spelling import retypable, say, spelt
 from fusionbench.cli.variants import bounds, measured, variant_lines
 from fusionbench.cli.words import OneOf
 from fusionbench.plugins.cards import (
@@ -67,7 +67,7 @@ def list_command(what: str | None, json_: bool) -> None:
             continue
         say(f"{name}")
         if name == "methods":
-            say("\n".join(_families(rows)))
+            say(retypable("\n".join(_families(rows))))
             continue
         width = max(map(len, rows))
         for key, text in rows.items():
@@ -111,9 +111,9 @@ def show_command(name: str, kind: str | None, json_: bool) -> None:
         click.echo(json.dumps([*(c.data for c in chosen), *(m.plain() for m in further)], indent=1, default=str))
         return
     for entry in chosen:
-        say(describe(entry))
+        say(retypable(describe(entry)))
     for meaning in further:
-        say(meaning.text())
+        say(retypable(meaning.text()))
 
 
 def describe(entry: Card[Facts]) -> str:

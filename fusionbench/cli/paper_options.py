@@ -96,7 +96,7 @@ class PaperOptions:
         return Style(
             order=self.order,
             last=self.last,
-            rename=dict(map(_pair, self.rename)),
+            rename=dict(map(renamed, self.rename)),
             caption=self.caption,
             label=self.label,
             years=self.years,
@@ -127,8 +127,12 @@ DEFAULTS = PaperOptions(
 )
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """``images[Ours]=Ours`` or ``gff[r1=30]=GFF``: the equals sign behind the brackets parts them."""
+def renamed(text: str) -> tuple[str, str]:
+    """NAME and TEXT of ``images[Ours]=Ours`` or ``gff[r1=30]=GFF``: the equals sign behind the brackets parts them.
+
+    Raises:
+        FusionbenchError: it has none.
+    """
     depth = 0
     for place, c in enumerate(text):
         depth += (c == "[") - (c == "]")

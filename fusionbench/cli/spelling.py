@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.runtime import locations
 from fusionbench.runtime.files import printable
 
 if TYPE_CHECKING:
@@ -38,8 +40,20 @@ PARAMETERS = (
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
 
 
+# A command that a message proposes, not one that it tells of (a file that `fusionbench train` wrote).
+_COMMAND = re.compile(r"(?P<before>[`:;(] *|^)fusionbench (?=[a-z]+\b(?!` wr))", re.MULTILINE)
+
+
+def retypable(text: str) -> str:
+    """A text whose commands (``fusionbench eval ...``) can be typed: with the --plugins that this one was given."""
+    folders = [f"--plugins {shlex.quote(folder)} " for folder in locations.current().typed_plugins]
+    return _COMMAND.sub(lambda match: f"{match['before']}fusionbench {''.join(folders)}", text) if folders else text
+
+
 def spelt(text: str) -> str:
     """A message with ``name=``, ``name=True`` and ``name=VALUE`` as ``--name``, ``--name`` and ``--name VALUE``.
+
+    Commands in it can be typed as they stand, see :func:`retypable`.
 
     Args:
         text: of the library.
@@ -51,7 +65,7 @@ def spelt(text: str) -> str:
             return match[0]  # "options are written name=value" is about words that the user chooses
         return RENAMED.get(name, "--" + name.replace("_", "-")) + (f" {value}" if value else "")
 
-    return _WORD.sub(option, text)
+    return _WORD.sub(option, retypable(text))
 
 
 def say(text: str, err: bool = False, nl: bool = True) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fusionbench.evaluation.entries import Skip
+from fusionbench.evaluation.entries import Entry, Skip
 
 
 class FailedImage(NamedTuple):
@@ -31,7 +31,8 @@ class Outcome:
 
     Attributes:
         fused: number of images fused in this run.
-        cached: number of images fused by earlier runs.
+        read: number of pictures of other programs read in this run.
+        cached: number of images fused or read by earlier runs.
         scored: number of values computed.
         seconds: how long it took.
         failures: what failed, with the reason.
@@ -43,6 +44,7 @@ class Outcome:
     """
 
     fused: int = 0
+    read: int = 0
     cached: int = 0
     scored: int = 0
     seconds: float = 0.0
@@ -52,3 +54,20 @@ class Outcome:
     broken: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+
+    @property
+    def new(self) -> int:
+        """Number of pictures that this run added."""
+        return self.fused + self.read
+
+    def count(self, entry: Entry) -> None:
+        """Another picture of an entry is there."""
+        if entry.precomputed:
+            self.read += 1
+        else:
+            self.fused += 1
+
+
+def verb_of(entry: Entry) -> str:
+    """What is done for a picture of an entry: ``fusing``, or ``reading`` where another program made it."""
+    return "reading" if entry.precomputed else "fusing"

@@ -17,7 +17,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fuser import BadPair, CannotWrite, Fuser, entry_folder, in_batches
-from fusionbench.evaluation.outcome import Column, FailedImage, Outcome
+from fusionbench.evaluation.outcome import Column, FailedImage, Outcome, verb_of
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
@@ -64,7 +64,7 @@ def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda
     outcome = work.finished()
     outcome.seconds = time.perf_counter() - began
     run = provenance.collect(
-        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.fused, outcome.scored
+        provenance.session(command, started), outcome.seconds, plan.summary(), outcome.new, outcome.scored
     )
     store.put_run(run)
     return outcome
@@ -183,8 +183,8 @@ class _Work:
             else:
                 self.store.put_fused(entry.key, source.label, source.split, image, Fused(pair, *saved, made_of))
                 made[source.label].add(image)
-                self.outcome.fused += 1
-            self.progress(f"fusing {entry.id} on {source.label}", done, len(todo))
+                self.outcome.count(entry)
+            self.progress(f"{verb_of(entry)} {entry.id} on {source.label}", done, len(todo))
         self.outcome.odd += oddities.of_pictures(entry.id, fuser.odd, earlier)
         for source in sources if entry.precomputed else ():
             self._drop_replaced(entry, source, earlier[source.label], made[source.label])

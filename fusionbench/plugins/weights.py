@@ -201,6 +201,23 @@ def _converted(network: Method, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
+def check_names(method: str, state: dict[str, Tensor]) -> None:
+    """Refuse tensors that a method could not load, for their names or shapes.
+
+    Args:
+        method: name of a learned method.
+        state: tensors by name, as a recipe exports them.
+
+    Raises:
+        WeightsError: it could not.
+    """
+    network: Method = resolve("method", method)()
+    try:
+        _converted(network, {name: tensor.detach().cpu() for name, tensor in state.items()})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{method}: the method cannot load what its recipe exports: {first_line(error)}") from None
+
+
 def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Path) -> Weights:
     """Write tensors and record, once the network has loaded what was written; the weights with the hash of that."""
     from safetensors import SafetensorError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from fusionbench.errors import FusionbenchError, find
 from fusionbench.pixels.images import read_image
 from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, ZOOMS, save
 from fusionbench.report.numbers import fixed
-from fusionbench.report.paper_rows import plain_names
+from fusionbench.report.paper_rows import Naming
 from fusionbench.report.places import Places
 from fusionbench.report.tables import Table
 from fusionbench.results.merged_pictures import is_safe
@@ -43,6 +43,7 @@ class Grid:
         values: whether each picture has its values below it.
         across: pictures in a row; 0 for all of a pair in one.
         span: ``column`` or ``page``.
+        rename: what is printed for an entry or a metric, by any name of its.
     """
 
     ids: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Grid:
     values: bool = True
     across: int = 0
     span: str = "page"
+    rename: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,18 +131,17 @@ def _cells(store: Store, table: Table, dataset: Dataset, ident: str, grid: Grid)
         raise FusionbenchError(f"{board.dataset} {ident}: the pair here is not the one that was scored")
     pair = dataset.pair(board.split, ident)
     cells = [Cell(_rgb(pair.ir), "Infrared", ""), Cell(_rgb(pair.vis), "Visible", "")]
-    names = plain_names(row.info for row in table.rows)
+    names = Naming([table], grid.rename)
     keys = {info.id: key for key, info in store.entries(board.output).items()}
     place = table.ids.index(ident)
     for row in (row for row in table.rows if not row.source_only):
         fused = store.fused(keys[row.id], board.dataset, board.split, pairs)[ident]
         if not is_safe(fused.path):
             raise FusionbenchError(f"{store.path}: {fused.path!r} is no path of a fused picture")
-        values = {m.card.title: (row.values[m.id][place], m.digits) for m in table.metrics}
+        values = {names.metric(m)[1]: (row.values[m.id][place], m.digits) for m in table.metrics}
         texts = [f"{title} {'–' if math.isnan(v) else fixed(v, digits)}" for title, (v, digits) in values.items()]
-        cells.append(
-            Cell(_rgb(read_image(store.folder / fused.path)), names[row.id], "  ".join(texts) if grid.values else "")
-        )
+        picture, name = _rgb(read_image(store.folder / fused.path)), names.entry(row.id)[1]
+        cells.append(Cell(picture, name, "  ".join(texts) if grid.values else ""))
     return cells
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
+from fusionbench.report.colours import colour_of
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
 from fusionbench.report.terminal import grid
@@ -139,7 +140,8 @@ def draw(title: str, rows: Sequence[Cost], name: str, means: Mapping[str, float]
     axis = figure.subplots()
     for row in shown:
         area = 20 if not row.parameters else 20 + 60 * (row.parameters / 1e6) ** 0.5
-        axis.scatter([row.milliseconds or 0.0], [means[row.entry]], s=area, alpha=0.6, linewidths=0)
+        point, tint = ([row.milliseconds or 0.0], [means[row.entry]]), colour_of(row.entry)
+        axis.scatter(*point, s=area, color=tint, alpha=0.6, linewidths=0)
         axis.annotate(
             row.entry,
             (row.milliseconds or 0.0, means[row.entry]),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from fusionbench.errors import FusionbenchError
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import cards
+from fusionbench.report.seeds import is_joint, seed_groups, without_count
 from fusionbench.results.records import EntryInfo
 
 
@@ -15,8 +16,9 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
     """Ids of the entries that are meant.
 
     Args:
-        asked: ids (``refusion[ivif]``), methods (``refusion``: all its entries) or titles (``ReFusion``), and names of
-            pictures that another program made (``Ours`` for ``images[Ours]``), in any case.
+        asked: ids (``refusion[ivif]``), methods (``refusion``: all its entries) or titles (``ReFusion``), names of
+            pictures that another program made (``Ours`` for ``images[Ours]``), and of joint rows
+            (``tdfusion[fmb, 3 seeds]``: the entries of all seeds), in any case.
         entries: those that there are.
         where: they are, for messages.
         option: that gave the names, likewise.
@@ -31,6 +33,9 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
         if e.method not in {other.id for other in every}:
             meant[e.method] = tuple(other.id for other in every if other.method == e.method)
         titles[e.method] = (*titles.get(e.method, ()), e.title)
+    for name, seeds in seed_groups(every).items():
+        meant.setdefault(name, seeds)
+        titles.setdefault(name, (without_count(name),))
     ids: list[str] = []
     for name in asked:
         ids += _meant(name, meant, titles, f"{option} {name}: {where}" if option else where)
@@ -38,12 +43,17 @@ def entry_ids(asked: Sequence[str], entries: Iterable[EntryInfo], where: str, op
 
 
 def one_entry_id(asked: str, entries: Iterable[EntryInfo], where: str) -> str:
-    """The id of the one entry that is meant.
+    """The id of the one entry, or the name of the one joint row, that is meant.
 
     Raises:
         FusionbenchError: none, or several.
     """
-    ids = entry_ids([asked], entries, where)
+    every = list(entries)
+    ids = entry_ids([asked], every, where)
+    if len(ids) > 1 and (joint := [name for name, seeds in seed_groups(every).items() if seeds == ids]):
+        if is_joint(asked):
+            return joint[0]
+        ids = (*ids, *joint)
     if len(ids) > 1:
         raise FusionbenchError(f"{where}: {asked!r} may be {' or '.join(ids)}; name one")
     return ids[0]
@@ -53,6 +63,8 @@ def _meant(
     name: str, meant: dict[str, tuple[str, ...]], titles: dict[str, tuple[str, ...]], where: str
 ) -> tuple[str, ...]:
     found = matches(name, meant, titles) or matches(_sorted_options(name), meant, titles)
+    if not found and is_joint(name):  # of other seeds than there are here
+        found = matches(without_count(name), meant, titles)
     ids = list(dict.fromkeys(i for key in found for i in meant[key]))
     if len(found) > 1 and len(ids) > 1:
         raise FusionbenchError(f"{where}: {name!r} may be {' or '.join(ids)}; write it as it is")

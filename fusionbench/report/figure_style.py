@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.report.colours import Look
+from fusionbench.report.colours import colour_of as colour_of
 from fusionbench.results.storage_errors import storage_error
 
 WIDTHS = {"column": 237 / 72.27, "page": 496 / 72.27}  # inches: CVPR's column and page, a little narrower than IEEE's
@@ -18,7 +20,7 @@ SMALL, TINY = 7.0, 5.5  # points
 ZOOMS = ("#e6194b", "#3cb44b", "#ffd400", "#42a5f5")
 DPI = 300
 SUFFIXES = (".pdf", ".png", ".svg")
-Colour = tuple[float, float, float, float]
+LineStyle = tuple[float, tuple[float, ...]] | Literal["solid"]
 
 
 def check_suffix(path: Path) -> None:
@@ -27,10 +29,9 @@ def check_suffix(path: Path) -> None:
         raise FusionbenchError(f"-o {path}: the name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
 
-def colours(names: Sequence[str]) -> dict[str, Colour]:
-    """A colour for each name."""
-    tab = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
-    return {name: tab(number % tab.N) for number, name in enumerate(names)}
+def line_style(look: Look) -> LineStyle:
+    """The dashes of an entry's line, as matplotlib takes them."""
+    return (0, look.dash) if look.dash else "solid"
 
 
 def plain_axis(axis: Axes, title: str) -> None:

@@ -69,6 +69,9 @@ class Naming:
         tables: of which they are.
         rename: what the user wants printed for some, by any name of theirs.
 
+    Attributes:
+        renamed: ids of what the user named.
+
     Raises:
         FusionbenchError: a name in `rename` that none has.
     """
@@ -88,8 +91,10 @@ class Naming:
         shared = Counter(boards.values())
         boards = {p: title if shared[title] == 1 else f"{title} ({p})" for p, title in boards.items()}
         self._texts: dict[str, Text] = {k: (escape_latex(v), v) for k, v in {**names, **heads, **boards}.items()}
+        self.renamed: set[str] = set()
         for asked, text in rename.items():
             for key in self._meant(asked, tables, metrics, heads):
+                self.renamed.add(key)
                 self._texts[key] = (typed(text), _LATEX.sub("", text))
 
     def _meant(

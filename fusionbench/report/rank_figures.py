@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fusionbench.report.figure_style import save
+from fusionbench.report.colours import Look, looks_of
+from fusionbench.report.figure_style import line_style, save
 from fusionbench.report.numbers import fixed
 from fusionbench.report.ranking import Halves, Ranking, letter
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fusionbench.report.analysis import Stability
 
 INK, BAR = "#1f3b57", "#b5442e"
-LEGEND = 10  # entries, and as many colours
+LEGEND = 10  # entries
 LANE = 0.16  # inches between the bars of two groups
 
 
@@ -40,12 +40,11 @@ def draw_ranks(items: Sequence[Stability], path: Path) -> None:
     height = max(2.9, 0.8 + 0.13 * len(names)) if many else 2.9
     figure = Figure(figsize=((5.0 if many else 3.6) * columns, height * lines))
     axes = figure.subplots(lines, columns, squeeze=False)
-    tab10 = matplotlib.colormaps["tab10"]
-    colours = {name: tab10(number % 10) for number, name in enumerate(names)}
+    looks = looks_of(names)
     for axis in axes.flat[len(items) :]:
         axis.axis("off")
     for axis, item in zip(axes.flat, items, strict=False):
-        _draw_item(axis, item, colours, many)
+        _draw_item(axis, item, looks, many)
     if not many:
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncol=min(6, len(labels)), fontsize=8, frameon=False)
@@ -53,20 +52,21 @@ def draw_ranks(items: Sequence[Stability], path: Path) -> None:
     save(figure, path, dpi=130)
 
 
-def _draw_item(
-    axis: Axes, item: Stability, colours: Mapping[str, tuple[float, float, float, float]], many: bool
-) -> None:
-    """The ranks under one metric; ``colours`` has a colour for every entry of the figure."""
+def _draw_item(axis: Axes, item: Stability, looks: Mapping[str, Look], many: bool) -> None:
+    """The ranks under one metric; ``looks`` has every entry of the figure."""
     profiles = list(item.order)
-    for name, colour in colours.items():
+    for name, look in looks.items():
         ranks = [item.order[p].index(name) + 1 if name in item.order[p] else math.nan for p in profiles]
-        axis.plot(profiles, ranks, marker="o", color=colour, label=name, lw=1 if many else 2, ms=3 if many else 6)
+        width, size, style = (1, 3, "solid") if many else (2, 6, line_style(look))
+        axis.plot(
+            profiles, ranks, linestyle=style, marker=look.marker, color=look.colour, label=name, lw=width, ms=size
+        )
         if many and not math.isnan(ranks[-1]):
             where = (len(profiles) - 1 + 0.04 * len(profiles), ranks[-1])
-            axis.annotate(name, where, fontsize=5.5, va="center", color=colour, annotation_clip=False)
+            axis.annotate(name, where, fontsize=5.5, va="center", color=look.colour, annotation_clip=False)
     axis.set_title(f"{item.metric}  (lowest τ {fixed(min(item.tau.values()), 2)})", fontsize=10)
-    axis.set_ylim(len(colours) + 0.5, 0.5)
-    ticks = range(1, len(colours) + 1)
+    axis.set_ylim(len(looks) + 0.5, 0.5)
+    ticks = range(1, len(looks) + 1)
     axis.set_yticks([t for t in ticks if t == 1 or t % 5 == 0] if many else ticks)
     axis.set_ylabel("rank", fontsize=8)
     axis.tick_params(labelsize=8)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fusionbench.errors import FusionbenchError, find
 from fusionbench.pixels.corruption import KINDS, Corruption, corruption
-from fusionbench.report.figure_style import save
+from fusionbench.report.colours import looks_of
+from fusionbench.report.figure_style import line_style, save
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
 from fusionbench.report.tables import Table
@@ -140,12 +140,12 @@ def draw(r: Robustness, path: Path) -> None:
 
 
 def _panel(axis: Axes, r: Robustness, kind: str) -> None:
-    colours = matplotlib.colormaps["tab20" if len(r.clean) > 10 else "tab10"]
+    looks = looks_of(r.clean)
     labels = ["good", *(f"{how.level:g}" for how in r.means)]
-    for number, name in enumerate(r.clean):
+    for name in r.clean:
         values = [r.clean[name], *(means.get(name, math.nan) for means in r.means.values())]
-        style = "-" if number < 20 else "--"
-        axis.plot(range(len(labels)), values, style, marker=".", color=colours(number % colours.N), label=name, lw=1.2)
+        look, places = looks[name], range(len(labels))
+        axis.plot(places, values, linestyle=line_style(look), marker=".", color=look.colour, label=name, lw=1.2)
     axis.set_xticks(range(len(labels)), labels, fontsize=8)
     axis.set_title(kind, fontsize=9)
     axis.tick_params(labelsize=8)

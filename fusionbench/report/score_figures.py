@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
-from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, colours, panels, plain_axis, save
+from fusionbench.report.colours import Look, looks_of
+from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, line_style, panels, plain_axis, save
 from fusionbench.report.numbers import fixed
-from fusionbench.report.paper_rows import plain_names
+from fusionbench.report.paper_rows import Naming
 from fusionbench.report.rows import Row, Values
 from fusionbench.report.tables import Table
 
-
-def names_of(table: Table) -> dict[str, str]:
-    """Entry id to the name in figures, see :func:`fusionbench.report.paper_rows.plain_names`."""
-    return plain_names(row.info for row in table.rows)
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def arrowed(metric: Metric) -> str:
-    """Title of a metric with the end that is better."""
-    return f"{metric.title} {'↑' if metric.up else '↓'}"
+class Labels:
+    """Names in figures.
+
+    Args:
+        table: that is drawn.
+        rename: what the user wants printed for an entry or a metric, by any name of its.
+
+    Attributes:
+        entries: id to name, see :func:`fusionbench.report.paper_rows.plain_names`.
+
+    Raises:
+        FusionbenchError: a name in `rename` that none has.
+    """
+
+    def __init__(self, table: Table, rename: Mapping[str, str]) -> None:
+        self._naming = Naming([table], rename)
+        self.entries = {row.id: self._naming.entry(row.id)[1] for row in table.rows}
+
+    def metric(self, m: Metric) -> str:
+        """Title of a metric with the end that is better."""
+        title = self._naming.metric(m)[1] if m.id in self._naming.renamed else m.title
+        return f"{title} {'↑' if m.up else '↓'}"
 
 
 def _defined(row: Row, metric: Metric) -> Values:
@@ -32,14 +51,15 @@ def _defined(row: Row, metric: Metric) -> Values:
     return values
 
 
-def draw_box(table: Table, path: Path, span: str) -> None:
+def draw_box(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """A panel a metric, a box an entry: quartiles, whiskers to 1.5 of their distance, the mean as a dot.
 
     Raises:
         FusionbenchError: the file cannot be written.
     """
-    names = names_of(table)
-    tints = colours(list(names))
+    labels = Labels(table, rename)
+    names = labels.entries
+    looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35, legend=False)
     across = 2 if span == "column" else 4
     for number, (axis, m) in enumerate(zip(axes, table.metrics, strict=True)):
@@ -65,23 +85,25 @@ def draw_box(table: Table, path: Path, span: str) -> None:
             boxprops={"linewidth": 0.5},
         )
         for box, row in zip(drawn["boxes"], rows, strict=True):
-            box.set_facecolor(tints[row.id])
+            box.set_facecolor(looks[row.id].colour)
+            box.set_hatch(looks[row.id].hatch)
             box.set_alpha(0.7)
-        plain_axis(axis, arrowed(m))
+        plain_axis(axis, labels.metric(m))
         axis.set_xlim(0.4, len(table.rows) + 0.6)
         below = [names[row.id] for row in table.rows] if number + across >= len(axes) else [""] * len(table.rows)
         axis.set_xticks(range(1, len(table.rows) + 1), below, rotation=40, ha="right", rotation_mode="anchor")
     save(figure, path)
 
 
-def draw_curves(table: Table, path: Path, span: str) -> None:
+def draw_curves(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """A panel a metric, a line an entry: its values over the images, each line sorted; means in the legend.
 
     Raises:
         FusionbenchError: the file cannot be written.
     """
-    names = names_of(table)
-    tints = colours(list(names))
+    labels = Labels(table, rename)
+    names = labels.entries
+    looks = looks_of(names)
     figure, axes = panels(len(table.metrics), span, 1.35)
     for axis, m in zip(axes, table.metrics, strict=True):
         for row in table.rows:
@@ -91,18 +113,19 @@ def draw_curves(table: Table, path: Path, span: str) -> None:
                 axis.plot(
                     share,
                     values,
-                    color=tints[row.id],
+                    color=looks[row.id].colour,
+                    linestyle=line_style(looks[row.id]),
                     linewidth=0.9,
                     marker="." if values.size < 30 else "",
                     markersize=2,
                 )
-        plain_axis(axis, arrowed(m))
+        plain_axis(axis, labels.metric(m))
         axis.set_xlabel("% of images up to this value", fontsize=TINY, labelpad=1)
-    _legend(figure, names, tints)
+    _legend(figure, names, looks)
     save(figure, path)
 
 
-def draw_radar(table: Table, path: Path, span: str) -> None:
+def draw_radar(table: Table, path: Path, span: str, rename: Mapping[str, str] = NONE) -> None:
     """One ring: an axis a metric, from the worst ranked entry at the centre's rim to the best outside.
 
     Raises:
@@ -114,8 +137,9 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
             f"{path}: a radar needs three metrics and two ranked entries; there are {len(metrics)} and "
             f"{len(table.ranked)}"
         )
-    names = {row.id: names_of(table)[row.id] for row in table.ranked}
-    tints = colours(list(names))
+    labelled = Labels(table, rename)
+    names = {row.id: labelled.entries[row.id] for row in table.ranked}
+    looks = looks_of(names)
     width = WIDTHS[span]
     figure = Figure(figsize=(width, min(width, 3.6)), layout="constrained")
     axis = figure.add_subplot(projection="polar")
@@ -128,10 +152,11 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
         for name, mean in means.items():
             radii[name].append(0.15 + 0.85 * ((mean - low) / (high - low) if high > low else 1))
         ends = (fixed(value if m.up else -value, m.digits) for value in (low, high))
-        labels.append(f"{arrowed(m)}\n{' to '.join(ends)}")
+        labels.append(f"{labelled.metric(m)}\n{' to '.join(ends)}")
     for name, radius in radii.items():
-        axis.plot([*angles, angles[0]], [*radius, radius[0]], color=tints[name], linewidth=1)
-        axis.fill([*angles, angles[0]], [*radius, radius[0]], color=tints[name], alpha=0.08)
+        ring, look = ([*angles, angles[0]], [*radius, radius[0]]), looks[name]
+        axis.plot(*ring, color=look.colour, linestyle=line_style(look), linewidth=1)
+        axis.fill(*ring, color=look.colour, alpha=0.08)
     axis.set_xticks(angles, labels, fontsize=TINY)
     axis.tick_params(pad=-2)
     for angle, label in zip(angles, axis.get_xticklabels(), strict=True):
@@ -141,14 +166,17 @@ def draw_radar(table: Table, path: Path, span: str) -> None:
     axis.set_ylim(0, 1.02)
     axis.grid(linewidth=0.3)
     axis.spines["polar"].set_linewidth(0.4)
-    _legend(figure, names, tints)
+    _legend(figure, names, looks)
     save(figure, path)
 
 
-def _legend(figure: Figure, names: dict[str, str], tints: dict[str, tuple[float, float, float, float]]) -> None:
+def _legend(figure: Figure, names: dict[str, str], looks: dict[str, Look]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=tints[i], linewidth=1.5, label=name) for i, name in names.items()]
+    handles = [
+        Line2D([], [], color=looks[i].colour, linestyle=line_style(looks[i]), linewidth=1.5, label=name)
+        for i, name in names.items()
+    ]
     across = max(1, min(len(handles), int(figure.get_figwidth() * 72 / (max(map(len, names.values())) * 3.6 + 30))))
     figure.legend(
         handles=handles,
@@ -156,6 +184,6 @@ def _legend(figure: Figure, names: dict[str, str], tints: dict[str, tuple[float,
         ncol=across,
         fontsize=SMALL - 0.5,
         frameon=False,
-        handlelength=1.2,
+        handlelength=1.8,
         columnspacing=1,
     )

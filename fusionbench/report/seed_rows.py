@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,11 +10,10 @@ import msgspec
 import numpy as np
 
 from fusionbench.report.rows import Row
+from fusionbench.report.seeds import is_joint, seed_groups, without_count
 from fusionbench.report.tables import Table
 from fusionbench.report.task_tables import TaskColumn
 
-SEED = re.compile(r"(?<=, )seed \d+(?=,|$)")  # in what `train` says of its weights
-IN_NAME = re.compile(r"[-_.]?seed\d+")
 NOTE = (
     "Rows of several seeds are networks trained alike but for the seed: mean ± standard deviation over seeds of the "
     "means over images; columns of tasks take one mean a seed."
@@ -42,23 +40,13 @@ class SeedRow(Row):
 
 
 def joined(table: Table) -> Table:
-    """The table with seeds joined: rows of one method, its options alike, whose weights differ by the seed alone.
-
-    Two weights do so where what they were trained on is the same text but for ``, seed N``, as ``train`` writes it.
-    """
-    groups: dict[object, list[Row]] = {}
-    for row in table.rows:
-        weights = row.info.weights
-        alike = SEED.sub("seed", weights.trained_on) if weights and SEED.search(weights.trained_on) else None
-        facts = (row.info.method, row.info.made_in, row.info.output_rule, msgspec.json.encode(row.info.options), alike)
-        groups.setdefault(row.id if alike is None else facts, []).append(row)
-    taken = {row.id for row in table.rows}
-    rows: list[Row] = []
-    for own in groups.values():
-        rows.append(own[0] if len(own) == 1 else _row(sorted(own, key=_seed), taken))
-        taken.add(rows[-1].id)
-    if not any(isinstance(row, SeedRow) for row in rows):
+    """The table with seeds joined, see :func:`fusionbench.report.seeds.seed_groups`."""
+    groups = seed_groups(row.info for row in table.rows)
+    if not groups:
         return table
+    alone = {row.id: row for row in table.rows}
+    joint = [_row(name, [alone.pop(i) for i in ids]) for name, ids in groups.items()]
+    rows = [*alone.values(), *joint]
     tasks = tuple(_column(column, rows) for column in table.tasks)
     result = replace(table, rows=tuple(rows), tasks=tasks, notes=(*table.notes, NOTE))
     average = result.average_ranks()
@@ -66,24 +54,28 @@ def joined(table: Table) -> Table:
     return replace(result, rows=tuple(ordered))
 
 
-def _seed(row: Row) -> int:
-    """The seed that its weights were trained with."""
-    found = SEED.search(row.info.weights.trained_on) if row.info.weights else None
-    return int(found[0].removeprefix("seed ")) if found else 0
+def with_joint(table: Table, asked: Sequence[str]) -> tuple[Table, tuple[str, ...]]:
+    """The table with the joint rows that are named beside the rows of the single seeds.
+
+    Args:
+        table: with a row a seed.
+        asked: entries, or names of joint rows, whose number of seeds may be that of another table.
+
+    Returns:
+        It, and the ids of the rows that are meant.
+    """
+    if not any(map(is_joint, asked)):
+        return table, tuple(asked)
+    rows = {row.id: row for row in (*table.rows, *joined(table).rows)}
+    joint = {without_count(ident): ident for ident, row in rows.items() if isinstance(row, SeedRow)}
+    ids = tuple(joint.get(without_count(name), name) if is_joint(name) else name for name in asked)
+    return replace(table, rows=tuple(rows.values())), ids
 
 
-def _row(own: Sequence[Row], taken: set[str]) -> SeedRow:
-    """The row of several seeds, named after what their weights' names share."""
-    names = [row.info.weights.name for row in own if row.info.weights]
-    shared = {IN_NAME.sub("", name) for name in names}
-    name = shared.pop() if len(shared) == 1 else "+".join(names)
-    first = own[0].info
-    label = f"{name}, {len(own)} seeds" if name else f"{len(own)} seeds"
-    ident = first.id.replace(f"[{names[0]}", f"[{label}", 1)
-    if ident in taken:
-        ident = first.id.replace(f"[{names[0]}", f"[{'+'.join(names)}", 1)
+def _row(name: str, own: Sequence[Row]) -> SeedRow:
+    """The row of several seeds."""
     values = {m: np.mean([row.values[m] for row in own], axis=0) for m in own[0].values}
-    return SeedRow(msgspec.structs.replace(first, id=ident), values, tuple(own))
+    return SeedRow(msgspec.structs.replace(own[0].info, id=name), values, tuple(own))
 
 
 def _column(column: TaskColumn, rows: Sequence[Row]) -> TaskColumn:

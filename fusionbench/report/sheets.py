@@ -8,6 +8,7 @@ import math
 import re
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.report import formats
@@ -48,6 +49,13 @@ PARTS = {
 }
 WRAPS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # what XML cannot hold
 Cell = tuple[str | float, int, int]  # value, place (1 best, 2 second), decimals
+
+
+def form_of(path: Path) -> str | None:
+    """The format of a table that a file's name says; None where it says none that is known."""
+    suffixes = {f".{suffix}": form for form, suffix in formats.FORMATS.items()}
+    suffixes |= {".markdown": "md", ".html": "html", ".htm": "html", ".xlsx": "xlsx"}
+    return suffixes.get(path.suffix.lower())
 
 
 def as_text(table: Table, form: str, ci: bool = False, printed: Beside | None = None) -> str | bytes:
@@ -101,11 +109,11 @@ def as_xlsx(table: Table, ci: bool = False) -> bytes:
     sheet.append([])
     for text in (table.caption, *table.notes):
         sheet.append([(text, 0, 0)])
-    return _workbook(sheet)
+    return workbook(sheet)
 
 
-def _workbook(rows: Sequence[Sequence[Cell]]) -> bytes:
-    """Cells have one style for each number of decimals and each place."""
+def workbook(rows: Sequence[Sequence[Cell]]) -> bytes:
+    """An XLSX file of one sheet of these rows; cells have one style for each number of decimals and each place."""
     decimals = sorted({digits for row in rows for _, _, digits in row})
     formats = "".join(f'<numFmt numFmtId="{200 + d}" formatCode="0{"." + "0" * d if d else ""}"/>' for d in decimals)
     kinds = "".join(

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.report.figure_style import SMALL, TINY, colours, panels, plain_axis, save
+from fusionbench.report.colours import looks_of
+from fusionbench.report.figure_style import SMALL, TINY, line_style, panels, plain_axis, save
 from fusionbench.runtime.files import read_regular
 
 LOG = "log.jsonl"
@@ -85,15 +86,17 @@ def draw_training(runs: Sequence[Path], path: Path, span: str, only: Sequence[st
     chosen = [name for name in every if not only or name in only or name.rpartition(": ")[2] in only]
     if not chosen:
         raise FusionbenchError(f"no {', '.join(only)} in these logs; there are: {', '.join(every)}")
-    tints = colours(list(logs))
+    looks = looks_of(logs)
     figure, axes = panels(len(chosen), span, 1.3)
     for axis, name in zip(axes, chosen, strict=True):
         for run, log in logs.items():
             steps, values = log.get(name, ([], []))
+            look = looks[run]
             if steps:
-                axis.plot(steps, values, color=tints[run], linewidth=0.3, alpha=0.35)
+                axis.plot(steps, values, color=look.colour, linewidth=0.3, alpha=0.35)
                 window = max(1, math.ceil(len(values) / 50))
-                axis.plot(steps, smoothed(values, window), color=tints[run], linewidth=1.0, label=run)
+                style = line_style(look)
+                axis.plot(steps, smoothed(values, window), color=look.colour, linestyle=style, linewidth=1.0, label=run)
         plain_axis(axis, name)
         axis.set_xlabel("step", fontsize=TINY, labelpad=1)
     handles = {h.get_label(): h for axis in axes for h in axis.get_legend_handles_labels()[0]}

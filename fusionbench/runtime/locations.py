@@ -18,6 +18,7 @@ class Locations:
 
     Attributes:
         plugins: folders of further plugins.
+        typed_plugins: those of them that were given with this command alone, as they were typed.
         cache: holds the weights that were added, and decoded training pairs.
         data: holds the datasets, where a command names no other.
         results: the results that `eval` writes, where a command names no other.
@@ -25,6 +26,7 @@ class Locations:
     """
 
     plugins: tuple[Path, ...] = ()
+    typed_plugins: tuple[str, ...] = ()
     cache: Path = field(default_factory=_cache)
     data: Path = Path("data")
     results: Path = Path("results")

@@ -117,6 +117,9 @@ class _Run(Generic[S, B]):
                 raise FusionbenchError(f"accumulate={self.settings.accumulate}: {error}; take accumulate=1") from None
         if self.recipe.start is not None and not checkpoint:
             self.note(begin(self.recipe, self.recipe.start, self.recipe.adapt))
+        if self.recipe.accepts and self.first:
+            with torch.random.fork_rng(devices=[]):  # the method's network draws its weights
+                self.recipe.accepts(returned.tensors(self.recipe, self.recipe.export()))
         self.recipe.check()
         self.plan(checkpoint.epoch if checkpoint else 0)
         distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))

@@ -54,6 +54,7 @@ class Recipe(Generic[S, B]):
         batch_key: the setting that is the batch size, named when memory runs out.
         start: weights that the networks start from, put there after ``build`` by the names of ``export``; see `.begin`.
         adapt: what brings a released file's tensors to those names, where a method is trained.
+        accepts: raises where a method could not read what ``export`` gives; asked before the first step.
     """
 
     presets: Presets[S]
@@ -64,6 +65,7 @@ class Recipe(Generic[S, B]):
     batch_key: str = "batch"
     start: Path | None = None
     adapt: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
+    accepts: Callable[[dict[str, torch.Tensor]], None] | None = None
 
     def build(self, settings: S, device: torch.device) -> None:
         """Make networks, optimisers, schedules and the training set. Weights come from the global generator."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,15 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
     if tf32 and device_kind(request.device) != "cuda":
         raise FusionbenchError("precision=tf32: only CUDA cards have TF32; take precision=fp32, or device=cuda")
     recipe.datasets, recipe.pictures_of, recipe.start = request.opened, pictures, request.start_file
-    if request.training.card.kind == "method":
+    method, name = request.training.card, request.weights_name or _entry_name(request)
+    if method.kind == "method":
         recipe.adapt = resolve("method", request.name)().convert
+        recipe.accepts = partial(weights.check_names, request.name)
+        if any(listed.name == name for listed in method.facts.weights):
+            options.note(
+                f"warning: {name} is the name of released weights of {request.name}; unless this run gives the same "
+                "file, it will be no entry: choose another weights_name="
+            )
     for dataset in request.opened.values():
         split = getattr(settings, "split", None)
         if split and (absent := dataset.unmatched(split)):
@@ -58,13 +66,17 @@ def run(request: TrainRequest, options: RunOptions, pictures: Mapping[str, Path]
         return []
     save(request.weights, tensors(recipe, recipe.export()), request)
     lines = [f"{request.weights}: the weights after {result.step} steps"]
-    if request.training.card.kind == "method":
-        name = request.weights_name or request.label.removeprefix(f"{request.name}-").replace("+", "-")
+    if method.kind == "method":
         added = weights.add(request.name, request.weights, name, request.trained_on(), replace=True)
         lines.append(
             f"{request.name}[{added.name}] is an entry now: fusionbench eval --methods '{request.name}[{added.name}]'"
         )
     return lines
+
+
+def _entry_name(request: TrainRequest) -> str:
+    """What a trained method's weights are called, where nobody says."""
+    return request.label.removeprefix(f"{request.name}-").replace("+", "-")
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> None:

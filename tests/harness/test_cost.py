@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -119,7 +123,23 @@ def test_quality_beside_cost(tmp_path: Path) -> None:
     assert "| SF@mean ↑ |" in done.stdout
     assert "2 entries in" in done.stderr
     assert picture.read_bytes()[:4] == b"\x89PNG"
+    beside = ("cost", "--datasets=msrs", "--metrics=sf", *out)
+    texts = {}
+    for suffix in ("csv", "md", "tex", "html", "xlsx", "json"):
+        done = fusionbench(*beside, "-o", tmp_path / f"c.{suffix}")
+        assert (done.returncode, done.stdout) == (0, "")
+        texts[suffix] = (tmp_path / f"c.{suffix}").read_bytes()
+    rows = list(csv.DictReader(io.StringIO(texts["csv"].decode())))
+    assert {row["entry"] for row in rows} == {"average", "gff"}
+    assert all(float(row["milliseconds"]) > 0 and float(row["SF@mean ↑"]) > 0 for row in rows)
+    assert {row["milliseconds"] for row in rows} == {repr(row["milliseconds"]) for row in json.loads(texts["json"])}
+    assert b"| average |" in texts["md"]
+    assert rb"\toprule" in texts["tex"]
+    assert b"<td>average</td>" in texts["html"]
+    with zipfile.ZipFile(io.BytesIO(texts["xlsx"])) as book:
+        assert f"<v>{rows[0]['milliseconds']}</v>" in book.read("xl/worksheets/sheet1.xml").decode()
     for more, said in (
+        (("-o", tmp_path / "x.nosuch"), "must end in .md, .tex"),
         (("--datasets=msrs", "--metrics=vif"), "the table of msrs has no column 'vif'"),
         (("--picture", picture), "name it with --datasets"),
         (("--metrics=sf",), "name it with --datasets"),

@@ -214,6 +214,9 @@ def test_a_folder_of_any_other_program(tree: Path, tmp_path: Path) -> None:
     done = run(tree, tmp_path / "r", "--images", f"Theirs={theirs}", "--json", methods="--methods=visible")
     rows = {r["id"]: r for r in json.loads(done.stdout)["tables"][0]["rows"]}
     assert rows["images[Theirs]"]["scores"]["en@bits"]["mean"] == rows["visible"]["scores"]["en@bits"]["mean"]
+    assert (json.loads(done.stdout)["fused"], json.loads(done.stdout)["read"]) == (4, 4)
+    again = run(tree, tmp_path / "r2", "--images", f"Theirs={theirs}", methods="--methods=visible")
+    assert "4 images fused, 4 pictures read, 0 kept" in again.stderr
     (theirs / sorted(os.listdir(theirs))[0]).unlink()
     done = run(tree, tmp_path / "r", "--images", f"Theirs={theirs}", methods="--methods=visible")
     assert done.returncode == 1

@@ -110,3 +110,30 @@ def test_a_fault_of_a_plugin_is_not_taken_for_ours(tmp_path: Path) -> None:
         assert done.returncode != 0
         assert text in done.stderr
         assert "please report it" not in done.stderr
+
+
+def test_what_a_recipe_exports_is_asked_before_the_first_step(tmp_path: Path) -> None:
+    synth("msrs", tmp_path / "msrs", 2, 0, (32, 48), 0)
+    shutil.copytree(OWN / "blend", tmp_path / "own/blend")
+    path = tmp_path / "own/blend/recipe.py"
+    path.write_text(path.read_text().replace('{"share":', '{"net.share":'))
+    done = fusionbench(
+        *("--plugins", tmp_path / "own", "train", "blend", "--dataset", f"msrs={tmp_path / 'msrs'}"),
+        *("--size", "tiny", "--out", tmp_path / "run"),
+    )
+    assert done.returncode == 2
+    assert "blend: the method cannot load what its recipe exports: " in done.stderr
+    assert "share" in done.stderr
+    assert not (tmp_path / "run/log.jsonl").exists()
+
+
+def test_commands_in_messages_name_the_plugins_that_were_given(tmp_path: Path, own: Path) -> None:
+    synth("msrs", tmp_path / "msrs", 2, 1, (32, 48), 0)
+    train = ("train", "blend", "--dataset", f"msrs={tmp_path / 'msrs'}", "--size", "tiny", "--out", tmp_path / "run")
+    done = fusionbench("--plugins", own, *train, FUSIONBENCH_PLUGINS="")
+    assert f"is an entry now: fusionbench --plugins {own} eval --methods 'blend[msrs-tiny]'" in done.stderr
+    assert f"fusionbench --plugins {own} train blend" in fusionbench("--plugins", own, "show", "blend").stdout
+    done = fusionbench("--plugins", own, "leaderboard", "--out", tmp_path / "none", FUSIONBENCH_PLUGINS="")
+    assert f"run `fusionbench --plugins {own} eval --out" in done.stderr
+    done = fusionbench("leaderboard", "--out", tmp_path / "none")  # from the environment, which stays as it is
+    assert "run `fusionbench eval --out" in done.stderr

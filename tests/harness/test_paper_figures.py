@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.report.colours import PALETTE, colour_of, looks_of
 from fusionbench.report.compare_figure import Grid, draw_compare, insets, overlap, overlay_of, picked
 from fusionbench.report.figure_style import DPI, WIDTHS, ZOOMS
 from fusionbench.report.score_figures import draw_box, draw_curves, draw_radar
@@ -114,7 +115,7 @@ def test_the_pairs_that_differ_most_are_picked() -> None:
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 90)] * 2, *[st.integers(2, 60)] * 2), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 def test_details_lie_inside_and_beside_each_other(zooms: list[tuple[int, int, int, int]]) -> None:
     places = insets(zooms, (100, 120))
     for number, place in enumerate(places):
@@ -184,3 +185,52 @@ def test_weight_maps_of_two_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     svg = (tmp_path / "w.svg").read_text()
     assert "second minus first" in svg
     assert "tdfusion[scenes-m3fd]" in svg
+
+
+def test_a_method_has_one_colour_whatever_stands_beside_it() -> None:
+    assert colour_of("refusion[ivif]") == colour_of("refusion") == colour_of("ReFusion")
+    assert colour_of("images[Ours]") == colour_of("Ours") != colour_of("images")
+    few, more = looks_of(["gff", "ours"]), looks_of(["average", "ours", "gff", "laplacian[levels=3]", "maximum"])
+    for entry, look in few.items():
+        assert look.colour == more[entry].colour == colour_of(entry)
+
+
+@given(st.sets(st.text("abcdefgh", min_size=1, max_size=6), min_size=1, max_size=10))
+@settings(deadline=None, max_examples=30)
+def test_ten_in_a_picture_can_be_told_apart(names: set[str]) -> None:
+    looks = looks_of(names)
+    assert len({(look.colour, look.dash) for look in looks.values()}) == len(names)
+    seeds = looks_of([f"cldyn[seed{n}]" for n in range(5)])
+    assert len({look.colour for look in seeds.values()}) == 5
+
+
+def test_the_colours_lie_apart() -> None:
+    """In OKLab, by its authors' matrices (B. Ottosson, 2020)."""
+    levels = np.array([[int(c[k : k + 2], 16) / 255 for k in (1, 3, 5)] for c in PALETTE])
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    lms = linear @ np.array(
+        [
+            [0.4122214708, 0.2119034982, 0.0883024619],
+            [0.5363325363, 0.6806995451, 0.2817188376],
+            [0.0514459929, 0.1073969566, 0.6299787005],
+        ]
+    )
+    lab = np.cbrt(lms) @ np.array(
+        [
+            [0.2104542553, 1.9779984951, 0.0259040371],
+            [0.7936177850, -2.4285922050, 0.7827717662],
+            [-0.0040720468, 0.4505937099, -0.8086757660],
+        ]
+    )
+    gaps = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + np.eye(len(PALETTE))
+    assert gaps.min() > 0.11
+
+
+def test_names_that_the_user_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make()
+    draw_box(table, tmp_path / "b.svg", "page", {"gff": "Guided filter", "vif": "VIFF"})
+    text = (tmp_path / "b.svg").read_text()
+    assert "Guided filter" in text
+    assert "VIFF ↑" in text
+    with pytest.raises(FusionbenchError, match="no such entry, metric or dataset"):
+        draw_radar(table, tmp_path / "r.svg", "page", {"nobody": "X"})

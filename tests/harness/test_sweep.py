@@ -16,10 +16,11 @@ import pytest
 from fusionbench import cli
 from fusionbench.data.synth import synth
 from fusionbench.methods.ydtr.recipe import YDTRRecipe
-from fusionbench.report.seed_rows import SEED
 from fusionbench.report.seed_rows import joined as join_rows
+from fusionbench.report.seeds import seed_groups
 from fusionbench.report.tables import build
 from fusionbench.report.task_tables import TaskColumn
+from fusionbench.results.records import EntryInfo, WeightsInfo
 from fusionbench.results.store import Store
 
 DATA = ("--data-root", "data")
@@ -169,6 +170,7 @@ def test_seeds_join_into_one_row(here: Any) -> None:
     assert seen.values["ydtr[msrs-tiny, 3 seeds]"] == (0.25, 1.25, 2.25)
     plain = here("leaderboard", "--format", "json")
     assert "3 seeds" not in plain.out
+    typed_back(here, joined["mean"], means["average"])
     again = here(*RUN, "--seeds", 3, "lr=0.01", "--resume")
     assert "| ydtr[msrs-tiny, 3 seeds] | " in again.out
     refused = here("leaderboard", "--join-seeds", "-o", "table.json")
@@ -176,8 +178,39 @@ def test_seeds_join_into_one_row(here: Any) -> None:
     assert "have a row a seed" in refused.err
 
 
+def typed_back(here: Any, mean: float, other: float) -> None:
+    """A joint row's name, as it is printed, is one that compare, leaderboard and figure take."""
+    name = "ydtr[msrs-tiny, 3 seeds]"
+    (shown,) = [json.loads(here("leaderboard", "--methods", f"{name},average", "--format", "json").out)]
+    assert {row["id"] for row in shown["rows"]} == {name, "average"}
+    (one,) = [json.loads(here("leaderboard", "--methods", "YDTR[msrs-tiny, 4 seeds]", "--format", "json").out)]
+    assert [row["id"] for row in one["rows"]] == [name]  # however many they were elsewhere
+    (compared,) = json.loads(here("compare", name, "average", "--json").out)
+    assert compared["metrics"]["en@bits"]["difference"] == pytest.approx(mean - other, rel=1e-9)
+    (own,) = json.loads(here("compare", name, "ydtr[msrs-tiny-seed1]", "--json").out)
+    assert {name, "ydtr[msrs-tiny-seed1]"} <= own["metrics"]["en@bits"].keys()
+    drawn = here("figure", "box", "--methods", f"average,{name}", "--last", "average", "-o", "box.svg")
+    assert "box.svg: 2 entries" in drawn.err
+    refused = here("compare", "ydtr", "average")
+    assert f"or {name}; name one" in refused.err
+
+
 def test_what_tells_seeds_from_other_changes() -> None:
+    def info(name: str, trained_on: str) -> EntryInfo:
+        return EntryInfo(
+            id=f"ydtr[{name}]",
+            method="ydtr",
+            title="YDTR",
+            version="1",
+            code="",
+            options={},
+            weights=WeightsInfo(name=name, sha256="", trained_on=trained_on, listed=False),
+            output_rule="released",
+            output=None,
+            source_only=False,
+        )
+
     texts = ["msrs, size tiny, seed 0, lr=0.1", "msrs, size tiny, seed 12, lr=0.1", "msrs, size tiny, seed 0, lr=0.2"]
-    one, two, other = (SEED.sub("seed", text) for text in texts)
-    assert one == two != other
-    assert not SEED.search("seed 0 of the forest, lr=0.1")
+    one, two, other = (info(f"n{k}", text) for k, text in enumerate(texts))
+    assert seed_groups([two, one, other]) == {"ydtr[n0+n1, 2 seeds]": ("ydtr[n0]", "ydtr[n1]")}
+    assert not seed_groups([info("a", "seed 0 of the forest, lr=0.1"), info("b", "seed 1 of the forest, lr=0.1")])
