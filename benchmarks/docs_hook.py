@@ -7,11 +7,13 @@ nav leaves out stand below its last heading.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from _docs import repository
+from _docs import api_pages, command_pages, metric_pages, plugin_pages, repository
 from mkdocs.structure.files import File, Files
 
 MENU = "menu.txt"  # every page of the navigation, for tests
@@ -20,7 +22,20 @@ MENU = "menu.txt"  # every page of the navigation, for tests
 @lru_cache(maxsize=1)
 def made() -> dict[str, tuple[str, str | bytes]]:
     """Path in the site to title and text of every generated page, or "" and the bytes of every picture."""
-    return {}
+    every = chain(metric_pages.pages(), plugin_pages.pages(), command_pages.pages(), api_pages.pages())
+    return {uri: (title, text) for uri, title, text in every}
+
+
+# `<!-- metrics -->` in a page of docs/ becomes that table.
+INDEXES = {
+    "api": api_pages.index,
+    "commands": command_pages.index,
+    "datasets": plugin_pages.datasets_index,
+    "methods": plugin_pages.methods_index,
+    "metrics": metric_pages.index,
+    "tasks": plugin_pages.tasks_index,
+    "weights": plugin_pages.weights_index,
+}
 
 
 def expanded(nav: list[Any], pages: dict[str, str]) -> list[Any]:
@@ -77,6 +92,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links to files of the repository lead to where those are in the site."""
     if page.file.src_uri.startswith(repository.FOLDER):
         page.meta.setdefault("search", {"boost": 0.3})  # tables and sources come after what explains them
+    for name, index in INDEXES.items():
+        if (mark := f"<!-- {name} -->") in markdown:
+            markdown = markdown.replace(mark, index())
     return repository.relink(page.file.src_uri, markdown)
 
 
@@ -84,3 +102,8 @@ def on_nav(nav: Any, config: Any, files: Files) -> Any:
     """Write down what the navigation shows."""
     files.append(File.generated(config, MENU, content="".join(f"{page.url}\n" for page in nav.pages)))
     return nav
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Roles of docstrings (``:meth:`` and the like), which Markdown does not know."""
+    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", html)

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import click
+import pytest
+
+from fusionbench.cli import VERBS, cli
+from fusionbench.plugins.cards import KINDS, cards
 from tests.conftest import REPO
+
+pytestmark = pytest.mark.slow  # the site takes half a minute to build
 
 
 def requests(browser: Any) -> list[str]:
@@ -59,3 +66,63 @@ def test_search_works_in_pages_opened_as_files(site: Path, browser: Any) -> None
     assert "matching documents" in wait(browser, ".md-search-result__meta", "matching")
     assert browser.get_log("browser") == []
     assert {url.partition(":")[0] for url in requests(browser)} <= {"file", "data"}
+
+
+def words(page: Path) -> str:
+    """The text of a page, without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.read_text())).split())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_plugin_has_a_page_and_stands_in_a_list(site: Path, kind: str) -> None:
+    lists = "".join(page.read_text() for page in site.glob("*.html"))
+    for name, card in cards(kind).items():
+        text = words(site / kind / f"{name}.html")
+        assert card.title in text
+        assert f'href="{kind}/{name}.html"' in lists
+
+
+def test_a_metric_has_its_variants_its_formula_and_who_prints_it(site: Path) -> None:
+    for name, card in cards("metric").items():
+        page = site / "metric" / f"{name}.html"
+        text = words(page)
+        assert "larger is better" in text if card.facts.direction == "up" else "smaller is better" in text
+        assert "<math" in page.read_text()
+        for variant, facts in card.facts.variants.items():
+            assert f"{name}@{variant}" in text
+            assert all(program in text for program in facts.used_by)
+
+
+def test_a_method_has_its_weights_and_what_to_cite(site: Path) -> None:
+    for name, card in cards("method").items():
+        page = site / "method" / f"{name}.html"
+        text = words(page)
+        for weights in card.facts.weights:
+            assert {f"{name}[{weights.name}]", *(p.sha256 for p in weights.parts)} <= set(text.replace(",", "").split())
+        if card.facts.bibtex:
+            assert "".join(card.facts.bibtex.split()) in "".join(text.split())
+        runs = not card.facts.precomputed and (
+            not card.facts.requires_weights or any(w.packaged for w in card.facts.weights)
+        )
+        assert (site / "method/pictures" / f"{name}.jpg").exists() == runs
+        assert ("<img" in page.read_text()) == runs
+
+
+def test_every_option_of_every_command_is_there(site: Path) -> None:
+    context = click.Context(cli)
+    for verb in VERBS:
+        text = words(site / "command" / f"{verb}.html")
+        waiting = [cli.get_command(context, verb)]
+        while waiting:
+            command = waiting.pop()
+            if isinstance(command, click.Group):
+                waiting += command.commands.values()
+            for parameter in command.params if command else ():
+                if isinstance(parameter, click.Option) and not parameter.hidden:
+                    assert parameter.opts[-1] in text, (verb, parameter.opts)
+
+
+def test_what_is_public_has_a_page(site: Path) -> None:
+    assert "Fuse and score" in words(site / "api/fusionbench.html")
+    assert "A subclass must have fuse" in words(site / "api/fusionbench.method.html")
+    assert "per_image" in words(site / "api/fusionbench.metrics.html")
