@@ -39,7 +39,7 @@ def pages() -> Iterator[tuple[str, str, str]]:
 
 
 def helpers(what: str) -> str:
-    """The names that the table has of metrics: a module that looks them up when asked cannot be read from its source."""
+    """The names that the table has of metrics: a module that looks them up when asked is not read from its source."""
     parts = []
     for name in re.findall(r"`(\w+)`", what):
         thing = getattr(fusionbench.metrics, name)
