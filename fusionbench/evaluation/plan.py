@@ -223,8 +223,7 @@ def _no_source(request: Request, skipped: list[Skip]) -> FusionbenchError:
         return FusionbenchError("; ".join(skip.why + (f"; {skip.fix}" if skip.fix else "") for skip in asked))
     return FusionbenchError(
         f"no images under {data_root(request.data_root)}: name a data folder with data_root= or FUSIONBENCH_DATA "
-        "(`fusionbench data list` shows what is expected), or make some: fusionbench data synth"
-        " --like msrs --out data/MSRS"
+        "(see `fusionbench data list`), or make some: fusionbench data synth --like msrs --out data/MSRS"
     )
 
 

@@ -1,6 +1,7 @@
 """What a results store and a table's provenance hold, as typed records; in the file they are JSON with these keys.
 
-Unknown keys are passed over when a record is read, so that a newer version's store can be shown.
+Unknown keys are passed over when a record is read, so that a newer version's store can be shown. One file: the
+reference of all that is kept.
 """
 
 from __future__ import annotations
