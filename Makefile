@@ -11,7 +11,7 @@ PIP := -m pip --disable-pip-version-check -q
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest structure clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest structure site clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -82,6 +82,10 @@ lowest:
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python $(PIP) install $(CONSTRAINTS) -c build/lowest.txt -e ".[tasks,test,docs,ray,slurm,remote,loggers]"
 	build/lowest/bin/python -m pytest -q -n $(JOBS) --dist worksteal
+
+# The page of the committed tables, and of some generated scenes with pictures and per-image scores: no image of anybody's.
+site: $(VENV)/core
+	$(BIN)/python benchmarks/site.py --work build/site --out build/page
 
 structure:
 	$(PYTHON) benchmarks/structure.py
