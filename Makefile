@@ -11,7 +11,7 @@ PIP := -m pip --disable-pip-version-check -q
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs structure clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs structure site clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -86,6 +86,10 @@ lowest:
 # The documentation as a site, in build/docs: open index.html. Whatever would be a warning is an error; no network is used.
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The page of the committed tables, and of some generated scenes with pictures and per-image scores: no image of anybody's.
+site: $(VENV)/core
+	$(BIN)/python benchmarks/site.py --work build/site --out build/page
 
 structure:
 	$(PYTHON) benchmarks/structure.py

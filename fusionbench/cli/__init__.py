@@ -38,6 +38,7 @@ VERBS = {
     "robustness": ("Understand", "robustness", "What misaligned, dark, noisy or missing sources cost each method."),
     "explain": ("Understand", "explain", "Under which variants a published number is plausible."),
     "reproduce": ("Share", "rerun", "Verify a result's hashes, rerun it, compare."),
+    "site": ("Share", "site", "A leaderboard as a static page that works without a server."),
     "export": ("Share", "share", "Per-image scores with their hashes, as Parquet or CSV."),
     "merge": ("Share", "share", "Several results stores into one, conflicts named."),
     "verify": ("Share", "verify", "Look at results that somebody hands in: files, hashes, scores computed again."),
