@@ -72,7 +72,7 @@ class Reader:
         rows = self._rows(tuple[str], "SELECT info FROM boards ORDER BY dataset, split, output DESC")
         every = [self.decoded(Board, info) for (info,) in rows]
         titles = {b.dataset: (b.title, b.protocol) for b in every}
-        asked = {"dataset": _labelled(dataset, every), "split": split, "output": output}
+        asked = {"dataset": labelled(dataset, every), "split": split, "output": output}
         wanted = {k: v and meant(v, [getattr(b, k) for b in every], titles) for k, v in asked.items()}
         chosen = [b for b in every if all(v in (None, getattr(b, k)) for k, v in wanted.items())]
         if not chosen:
@@ -223,7 +223,7 @@ def task_key(test: TaskTest) -> tuple[str | int, ...]:
     return tuple(getattr(test, name) for name in TASK_KEY)
 
 
-def _labelled(name: str | None, boards: Iterable[Board]) -> str | None:
+def labelled(name: str | None, boards: Iterable[Board]) -> str | None:
     """The label of the boards that a name means: itself, or that of the one generated tree in the layout it names."""
     every = list(boards)
     if name is None or name in {board.dataset for board in every}:

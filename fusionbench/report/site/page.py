@@ -21,7 +21,8 @@ from fusionbench.report.site.pictures import Wanted, pictures_of
 from fusionbench.report.site.shown import Shown, of_stores, of_tables, opened, sorted_out
 from fusionbench.report.training_figure import read_log
 from fusionbench.results.provenance import version
-from fusionbench.results.records import Board, labelled
+from fusionbench.results.reading import labelled
+from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 
 MOST_POINTS = 400  # of a training curve
