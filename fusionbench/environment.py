@@ -8,6 +8,7 @@ system's name of the user is never asked.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -55,3 +56,16 @@ def named_who(text: str, source: str) -> str:
     if len(name) > LONGEST or name != printable(name):
         raise FusionbenchError(f"{source}={name[:LONGEST]!r}: a name is one line of at most {LONGEST} characters")
     return name
+
+
+def for_ray(own: bool) -> None:
+    """Set what Ray reads in this process, which must not have imported it: nothing is sent to Ray's makers.
+
+    Args:
+        own: whether it begins a cluster. Its ports are open to the network: it asks for a token, by default a new one.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if own:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from fusionbench.cli.evaluation import Evaluation, skips
 from fusionbench.cli.options import (
     Comma,
     as_json,
-    command_line,
     compiled,
     data_root,
     located,
@@ -33,8 +33,10 @@ from fusionbench.cli.spread_options import SpreadOptions
 from fusionbench.cli.task_options import TaskOptions
 
 if TYPE_CHECKING:
+    from fusionbench.evaluation.outcome import Outcome
     from fusionbench.evaluation.plan import Plan, Request
     from fusionbench.evaluation.task_plan import TaskRequest
+    from fusionbench.evaluation.task_run import Problems
     from fusionbench.results.store import Store
 
 
@@ -93,7 +95,10 @@ class PlanOptions:
     limit: Annotated[
         int | None, click.option("--limit", type=click.IntRange(1), help="Only the first N images of each split.")
     ]
-    device: Annotated[str, click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1...")]
+    device: Annotated[
+        str,
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda (all there are), cuda:0,cuda:1..."),
+    ]
     precision: Annotated[str | None, precision]
     compiled: Annotated[bool, compiled]
     batch: Annotated[
@@ -189,28 +194,34 @@ def eval_command(
     from fusionbench.results.store import Store
     from fusionbench.runtime.allocator import keep_memory
     from fusionbench.runtime.arithmetic import check_compiler
-    from fusionbench.runtime.device import check_device
+    from fusionbench.runtime.device import check_device, devices_of
 
     keep_memory()
     environment.sign(who)
-    whole = make_plan(asked.request(data_root, read))
+    devices, shard = devices_of(asked.device), spread.part()
+    spread.check(devices, asked.fresh_versions)
+    asked_of = replace(asked.request(data_root, read), device=devices[0])
+    whole = make_plan(asked_of)
     for line in whole.notes:
         note(line)
-    shard = spread.part()
     plan = shard.part(whole) if shard else whole
     if dry_run:
         say(json.dumps(plan.summary().plain(), indent=1) if json_ else describe(plan))
+        if spread.cluster and not json_:
+            say(spread.describe(asked_of, plan, out, data_root))
         return
-    check_device(asked.device)
+    for device in devices:
+        check_device(device)
     if any(entry.compiled for entry in plan.entries):
-        check_compiler(asked.device)
-    request = tasks.request(whole, out)
+        check_compiler(devices[0])
     parts: list[tuple[Plan, TaskRequest]] = []
-    if request:
+    if request := tasks.request(whole, out):
         request = task_plan.check(whole, request)
-        parts = [*shard.of(task_parts(whole, request))] if shard else [(plan, request)]
+        parts = task_parts(whole, request) if shard or spread.cluster else [(plan, request)]
+        parts = [*shard.of(parts)] if shard else parts
+    work = spread.work(asked_of, devices, data_root)
     with Store(out) as store, Bar(json_) as bar:
-        result = run(plan, parts, store, bar)
+        result = run(plan, store, bar, lambda: work(plan, parts, store, bar))
         files = write_tables(out, result.tables, store)
     if json_:
         click.echo(json.dumps(result.to_dict(files), indent=1))
@@ -219,10 +230,9 @@ def eval_command(
     sys.exit(result.exit_code(plan))
 
 
-def run(plan: Plan, tasks: list[tuple[Plan, TaskRequest]], store: Store, bar: Bar) -> Evaluation:
-    """Fuse, score, train and score the task networks, and make the tables."""
+def run(plan: Plan, store: Store, bar: Bar, work: Callable[[], tuple[Outcome, Problems]]) -> Evaluation:
+    """Fuse, score, train and score the task networks (`work`), and make the tables."""
     from fusionbench.errors import FusionbenchError
-    from fusionbench.evaluation import runner, task_run
     from fusionbench.report.tables import build
 
     for source in plan.sources:
@@ -233,12 +243,8 @@ def run(plan: Plan, tasks: list[tuple[Plan, TaskRequest]], store: Store, bar: Ba
         if source.shard:
             note(f"{source.label}: shard {source.shard}, complete when the stores of all shards are merged")
     bar.expect(phases(plan))
-    outcome = runner.run(plan, store, command_line(), bar)
-    bar.expect({})
+    outcome, problems = work()
     result = Evaluation(outcome=outcome)
-    problems = task_run.Problems()
-    for part, request in tasks:
-        problems.add(task_run.run_tasks(part, request, store, command_line(), bar))
     for (label, task), reason in problems.gaps.items():
         note(f"warning: {task} on {label}: {reason}")
     for line in dict.fromkeys(problems.kept):

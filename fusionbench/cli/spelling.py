@@ -35,7 +35,7 @@ PARAMETERS = (
     *("max_seconds", "max_steps", "methods", "metrics", "most", "name", "network", "networks", "on", "out"),
     *("output_rule", "pattern", "plugins", "precision", "profile", "resume", "retrain", "rgbt4", "seeds"),
     *("sha256", "size", "split", "stage", "sweep", "task_networks", "task_options", "task_protocols", "task_size"),
-    *("shard", "tasks", "test", "train", "url", "vis"),
+    *("cluster", "shard", "slurm", "tasks", "test", "train", "url", "vis"),
 )
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
 

@@ -67,6 +67,19 @@ class Outcome:
         else:
             self.fused += 1
 
+    def add(self, other: Outcome) -> None:
+        """What was done of other entries or images; each failure and each line once."""
+        self.fused, self.cached = self.fused + other.fused, self.cached + other.cached
+        self.read += other.read
+        self.scored, self.seconds = self.scored + other.scored, self.seconds + other.seconds
+        self.failures.update(other.failures)
+        self.broken.update(other.broken)
+        for column, images in other.undefined.items():
+            self.undefined.setdefault(column, []).extend(images)
+        for own, more in ((self.replaced, other.replaced), (self.odd, other.odd)):
+            own += [line for line in more if line not in own]
+        self.skipped += [skip for skip in other.skipped if skip not in self.skipped]
+
 
 def verb_of(entry: Entry) -> str:
     """What is done for a picture of an entry: ``fusing``, or ``reading`` where another program made it."""

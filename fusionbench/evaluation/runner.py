@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -21,15 +21,14 @@ from fusionbench.evaluation.outcome import Column, FailedImage, Outcome, verb_of
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
-from fusionbench.evaluation.source_pairs import SourcePairs
+from fusionbench.evaluation.source_pairs import Progress as Progress
+from fusionbench.evaluation.source_pairs import SourcePairs, hashed
 from fusionbench.plugins.fingerprint import named_code
 from fusionbench.plugins.registry import resolve
 from fusionbench.results import provenance
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures, Made
 from fusionbench.results.store import Fused, Score, Store, storage_error
-from fusionbench.runtime.files import is_text, printable, sweep
-
-Progress = Callable[[str, int, int], None]  # (what, done, total)
+from fusionbench.runtime.files import sweep
 
 
 def run(plan: Plan, store: Store, command: str = "", progress: Progress = lambda *_: None) -> Outcome:
@@ -126,17 +125,9 @@ class _Work:
 
     def read(self, source: Source) -> None:
         """Hash every source pair; pairs that cannot be read at all are failures of the source."""
-        hashes = self.hashes.setdefault(source.label, {})
-        failures = self.failures.setdefault(source.label, {})
-        results = parallel(self.plan.jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
-        for done, (image, future) in enumerate(results, 1):
-            if not is_text(image):  # no store, table or list can hold it
-                failures[Case(SOURCE, printable(image))] = "the name of the file is not UTF-8; rename it"
-            elif error := future.exception():
-                failures[Case(SOURCE, image)] = reason_of(error)
-            else:
-                hashes[image] = future.result()
-            self.progress(f"reading {source.label}", done, len(source.ids))
+        hashes, failures = hashed(source, self.plan.jobs, self.progress)
+        self.hashes.setdefault(source.label, {}).update(hashes)
+        self.failures.setdefault(source.label, {}).update(failures)
 
     def fuse_all(self) -> None:
         """Fuse what is missing of every entry."""

@@ -1,21 +1,42 @@
-"""Source pairs as methods get them, kept while there is room: a pair is decoded and corrupted once for all entries."""
+"""Source pairs as methods get them: their hashes; and kept while there is room, decoded and corrupted once for all entries."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusionbench.errors import DataError
+from fusionbench.evaluation.parallel import parallel
+from fusionbench.evaluation.scoring import reason_of
+from fusionbench.results.records import SOURCE, Case, Failures
+from fusionbench.runtime.files import is_text, printable
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.plan import Source
 
+Progress = Callable[[str, int, int], None]  # (what, done, total)
 Pair = tuple[np.ndarray, np.ndarray]  # infrared uint8 [1,H,W], visible uint8 [3,H,W]
 Key = tuple[str, str, str, bool]  # source's label, split, id, whether it is what methods get of a corrupted source
 LIMIT = 512 << 20  # bytes; the 361 test pairs of MSRS take 424 MiB
+
+
+def hashed(source: Source, jobs: int, progress: Progress = lambda *_: None) -> tuple[dict[str, str], Failures]:
+    """Image id to the hash of its pair, and pairs that cannot be read at all."""
+    hashes: dict[str, str] = {}
+    failures: Failures = {}
+    results = parallel(jobs, lambda i: source.dataset.hash(source.split, i), source.ids)
+    for done, (image, future) in enumerate(results, 1):
+        if not is_text(image):  # no store, table or list can hold it
+            failures[Case(SOURCE, printable(image))] = "the name of the file is not UTF-8; rename it"
+        elif error := future.exception():
+            failures[Case(SOURCE, image)] = reason_of(error)
+        else:
+            hashes[image] = future.result()
+        progress(f"reading {source.label}", done, len(source.ids))
+    return hashes, failures
 
 
 class SourcePairs:

@@ -184,6 +184,7 @@ class TaskRun:
         store: where results go.
         command: kept with the results.
         progress: called as work proceeds.
+        devices: where several networks are trained at once.
     """
 
     plan: Plan
@@ -191,6 +192,7 @@ class TaskRun:
     store: Store
     command: str = ""
     progress: Progress = lambda *_: None
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

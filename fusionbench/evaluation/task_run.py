@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.queues import SimpleQueue
 
 import msgspec
 
@@ -59,14 +60,29 @@ class Problems:
 
 
 def run_tasks(
-    plan: Plan, request: TaskRequest, store: Store, command: str, progress: Progress = lambda *_: None
+    plan: Plan,
+    request: TaskRequest,
+    store: Store,
+    command: str,
+    progress: Progress = lambda *_: None,
+    devices: Sequence[str] = (),
 ) -> Problems:
     """Train and score everything asked that is not in the store yet.
+
+    Args:
+        plan: whose entries and sources.
+        request: which tasks and networks.
+        store: where results go.
+        command: kept with them.
+        progress: called as work proceeds.
+        devices: where several networks are trained at once; by default the plan's one device.
 
     Raises:
         FusionbenchError: a task, network or size that does not exist; results that cannot be written.
     """
-    context = TaskRun(plan=plan, request=request, store=store, command=command, progress=progress)
+    context = TaskRun(
+        plan=plan, request=request, store=store, command=command, progress=progress, devices=tuple(devices)
+    )
     problems = Problems()
     started, began, scored = provenance.now(), time.perf_counter(), 0
     for source in plan.sources:
@@ -140,7 +156,7 @@ def _done(planner: TaskPlanner, failures: list[str]) -> int:
     run, source, jobs, new = planner.run, planner.source, list(planner.jobs.values()), 0
     what = f"{planner.task.name} on {source.label}"
     names = {entry.key: entry.id for entry in run.plan.entries}
-    for number, (outcome, job) in enumerate(_outcomes(jobs, run.plan.jobs, run.plan.device), 1):
+    for number, (outcome, job) in enumerate(_outcomes(jobs, run.plan.jobs, run.devices or (run.plan.device,)), 1):
         if isinstance(outcome, str):
             entries, test = ", ".join(names[key] for key, _ in job.tests), job.tests[0][1]
             failures.append(f"{what}, {test.protocol}, seed {test.seed}, {entries}: {outcome}")
@@ -159,14 +175,19 @@ def _done(planner: TaskPlanner, failures: list[str]) -> int:
 Outcome = list[tuple[str, TaskResult]] | str  # (entry key, result), or the line that says why there are none
 
 
-def _outcomes(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[Outcome, Job]]:
+def _outcomes(jobs: list[Job], workers: int, devices: Sequence[str]) -> Iterator[tuple[Outcome, Job]]:
     """What came of each job, as they end. On a CPU each has a process and one thread, so that numbers do not depend
-    on them."""
-    if device != "cpu" or len(jobs) < 2 or workers < 2:
+    on them; several cards have a process each."""
+    workers = workers if devices == ("cpu",) else len(devices)
+    if len(jobs) < 2 or workers < 2:
         for job in jobs:
             yield work(job), job
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    free = context.SimpleQueue()
+    for number in range(workers):
+        free.put(devices[number % len(devices)])
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _take_device, (free,)) as pool:
         futures = {pool.submit(work, job): job for job in jobs}
         try:
             for future in as_completed(futures):
@@ -175,9 +196,21 @@ def _outcomes(jobs: list[Job], workers: int, device: str) -> Iterator[tuple[Outc
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+_device = ""  # of a process of the pool
+
+
+def _take_device(free: SimpleQueue[str]) -> None:
+    """A process of the pool begins: one of the devices is its own."""
+    global _device
+    _device = free.get()
+
+
 def work(job: Job) -> Outcome:
     """Train unless that is done, then score; or the line that says why that failed."""
     locations.use(job.locations)
+    if _device:
+        request = job.request and replace(job.request, device=_device)
+        job = replace(job, device=_device, request=request)
     with one_thread():
         try:
             if job.request is not None:

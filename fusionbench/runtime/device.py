@@ -30,6 +30,25 @@ def check_device(device: str) -> None:
         ) from None
 
 
+def devices_of(text: str) -> tuple[str, ...]:
+    """The devices that a user named: ``cuda:0,cuda:1``; ``cuda`` stands for all cards that torch sees.
+
+    Raises:
+        FusionbenchError: none, or some of another kind.
+    """
+    devices = tuple(name.strip() for name in text.split(",") if name.strip())
+    if len({device_kind(name) for name in devices}) != 1:
+        raise FusionbenchError(f"device={text}: name devices of one kind, e.g. cuda:0,cuda:1")
+    if "cuda" in devices:
+        import torch
+
+        if len(devices) > 1:
+            raise FusionbenchError(f"device={text}: cuda alone stands for all cards; else number each")
+        count = torch.cuda.device_count()
+        return tuple(f"cuda:{number}" for number in range(count)) if count > 1 else devices
+    return devices
+
+
 def device_kind(device: str) -> str:
     """``cuda`` of ``cuda:1``."""
     return device.partition(":")[0]

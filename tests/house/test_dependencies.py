@@ -107,6 +107,7 @@ def test_every_import_is_of_a_declared_package() -> None:
     of = modules()
     extras = project()["optional-dependencies"]
     declared = closure(names([*project()["dependencies"], *extras["tasks"], *extras["video"], *extras["onnx"]]))
+    declared |= closure(names([*extras["ray"], *extras["slurm"]]))
     declared |= {"tomli", "tomllib"}  # one for the other, by the version of Python
     assert not {module for module in imported() if not of.get(module, {module}) & declared}
 

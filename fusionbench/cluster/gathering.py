@@ -1,0 +1,267 @@
+"""An evaluation in units: what is missing is given out, what comes back is checked and merged, the rest is said."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fusionbench.cluster.engines import ClusterGone, Ended, Engine
+from fusionbench.cluster.processes import Processes
+from fusionbench.cluster.units import Networks, Pairs, Place, heard
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation import runner
+from fusionbench.evaluation.outcome import FailedImage, Outcome
+from fusionbench.evaluation.plan import Plan, Request, Source
+from fusionbench.evaluation.runner import Progress
+from fusionbench.evaluation.shards import Shard
+from fusionbench.evaluation.source_pairs import hashed
+from fusionbench.evaluation.task_plan import TaskRequest
+from fusionbench.evaluation.task_run import Problems, run_tasks
+from fusionbench.results.merge import merge
+from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
+from fusionbench.results.store import Store
+from fusionbench.runtime.files import DAY
+
+SCRATCH = ".units-"  # where stores of units lie until they are merged, for this user alone
+TRIES = 3  # of a unit whose process dies; then its entries are tried one by one
+ROUNDS = 3  # units for each place, so that none waits long for the last one
+FEWEST, MOST = 8, 1024  # pairs, pictures of a unit: less costs more to begin than to do, more is much to lose
+
+
+@dataclass(kw_only=True)
+class Gathering:
+    """An evaluation that is done in units.
+
+    Attributes:
+        request: what was asked.
+        plan: made of it.
+        store: where everything comes together.
+        place: where this process finds things.
+        command: for the provenance.
+        threads: of each unit.
+        note: takes remarks, a line each.
+        progress: called as units end.
+    """
+
+    request: Request
+    plan: Plan
+    store: Store
+    place: Place
+    command: str
+    threads: int
+    note: Callable[[str], None]
+    progress: Progress = lambda *_: None
+    outcome: Outcome = field(default_factory=Outcome)
+    problems: Problems = field(default_factory=Problems)
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    unread: dict[str, Failures] = field(default_factory=dict)
+    failures: dict[str, Failures] = field(default_factory=dict)
+
+    def run(self, engine: Engine, tasks: Sequence[tuple[Plan, TaskRequest]]) -> tuple[Outcome, Problems]:
+        """Do everything that the store lacks.
+
+        Args:
+            engine: where.
+            tasks: parts of the task networks, see :func:`fusionbench.evaluation.shards.task_parts`.
+
+        Raises:
+            FusionbenchError: results cannot be written.
+        """
+        began = time.monotonic()
+        self.outcome.skipped = list(self.plan.skipped)
+        for old in self.store.folder.glob(f"{SCRATCH}*"):  # of a run that was killed
+            if time.time() - old.stat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)
+        for source in self.plan.sources:
+            self._begin(source)
+        self._do(engine, [unit for source in self.plan.sources for unit in self._pairs(source, engine.slots)])
+        self._do(engine, [self._networks(part, request) for part, request in tasks])
+        self._pictures_of_others(tasks)
+        for source in self.plan.sources:
+            self._end(source)
+        self.outcome.seconds = time.monotonic() - began
+        return self.outcome, self.problems
+
+    def _pictures_of_others(self, tasks: Sequence[tuple[Plan, TaskRequest]]) -> None:
+        """Score pictures that other programs made here, as they lie on this machine."""
+        here = tuple(entry for entry in self.plan.entries if entry.precomputed)
+        if not here:
+            return
+        outcome = runner.run(replace(self.plan, entries=here, skipped=()), self.store, self.command, self.progress)
+        self.outcome.add(outcome)
+        for part, request in tasks:
+            own = replace(part, entries=tuple(entry for entry in part.entries if entry.precomputed))
+            if own.entries:
+                self.problems.add(run_tasks(own, request, self.store, self.command, self.progress))
+
+    def missing(self, slots: int) -> list[Pairs]:
+        """The units of pairs that would be given out, by an engine that does so many at once; nothing is written."""
+        for source in self.plan.sources:
+            self.hashes[source.label], _ = hashed(source, self.plan.jobs, self.progress)
+        return [unit for source in self.plan.sources for unit in self._pairs(source, slots)]
+
+    def _begin(self, source: Source) -> None:
+        """Read the pairs, which workers' pairs have to be, and forget what failed before."""
+        hashes, self.unread[source.label] = hashed(source, self.plan.jobs, self.progress)
+        self.hashes[source.label], self.failures[source.label] = hashes, {}
+        for entry in self.plan.entries:
+            self.store.put_entry(entry.key, entry.info())
+        self.store.put_board(source.board(), hashes.items(), source.dataset.ids(source.split))
+        self.store.set_failures(source.label, source.split, {}, {e.key for e in self.plan.entries})
+
+    def _pairs(self, source: Source, slots: int) -> list[Pairs]:
+        """Units of what is missing of a source: all entries that lack something, on slices of the pairs they lack."""
+        hashes, codes = self.hashes[source.label], {m.id: m.code for m in source.metrics}
+        scores = self.store.scores(codes)
+        keys: dict[str, str] = {}
+        lacking: set[str] = set()
+        for entry in self.plan.entries_of(source):
+            if entry.precomputed:
+                continue
+            there = self.store.fused(entry.key, source.label, source.split, hashes)
+            whole = {i for i, p in there.items() if all((p.image, p.pair, m) in scores for m in codes)}
+            self.outcome.cached += len(there)
+            if own := hashes.keys() - whole:
+                keys[entry.key] = entry.id
+                lacking |= own
+        ids = [i for i in source.ids if i in lacking]
+        if not ids:
+            return []
+        size = min(max(FEWEST, -(-len(ids) // (ROUNDS * slots))), max(1, MOST // len(keys)))
+        count = -(-len(ids) // size)
+        slices = [Shard(number, count).of(ids) for number in range(1, count + 1)]
+        return [Pairs(**self._common(source, keys, own)) for own in slices]
+
+    def _networks(self, part: Plan, request: TaskRequest) -> Networks:
+        """The unit of a part of the task networks."""
+        (source,) = part.sources
+        keys = {entry.key: entry.id for entry in part.entries if not entry.precomputed}
+        known = self.store.tasks(source.label, source.split)
+        return Networks(
+            **self._common(source, keys, source.ids),
+            tasks=replace(request, frozen=tuple(path.absolute() for path in request.frozen)),
+            known=tuple((key, result) for key, result in known if key in keys and result.task in request.tasks),
+            split=source.split,
+        )
+
+    def _common(self, source: Source, keys: dict[str, str], ids: Sequence[str]) -> dict[str, Any]:
+        """What units of a source have in common."""
+        asked = self.request
+        specs = [spec.partition("=") for spec in asked.datasets if spec.partition("=")[0] in _names(source)]
+        request = replace(
+            asked,
+            datasets=tuple(f"{name}={Path(text).absolute()}" if text else name for name, _, text in specs)
+            or (source.dataset.name,),
+            split=str(Path(asked.split).absolute()) if asked.split and Path(asked.split).is_file() else asked.split,
+            images=(),
+            images_root=None,
+            jobs=self.threads,
+        )
+        name = f"{source.label} {source.split}, {len(ids)} pairs, {', '.join(keys.values())}"
+        own = {"name": name, "place": self.place, "device": self.plan.device, "command": self.command}
+        return {**own, "request": request, "source": source.label, "keys": keys, "ids": tuple(ids)}
+
+    def _do(self, engine: Engine, units: Sequence[Pairs]) -> None:
+        """Do units; those whose process died again, at last by entry; what is left of a cluster that is gone, here."""
+        waiting, tries, done, total = list(units), 1, 0, len(units)
+        while waiting:
+            again: list[Pairs] = []
+            open_ = dict(enumerate(waiting))
+            with tempfile.TemporaryDirectory(dir=self.store.folder, prefix=SCRATCH) as scratch:
+                try:
+                    for ended in engine.run(waiting, Path(scratch)):
+                        unit = open_.pop(ended.number)
+                        more = [unit] if tries < TRIES else _by_entry(unit)
+                        if ended.died and more:
+                            self.note(f"warning: {unit.name}: {ended.reason}; it is tried again")
+                            again += more
+                            continue
+                        self._take(unit, ended, Path(scratch, str(ended.number)))
+                        done += 1
+                        self.progress("units", done, max(done, total))
+                except ClusterGone as error:
+                    self.note(f"warning: {error}; {len(open_)} units are done on this machine alone")
+                    here = self.plan.jobs if self.plan.device == "cpu" else 1
+                    engine, again = Processes([self.plan.device] * here), [*again, *open_.values()]
+            waiting, tries = again, tries + 1 if tries < TRIES else 1
+
+    def _take(self, unit: Pairs, ended: Ended, folder: Path) -> None:
+        """Merge a unit's store, or note why there is none."""
+        reason = ended.reason
+        try:
+            if not reason:
+                self._check(unit, folder)
+                said = heard(folder)
+                _, conflicts = merge(self.store, [folder])
+                for line in conflicts:
+                    self.note(f"warning: conflict: {unit.name}: {line.removeprefix(f'{folder}: ')}")
+                self.outcome.add(said.outcome())
+                self.problems.add(said.problems())
+                self._keep_networks(folder)
+        except FusionbenchError as error:
+            reason = str(error).replace(f"{folder}/", "")
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(unit, Networks):
+            if reason:
+                self.problems.failures.append(f"{', '.join(unit.tasks.tasks)}, {unit.name}: {reason}")
+            return
+        source = next(source for source in self.plan.sources if source.label == unit.source)
+        there = self.store.failures(source.label, source.split)
+        for key in unit.keys:
+            fused = self.store.images(key, source.label, source.split, self.hashes[source.label])
+            for ident in unit.ids:
+                if ident not in fused and not {Case(key, ident), Case(SOURCE, ident)} & there.keys():
+                    why = reason or "the worker returned nothing of it"
+                    self.failures[source.label][Case(key, ident)] = f"not done by a worker: {why}"
+
+    def _check(self, unit: Pairs, folder: Path) -> None:
+        """Refuse results of other pairs than ours.
+
+        Raises:
+            FusionbenchError: they are.
+        """
+        if isinstance(unit, Networks):  # their key is a hash of all pictures and labels
+            return
+        own = self.hashes[unit.source]
+        with Store(folder, create=False) as store:
+            (board,) = store.boards()
+            pairs = store.pairs(board.dataset, board.split)
+        if lacking := [ident for ident in unit.ids if ident not in pairs]:
+            raise FusionbenchError(f"{len(lacking)} of {len(unit.ids)} pairs are not there, e.g. {lacking[0]}")
+        if other := sorted(ident for ident, pair in pairs.items() if own.get(ident) != pair):
+            raise FusionbenchError(f"{len(other)} of {len(pairs)} pairs are other files there, e.g. {other[0]}")
+
+    def _keep_networks(self, folder: Path) -> None:
+        """Networks that a worker trained lie where one machine's would."""
+        for own in sorted((folder / "tasks").glob("*")):
+            target = self.store.folder / "tasks" / own.name
+            if not target.exists():
+                target.parent.mkdir(exist_ok=True)
+                shutil.move(own, target)
+
+    def _end(self, source: Source) -> None:
+        """Record what failed, and where."""
+        names = {entry.key: entry.id for entry in self.plan.entries} | {SOURCE: SOURCE_NAME}
+        known = self.store.failures(source.label, source.split)
+        every = self.unread[source.label] | known | self.failures[source.label]
+        own = {case: reason for case, reason in every.items() if case.entry in names}
+        self.store.set_failures(source.label, source.split, own, {e.key for e in self.plan.entries})
+        for (key, ident), reason in own.items():
+            self.outcome.failures[FailedImage(names[key], source.label, ident)] = reason
+
+
+def _names(source: Source) -> tuple[str, str]:
+    """What a dataset may be called where it is asked for: itself, or with its corruption."""
+    return source.dataset.name, f"{source.dataset.name}+{source.dataset.corruption}"
+
+
+def _by_entry(unit: Pairs) -> list[Pairs]:
+    """A unit for each entry of one, so that what kills a worker takes nothing else with it; none of one entry."""
+    if isinstance(unit, Networks) or len(unit.keys) == 1:
+        return []
+    return [replace(unit, name=f"{unit.name}: {ident} alone", keys={key: ident}) for key, ident in unit.keys.items()]

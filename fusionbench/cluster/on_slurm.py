@@ -1,0 +1,162 @@
+"""SLURM through submitit: units are tasks of a job array, and leave their stores in the results folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fusionbench.cluster.engines import Ended, attempt
+from fusionbench.cluster.units import Unit
+from fusionbench.errors import FusionbenchError
+
+NONE = "cluster=slurm: needs the package submitit: pip install 'ivif-fusionbench[slurm]'"
+SLOTS = 16  # units are cut as for so many at once; the scheduler decides
+DEFAULT = {"time": "24:00:00"}
+SAFE = re.compile(r"[A-Za-z0-9_.:,@%+/=-]+")  # each becomes a line of a script
+ENDED = "ended"  # in a unit's folder: how it ended
+
+
+class Slurm:
+    """Job arrays.
+
+    Args:
+        given: ``key=value`` each: ``partition``, ``time``, ``memory``, any other option of sbatch; ``executor=local``
+            for processes of this machine in place of SLURM.
+        device: of the units: a card each, or processors.
+        jobs: processors of each unit.
+
+    Raises:
+        FusionbenchError: no submitit, no SLURM, or an option that none can be.
+    """
+
+    slots = SLOTS
+
+    def __init__(self, given: Sequence[str], device: str, jobs: int) -> None:
+        check_installed()
+        options = DEFAULT | options_of(given)
+        self.local = options.pop("executor", "slurm") == "local"
+        self.parameters: dict[str, Any] = {
+            "job_name": "fusionbench",
+            "time": minutes(options.pop("time")),
+            "cpus_per_task": max(1, jobs),
+            **({"gpus_per_node": 1} if device != "cpu" else {}),
+            "additional_parameters": {"mem" if key == "memory" else key: value for key, value in options.items()},
+        }
+
+    def script(self, folder: Path, count: int) -> str:
+        """The script that sbatch gets for so many units."""
+        from submitit.slurm.slurm import _make_sbatch_string
+
+        text: str = _make_sbatch_string(
+            f"python -u -m submitit.core._submit {folder}", folder, map_count=count, **self.parameters
+        )
+        return text
+
+    def run(self, units: Sequence[Unit], folder: Path) -> Iterator[Ended]:
+        """Do units as an array of jobs."""
+        if not units:
+            return
+        jobs = folder / "jobs"
+        jobs.mkdir(mode=0o700)
+        executor = self._executor(jobs)
+        with executor.batch():
+            submitted = [executor.submit(_write, unit, folder / str(number)) for number, unit in enumerate(units)]
+        waiting = dict(enumerate(submitted))
+        try:
+            while waiting:
+                time.sleep(1)
+                for number in [number for number, job in waiting.items() if job.done()]:
+                    yield _ended(number, waiting.pop(number), folder / str(number))
+        finally:
+            for job in waiting.values():
+                job.cancel(check=False)
+
+    def _executor(self, folder: Path) -> Any:
+        import submitit
+
+        executor: Any
+        if self.local:
+            executor = submitit.LocalExecutor(folder)
+            executor.update_parameters(timeout_min=self.parameters["time"])
+            return executor
+        try:
+            executor = submitit.SlurmExecutor(folder)
+        except RuntimeError as error:
+            raise FusionbenchError(f"cluster=slurm: {error}") from None
+        executor.update_parameters(**self.parameters)
+        return executor
+
+    def __enter__(self) -> Slurm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing stays open."""
+
+
+def check_installed() -> None:
+    """Look for the package, without importing it.
+
+    Raises:
+        FusionbenchError: it is not here.
+    """
+    if importlib.util.find_spec("submitit") is None:
+        raise FusionbenchError(NONE)
+
+
+def options_of(given: Sequence[str]) -> dict[str, str]:
+    """``key=value`` texts as a dictionary.
+
+    Raises:
+        FusionbenchError: a text that no option of sbatch can be.
+    """
+    options: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[a-z][a-z-]*", key) or not SAFE.fullmatch(value):
+            raise FusionbenchError(
+                f"slurm={text}: write KEY=VALUE as sbatch has it, e.g. partition=gpu or time=8:00:00"
+            )
+        options[key] = value
+    return options
+
+
+def minutes(text: str) -> int:
+    """Minutes, rounded up, of a time as sbatch has it: ``90``, ``90:00``, ``8:00:00``, ``1-12``, ``1-12:30``.
+
+    Raises:
+        FusionbenchError: none of these.
+    """
+    match = re.fullmatch(r"(?:(\d{1,4})-)?(\d{1,6})(?::(\d{1,2}))?(?::(\d{1,2}))?", text)
+    if not match:
+        raise FusionbenchError(f"slurm=time={text}: write it as sbatch has it, e.g. 8:00:00 or 1-12:00")
+    days, *numbers = (int(number) if number else None for number in match.groups())
+    parts = [number for number in numbers if number is not None]
+    if days is None and len(parts) < 3:
+        hours, rest = 0, parts  # minutes, or minutes:seconds
+    else:
+        hours, rest = parts[0], parts[1:]
+    whole, seconds = [*rest, 0, 0][:2]
+    return ((days or 0) * 24 + hours) * 60 + whole + (seconds > 0)
+
+
+def _write(unit: Unit, folder: Path) -> None:
+    """What a job does: its last file says how it ended, so that nobody need unpickle its result."""
+    reason = attempt(unit, folder)
+    folder.mkdir(exist_ok=True)
+    (folder / ENDED).write_text(reason, encoding="utf-8")
+
+
+def _ended(number: int, job: Any, folder: Path) -> Ended:
+    """How a job ended; its pickles end with it."""
+    for pickle in (job.paths.submitted_pickle, job.paths.result_pickle):
+        pickle.unlink(missing_ok=True)
+    try:
+        return Ended(number, (folder / ENDED).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        lines = [line.strip() for line in (job.stderr() or "").splitlines() if line.strip()]
+        why = f"{job.state}: {lines[-1][-200:]}" if lines else job.state
+        return Ended(number, f"its job died ({why})", died=True)

@@ -1,0 +1,43 @@
+"""A worker's folder as bytes and back; nothing in them is executed, chooses a path or grows when it is unpacked."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from fusionbench.errors import FusionbenchError
+
+
+def packed(folder: Path) -> bytes:
+    """Every regular file below a folder, as a ZIP archive without compression: pictures and weights have it already."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                archive.write(path, path.relative_to(folder).as_posix())
+    return data.getvalue()
+
+
+def unpack(data: bytes, folder: Path) -> None:
+    """Write what :func:`packed` made into a new folder.
+
+    Raises:
+        FusionbenchError: it is something else.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = archive.infolist()
+            for file in files:
+                parts = PurePosixPath(file.filename).parts
+                plain = "/".join(parts) == file.filename and not {"/", "..", "."} & set(parts)
+                plain = plain and "\\" not in file.filename
+                # without compression nothing is larger than what was received
+                if not plain or file.compress_type != zipfile.ZIP_STORED or file.file_size != file.compress_size:
+                    raise FusionbenchError(f"a worker returned a file that is refused: {file.filename!r}")
+            if sum(file.file_size for file in files) > len(data):
+                raise FusionbenchError("a worker returned files that lie over each other")
+            folder.mkdir()
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+        raise FusionbenchError(f"what a worker returned cannot be unpacked ({error})") from None

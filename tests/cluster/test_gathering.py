@@ -1,0 +1,237 @@
+"""Units of an evaluation: the same bytes as one run, whatever workers do; each failure is a row with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionbench import environment
+from fusionbench.cluster import gathering
+from fusionbench.cluster.engines import ClusterGone, Ended, attempt
+from fusionbench.cluster.gathering import Gathering
+from fusionbench.cluster.units import Pairs, Unit, place
+from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.outcome import Outcome
+from fusionbench.evaluation.plan import Request, make_plan
+from fusionbench.report.formats import markdown
+from fusionbench.report.tables import build
+from fusionbench.results.store import Store
+from tests.conftest import fusionbench, make_tree
+
+METHODS = ("average", "gff", "visible")
+METRICS = ("en", "scd")
+
+
+@dataclass
+class Stub:
+    """An engine in this process; `trouble` says how units end that are not done."""
+
+    trouble: Callable[[int, Pairs], Ended | None] = lambda number, unit: None
+    slots: int = 2
+    given: list[Unit] = field(default_factory=list)
+
+    def run(self, units: Sequence[Unit], folder: Path) -> Iterator[Ended]:
+        for number, unit in enumerate(units):
+            self.given.append(unit)
+            assert isinstance(unit, Pairs)
+            ended = self.trouble(number, unit)
+            yield ended or Ended(number, attempt(unit, folder / str(number)))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with 18 pairs: three units; not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    make_tree(folder, 18, (32, 40))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The table of one run."""
+    out = tmp_path_factory.mktemp("one")
+    words = ("--methods=" + ",".join(METHODS), "--metrics=" + ",".join(METRICS), "--datasets=msrs", "--jobs=1")
+    done = fusionbench("eval", *words, "--data-root", root, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass
+class Gathered:
+    """What came of a run in units."""
+
+    outcome: Outcome
+    notes: list[str]
+    table: str
+
+
+def gathered(root: Path, out: Path, engine: Stub, methods: Sequence[str] = METHODS, **more: object) -> Gathered:
+    request = replace(Request(methods=tuple(methods), datasets=("msrs",), metrics=METRICS, data_root=root), **more)
+    plan, notes = make_plan(request), []
+    with Store(out) as store:
+        own = Gathering(
+            request=request, plan=plan, store=store, place=place(root), command="eval", threads=1, note=notes.append
+        )
+        outcome, problems = own.run(engine, [])
+        assert problems.failures == []
+        source = plan.sources[0]
+        columns = [metric.id for metric in source.metrics]
+        table = markdown(build(store, source.board(), columns, [e.key for e in plan.entries], ids=source.ids))
+    assert not list(out.glob(".units-*"))
+    return Gathered(outcome, notes, table)
+
+
+def test_the_same_bytes(root: Path, one: str, tmp_path: Path) -> None:
+    engine = Stub()
+    found = gathered(root, tmp_path, engine)
+    assert found.table.strip() == one.strip()
+    assert (found.outcome.fused, found.outcome.scored, found.notes) == (54, 108, [])
+    assert len(engine.given) == 3
+    assert found.outcome.undefined  # SCD of a source, as a run in one process tells
+    assert len(list((tmp_path / "fused").rglob("*.png"))) == 54
+
+
+def test_what_is_there_is_not_given_out(root: Path, one: str, tmp_path: Path) -> None:
+    gathered(root, tmp_path, Stub(), methods=("average", "visible"))
+    engine = Stub()
+    found = gathered(root, tmp_path, engine)
+    assert [unit.keys.values() for unit in engine.given if isinstance(unit, Pairs)]
+    assert {name for unit in engine.given for name in unit.keys.values()} == {"gff"}
+    assert found.table.strip() == one.strip()
+    last = Stub()
+    assert gathered(root, tmp_path, last).outcome.cached == 54
+    assert last.given == []
+
+
+def test_a_worker_that_dies_once(root: Path, one: str, tmp_path: Path) -> None:
+    deaths: list[int] = []
+
+    def trouble(number: int, unit: Pairs) -> Ended | None:
+        if len(deaths) < 2:
+            deaths.append(number)
+            return Ended(number, "its worker died", died=True)
+        return None
+
+    found = gathered(root, tmp_path, Stub(trouble))
+    assert found.table.strip() == one.strip()
+    assert len(found.notes) == 2
+    assert all(line.endswith("its worker died; it is tried again") for line in found.notes)
+    assert not found.outcome.failures
+
+
+def test_an_entry_that_kills_its_worker_takes_nothing_else_with_it(root: Path, tmp_path: Path) -> None:
+    def trouble(number: int, unit: Pairs) -> Ended | None:
+        return Ended(number, "signal 11", died=True) if "gff" in unit.keys.values() else None
+
+    found = gathered(root, tmp_path, Stub(trouble))
+    assert {(entry, why) for (entry, _, _), why in found.outcome.failures.items()} == {
+        ("gff", "not done by a worker: signal 11")
+    }
+    assert len(found.outcome.failures) == 18
+    assert "No row for gff: 18 images failed, e.g. not done by a worker: signal 11" in found.table
+    assert "| average |" in found.table
+    assert not gathered(root, tmp_path, Stub()).outcome.failures  # the next run does what failed
+
+
+def test_a_unit_that_fails_is_a_row_with_its_reason(root: Path, tmp_path: Path) -> None:
+    found = gathered(root, tmp_path, Stub(lambda number, unit: Ended(number, "no disk") if number == 1 else None))
+    assert set(found.outcome.failures.values()) == {"not done by a worker: no disk"}
+    assert len({image for _, _, image in found.outcome.failures}) == 6
+    assert "12 of 361 pairs" in found.table
+
+
+def test_a_cluster_that_disappears(root: Path, one: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trouble(number: int, unit: Pairs) -> Ended | None:
+        if number == 1:
+            raise ClusterGone("the cluster is gone")
+        return None
+
+    monkeypatch.setattr(gathering, "Processes", lambda devices: Stub())
+    found = gathered(root, tmp_path, Stub(trouble))
+    assert found.table.strip() == one.strip()
+    assert found.notes == ["warning: the cluster is gone; 2 units are done on this machine alone"]
+
+
+def test_a_worker_with_other_data(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker reads its own data folder; its pairs must be ours."""
+    make_tree(tmp_path / "data", 18, (32, 40))
+    theirs = make_plan(Request(methods=METHODS, datasets=("msrs",), data_root=tmp_path / "data")).sources[0]
+    other, gone = theirs.ids[:2]  # of two units
+    Image.fromarray(np.zeros((32, 40), np.uint8)).save(theirs.dataset.files("test", other).ir)
+    theirs.dataset.files("test", gone).ir.unlink()
+
+    def worker(number: int, unit: Pairs) -> Ended | None:
+        monkeypatch.setenv("FUSIONBENCH_DATA", str(tmp_path / "data"))
+        return None
+
+    monkeypatch.setenv("FUSIONBENCH_DATA", str(root))
+    environment.apply()
+    plan_request = Request(methods=METHODS, datasets=("msrs",), metrics=METRICS)
+    plan, notes = make_plan(plan_request), []
+    with Store(tmp_path / "r") as store:
+        own = Gathering(
+            request=plan_request, plan=plan, store=store, place=place(None), command="", threads=1, note=notes.append
+        )
+        outcome, _ = own.run(Stub(worker), [])
+    reasons = set(outcome.failures.values())
+    assert reasons == {
+        f"not done by a worker: 1 of 6 pairs are other files there, e.g. {other}",
+        f"not done by a worker: 1 of 6 pairs are not there, e.g. {gone}",
+    }
+    good = set(plan.sources[0].ids) - {image for _, _, image in outcome.failures}
+    with Store(tmp_path / "r") as store:
+        for entry in plan.entries:
+            assert set(store.fused(entry.key, "msrs", "test", own.hashes["msrs"])) == good
+
+
+def test_a_worker_without_the_data(root: Path, tmp_path: Path) -> None:
+    def trouble(number: int, unit: Pairs) -> Ended:
+        elsewhere = replace(unit, place=replace(unit.place, data=tmp_path / "nowhere"))
+        return Ended(number, attempt(elsewhere, tmp_path / f"unit{number}"))
+
+    (tmp_path / "r").mkdir()
+    with pytest.raises(FusionbenchError, match=r"not done by a worker: msrs: not found under .*nowhere"):
+        gathered(root, tmp_path / "r", Stub(trouble))
+
+
+def test_a_worker_with_other_code_or_weights(root: Path, tmp_path: Path) -> None:
+    unit = Pairs(
+        name="u",
+        place=place(root),
+        device="cpu",
+        command="",
+        request=Request(methods=("average",), datasets=("msrs",), metrics=METRICS),
+        source="msrs",
+        keys={"0" * 64: "average"},
+        ids=("00004N",),
+    )
+    assert attempt(unit, tmp_path / "u") == "average: not here with the same code, weights and options"
+
+
+def test_pictures_of_other_programs_stay_where_they_lie(root: Path, tmp_path: Path) -> None:
+    images = tmp_path / "mine"
+    images.mkdir()
+    for path in sorted((root / "MSRS/test/vi").iterdir()):
+        (images / path.name).write_bytes(path.read_bytes())
+    engine = Stub()
+    found = gathered(root, tmp_path / "r", engine, methods=("average",), images=(f"Mine={images}",))
+    assert {name for unit in engine.given for name in unit.keys.values()} == {"average"}
+    assert "| images[Mine] |" in found.table
+    assert not found.outcome.failures
+
+
+def test_what_a_worker_says_is_checked(root: Path, tmp_path: Path) -> None:
+    def trouble(number: int, unit: Pairs) -> Ended:
+        folder = next((tmp_path / "r").glob(".units-*")) / str(number)
+        reason = attempt(unit, folder)
+        (folder / "said.json").write_text(json.dumps({"fused": "many"}))
+        return Ended(number, reason)
+
+    with pytest.raises(FusionbenchError, match="what the worker said cannot be read"):
+        gathered(root, tmp_path / "r", Stub(trouble))
