@@ -22,6 +22,7 @@ from fusionbench.training.ahead import ahead
 from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.decoded import keep_decoded
+from fusionbench.training.loggers import Loggers, Session, asked
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
@@ -180,7 +181,12 @@ class _Run(Generic[S, B]):
     def open(self) -> None:
         """Open the logs, and write down what this session is."""
         state = self.state
-        self.logs = Logs(self.out, state.log_bytes, self.settings.tensorboard, state.step, self.first, self.note)
+        loggers = None
+        if self.first:
+            chosen = asked(self.options.loggers, self.settings.tensorboard, self.out, self.note)
+            told = Session(folder=self.out, step=state.step, settings=json.loads(state.config))
+            loggers = Loggers(chosen, told, self.note)
+        self.logs = Logs(self.out, state.log_bytes, state.step, self.first, self.note, loggers)
         if self.first:
             (self.out / "config.json").write_text(state.config, encoding="utf-8")
             plan = {"from_step": state.step, "processes": self.world, "device": str(self.device)}

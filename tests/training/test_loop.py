@@ -164,7 +164,7 @@ def test_files(tmp_path: Path) -> None:
 
 def test_pace(tmp_path: Path) -> None:
     cpu = torch.device("cpu")
-    logs = Logs(tmp_path, 0, False, 0, True, print)
+    logs = Logs(tmp_path, 0, 0, True, print)
     logs.write_time(1, 0.25, 0.25)
     logs.write_time(2, 0.25, 1.25)
     assert logs.pace(cpu) == "1 steps/s, 25 % of it loading"
