@@ -23,6 +23,7 @@ RENAMED = {
     "dataset": "--datasets",
     "entry": "--on",
     "folder": "--out",
+    "logger": "--logger",
     "options": "--cfg-options",
     "settings": "--set",
     "weights_name": "--as",

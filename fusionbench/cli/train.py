@@ -30,6 +30,12 @@ TORCHRUN = {  # its environment variables
     "local_rank": "LOCAL_RANK",
     "local_world": "LOCAL_WORLD_SIZE",
 }
+PLACES = {"wandb": "WANDB_MODE", "mlflow": "MLFLOW_TRACKING_URI"}  # where the user says that they write to
+QUIET = {  # neither of them sends anything unless it is told to; MLflow keeps files only when told so
+    "WANDB_ERROR_REPORTING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
 
 
 def _trainable(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -152,6 +158,17 @@ class RunFlags:
         float | None,
         click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
     ]
+    loggers: Annotated[
+        tuple[str, ...],
+        click.option(
+            "--logger",
+            "loggers",
+            type=Comma(),
+            default=(),
+            metavar="NAMES",
+            help="Also tensorboard, wandb or mlflow, offline unless WANDB_MODE or MLFLOW_TRACKING_URI say otherwise.",
+        ),
+    ]
     profile: Annotated[
         int | None,
         click.option(
@@ -250,6 +267,20 @@ def _known(name: str) -> str:
     return ", ".join(known) or "no recipe"
 
 
+def loggers(names: tuple[str, ...]) -> dict[str, str]:
+    """The loggers that are asked for, and where each writes to.
+
+    Raises:
+        FusionbenchError: no such logger, or it is not installed.
+    """
+    from fusionbench.training.loggers import named
+
+    chosen = named(dict.fromkeys(names, ""))
+    for variable, value in QUIET.items() if chosen else ():
+        os.environ.setdefault(variable, value)
+    return {name: os.environ.get(PLACES.get(name, ""), "") for name in chosen}
+
+
 def _launch() -> Launch:
     """Which of the processes this is that torchrun started; the only one without it."""
     from fusionbench.training.options import Launch
@@ -307,6 +338,7 @@ def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
         max_seconds=how.max_seconds,
         profile=how.profile or 0,
         launch=launch,
+        loggers=loggers(how.loggers),
     )
     for line in run(request, options, pictures):
         note(line)

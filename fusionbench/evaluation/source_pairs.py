@@ -1,4 +1,4 @@
-"""Source pairs as methods get them: their hashes; and kept while there is room, decoded and corrupted once for all entries."""
+"""Source pairs as methods get them: their hashes; and kept while there is room, decoded and corrupted once for all."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class BoardScores:
         self.pairs = {i: h for i, h in pairs.items() if wanted is None or i in wanted}
         self.entries = store.entries(board.output)
         self.failures = store.failures(board.dataset, board.split)
-        self.scores = store.score_table({m.id: m.code for m in columns})
+        self.scores = store.score_table({m.id: m.code for m in columns}, board.dataset, board.split)
         whole = set(np.flatnonzero(self.scores.present.all(axis=1)).tolist())  # rows that lack no column
         self.scored = {picture: row for picture, row in self.scores.rows.items() if row in whole}
 

@@ -39,7 +39,8 @@ def kept_notes(
     if latest and makers.keys() - present:
         now = f"the latest run: {made_by(latest)}"
         pairs = store.pairs(board.dataset, board.split)
-        scored = store.made_by_others({m.id: m.code for m in columns}, store.alike(made_by(latest)))
+        codes, alike = {m.id: m.code for m in columns}, store.alike(made_by(latest))
+        scored = store.made_by_others(codes, alike, board.dataset, board.split)
         for key, own in pictures().items():
             others = {f.made for i, f in store.fused(key, board.dataset, board.split, pairs).items() if i in own}
             others = (others - present).union(*(scored.get((image, pairs[i]), ()) for i, image in own.items()))

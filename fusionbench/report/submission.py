@@ -148,7 +148,7 @@ def _scores(result: Submission, found: Verification, every: Content, store: Stor
         result.faults.append("no table would show anything of it")
     bare = [f"{_name(every, e)} on {d} {s}" for e, d, s in sorted(rows) if (d, s) not in boards]
     result.add("its dataset is not in its records", bare)
-    known = {(score.image, score.pair, score.metric) for score in every.scores}
+    known = {(score.image, score.pair, score.metric) for score in store.score_rows()}
     failed = {row[:4] for row in every.failures}
     wanted = {(b.dataset, b.split): b.metrics for b in (store.decoded(Board, board.info) for board in every.boards)}
     unscored = [

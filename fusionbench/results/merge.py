@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,9 +23,9 @@ from fusionbench.results.schema import (
     FusedRow,
     GapRow,
     MakerRow,
+    PackedRow,
     PairRow,
     RunRow,
-    ScoreRow,
     TaskRow,
 )
 from fusionbench.results.shards import with_shards
@@ -46,7 +47,8 @@ class Content:
     boards: list[BoardRow]
     pairs: list[PairRow]
     fused: list[FusedRow]
-    scores: list[ScoreRow]
+    scores: list[PackedRow]
+    variants: dict[int, tuple[str, str]]
     failures: list[FailureRow]
     tasks: list[TaskRow]
     results: list[TaskResult]
@@ -54,8 +56,12 @@ class Content:
     runs: list[RunRow]
 
 
-def content(store: Store) -> Content:
+def content(store: Store, scores: bool = True) -> Content:
     """Read everything.
+
+    Args:
+        store: the results.
+        scores: whether also all scores, which are many.
 
     Raises:
         FusionbenchError: a row or record is not of its type, or they contradict each other.
@@ -76,6 +82,7 @@ def content(store: Store) -> Content:
     agree += [number == made.id for number, made in makers.items()]
     if not all(agree):
         raise FusionbenchError(f"{store.path}: its records contradict each other; it was edited or is damaged")
+    packed_rows, variants = store.packed_scores() if scores else ([], {})
     return Content(
         makers=store.rows(MakerRow),
         entries=entries,
@@ -83,7 +90,8 @@ def content(store: Store) -> Content:
         boards=boards,
         pairs=store.rows(PairRow),
         fused=store.rows(FusedRow),
-        scores=store.score_rows(),
+        scores=packed_rows,
+        variants=variants,
         failures=store.rows(FailureRow),
         tasks=tasks,
         results=results,
@@ -126,7 +134,7 @@ def _merge_one(
     with place.opened() as opened:  # read whole before the target is touched
         other = content(opened)
         conflicts += opened.notes
-    merger = Merger(store, place, content(store), other, added, conflicts)
+    merger = Merger(store, place, content(store, scores=False), other, added, conflicts)
     merger.copy_pictures(pictures)
     with store.transaction() as db:
         merger.write(db)
@@ -161,8 +169,8 @@ class Merger:
         paths = {row.path: row.image for row in self.own.fused}
         reasons: Counter[str] = Counter()
         example: dict[str, str] = {}
-        for folder in {(self.store.folder / row.path).parent for row in self.other.fused if is_safe(row.path)}:
-            sweep(folder, ".*.tmp")
+        for folder in {row.path.rpartition("/")[0] for row in self.other.fused if is_safe(row.path)}:
+            sweep(self.store.folder / folder, ".*.tmp")
         for row, reason in self.source.fetched(r for r in self.other.fused if r in wanted and r[:4] not in own):
             if paths.get(row.path) == row.image and (self.store.folder / row.path).is_file():
                 continue
@@ -181,12 +189,9 @@ class Merger:
         pairs = self._new("source pair", self.own.pairs, self.other.pairs, 3)
         fused = self._fused()
         seen = {(row.image, row.pair) for row in (*self.own.fused, *fused)}  # no scores of pictures that nobody has
-        scores = [row for row in self.other.scores if (row.image, row.pair) in seen]
         self._insert(db, "pairs", pairs)
         self._insert(db, "fused", fused)
-        scores = self._new("score", self.own.scores, scores, 4)
-        packed.write(db, scores)
-        self.added["scores"] += len(scores)
+        self._scores(db, seen)
         self._entries(db)
         self._insert(db, "boards", self._boards())
         self._join_shards(db)
@@ -198,6 +203,17 @@ class Merger:
         db.executemany("INSERT OR IGNORE INTO makers VALUES(?,?)", self.other.makers)
         own = set(self.own.runs)
         db.executemany("INSERT INTO runs VALUES(?,?)", [row for row in self.other.runs if row not in own])
+
+    def _scores(self, db: sqlite3.Connection, seen: set[tuple[str, str]]) -> None:
+        """Add scores of the pictures in `seen`: (hash of the picture, hash of the pair)."""
+        adder = packed.Adder(db, self.other.variants)
+        for row in self.other.scores:
+            if (row.image, row.pair) in seen:
+                adder.add(*row)
+        self.added["scores"] += adder.added
+        for key, value, own in adder.differing:
+            name = " ".join(k[:12] if len(k) == 64 else k for k in key)
+            self._conflict(f"score {name}: {_short(_number(value))}", _short(_number(own)))
 
     def _new(self, word: str, own: Iterable[R], other: Iterable[R], width: int) -> list[R]:
         """Rows whose key, the first columns, the target lacks; rows that differ in the next column are noted."""
@@ -326,6 +342,10 @@ class Merger:
 
     def _conflict(self, what: str, own: str) -> None:
         self.conflicts.append(f"{self.source.name}: {what}, kept {own}")
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _short(value: object) -> str:

@@ -25,7 +25,8 @@ def is_safe(path: str) -> bool:
         and "/".join(parts) == path
         and path.endswith(".png")
         and not any(part.startswith(".") or len(part.encode(errors="replace")) > LONGEST for part in parts)
-        and not any(c == "\\" or not c.isprintable() for c in path)
+        and "\\" not in path
+        and path.isprintable()
     )
 
 

@@ -128,6 +128,63 @@ def every(rows: Iterable[tuple[str, str, bytes]], variants: Mapping[int, tuple[s
             yield image, pair, *variants[number], None if math.isnan(value) else value, made
 
 
+def check(rows: Sequence[tuple[str, str, bytes]], variants: Iterable[int]) -> None:
+    """Look at the scores of a file without taking them out.
+
+    Raises:
+        sqlite3.DatabaseError: a row is damaged, or of a variant that is none of these.
+    """
+    if any(len(row[2]) % RECORD.size for row in rows):
+        raise _malformed()
+    known = np.array([*variants, MOST], dtype=np.int64)
+    for start in range(0, len(rows), BATCH):
+        found = np.frombuffer(b"".join(row[2] for row in rows[start : start + BATCH]), RECORDS)["variant"]
+        if not np.isin(found, known).all():
+            raise _malformed()
+
+
+class Adder:
+    """Adds another file's packed scores to this one; what is here stays.
+
+    Args:
+        db: this file.
+        variants: number to (metric, code), in the other.
+
+    Attributes:
+        added: how many scores were new.
+        differing: (image, pair, metric, code), the other's value and ours, where they are not the same.
+    """
+
+    def __init__(self, db: sqlite3.Connection, variants: Mapping[int, tuple[str, str]]) -> None:
+        self.db, self.variants = db, variants
+        self.numbers: dict[int, int] = {}  # of the other to ours
+        self.added = 0
+        self.differing: list[tuple[tuple[str, str, str, str], float, float]] = []
+
+    def add(self, image: str, pair: str, packed: bytes) -> None:
+        """The scores of one picture of a pair.
+
+        Raises:
+            sqlite3.DatabaseError: what is here is damaged.
+        """
+        there = self.db.execute("SELECT packed FROM scores WHERE image=? AND pair=?", (image, pair)).fetchone()
+        known = unpack(there[0]) if there else {}
+        new = {}
+        for number, value in unpack(packed).items():
+            own = self.numbers.get(number)
+            if own is None:
+                own = self.numbers[number] = _number(self.db, *self.variants[number])
+            if own not in known:
+                new[own] = value
+            elif known[own][0] != value[0] and not (math.isnan(known[own][0]) and math.isnan(value[0])):
+                self.differing.append(((image, pair, *self.variants[number]), value[0], known[own][0]))
+        self.added += len(new)
+        if there and new:
+            self.db.execute("UPDATE scores SET packed=? WHERE image=? AND pair=?", (pack(known | new), image, pair))
+        elif new:
+            self.db.execute("INSERT INTO scores VALUES(?,?,?)", (image, pair, pack(new)))
+
+
 def write(db: sqlite3.Connection, scores: Iterable[Value]) -> None:
     """Add scores, instead of older ones of the same picture, pair, metric and code.
 

@@ -111,10 +111,15 @@ class Reader:
         """
         return self.score_table(metrics).one_by_one(metrics, made)
 
-    def score_table(self, metrics: Mapping[str, str]) -> packed.ScoreTable:
-        """All scores of metrics given as name to code hash, a column for each."""
+    def score_table(
+        self, metrics: Mapping[str, str], dataset: str | None = None, split: str | None = None
+    ) -> packed.ScoreTable:
+        """Scores of metrics given as name to code hash, a column for each: all, or those of a split's pairs."""
         known = {(v.metric, v.code): v.number for v in self.rows(VariantRow)}
-        rows = self._rows(tuple[str, str, bytes], "SELECT image, pair, packed FROM scores")
+        query, values = "SELECT image, pair, packed FROM scores", (dataset or "", split or "")
+        where = " WHERE pair IN (SELECT hash FROM pairs WHERE dataset=? AND split=?)"
+        own = dataset is not None
+        rows = self._rows(tuple[str, str, bytes], query + where * own, values if own else ())
         with self._reading():
             return packed.read(rows, list(known.values()), [known.get(variant) for variant in metrics.items()])
 
@@ -123,6 +128,14 @@ class Reader:
         variants = {v.number: (v.metric, v.code) for v in self.rows(VariantRow)}
         with self._reading():
             return [ScoreRow(*score) for score in packed.every(self.rows(PackedRow), variants)]
+
+    def packed_scores(self) -> tuple[list[PackedRow], dict[int, tuple[str, str]]]:
+        """All scores as they are stored, looked at; and what their numbers of variants mean."""
+        variants = {v.number: (v.metric, v.code) for v in self.rows(VariantRow)}
+        rows = self.rows(PackedRow)
+        with self._reading():
+            packed.check(rows, variants)
+        return rows, variants
 
     def makers(self) -> dict[int, Made]:
         """What computed the rows, by its number in them."""
@@ -141,9 +154,11 @@ class Reader:
             found.setdefault(entry, set()).add(made)
         return found
 
-    def made_by_others(self, metrics: dict[str, str], made: set[int]) -> dict[tuple[str, str], set[int]]:
-        """(image hash, pair hash) to who computed scores of it, for scores that others than `made` computed."""
-        table = self.score_table(metrics)
+    def made_by_others(
+        self, metrics: dict[str, str], made: set[int], dataset: str, split: str
+    ) -> dict[tuple[str, str], set[int]]:
+        """(image hash, pair hash) to who computed scores of it, for a split's scores that others computed."""
+        table = self.score_table(metrics, dataset, split)
         others = table.present & ~np.isin(table.made, list(made))
         some = set(np.flatnonzero(others.any(axis=1)).tolist())
         return {key: set(table.made[row][others[row]].tolist()) for key, row in table.rows.items() if row in some}

@@ -1,4 +1,4 @@
-"""What a run leaves behind for people: loss log, times, TensorBoard, pictures, progress."""
+"""What a run leaves behind for people: loss log, times, pictures, progress; and what it tells its loggers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from fusionbench.training.options import Note
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-    from torch.utils.tensorboard import SummaryWriter
+
+    from fusionbench.training.loggers import Loggers
 
 LOG, TIMES = "log.jsonl", "times.jsonl"
 
@@ -33,21 +34,20 @@ class Logs:
     Args:
         folder: of the run.
         length: bytes of the loss log to keep; what comes behind is of steps that will be done again.
-        tensorboard: also write TensorBoard files.
         step: steps done so far.
         first: whether this is the first process.
-        note: takes remarks: TensorBoard is not installed, the log is shorter than it should be.
+        note: takes remarks: the log is shorter than it should be.
         use: of the card that computes.
+        loggers: curves and pictures go there too; closed with the files.
 
     Raises:
         FusionbenchError: the folder cannot be written.
     """
 
     def __init__(
-        self, folder: Path, length: int, tensorboard: bool, step: int, first: bool, note: Note, use: GpuUse
+        self, folder: Path, length: int, step: int, first: bool, note: Note, use: GpuUse, loggers: Loggers | None = None
     ) -> None:
-        self.folder, self.first, self.use = folder, first, use
-        self.board: SummaryWriter | None = None
+        self.folder, self.first, self.use, self.loggers = folder, first, use, loggers
         self._epoch = [0, 0.0, 0.0]  # steps since the last call of `pace`, seconds they waited for files and computed
         if not first:
             return
@@ -60,7 +60,6 @@ class Logs:
             self._times = (folder / TIMES).open("a", encoding="utf-8")
         except OSError as error:
             raise FusionbenchError(f"{path}: cannot be written ({error.strerror}); choose another out=") from None
-        self.board = _board(folder, step, note) if tensorboard else None
 
     def write(self, record: Mapping[str, object]) -> None:
         """One line of the loss log; numbers that are not finite become null."""
@@ -92,40 +91,31 @@ class Logs:
         return os.fstat(self._log.fileno()).st_size
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Curves for TensorBoard."""
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+        """Curves for the loggers."""
+        if self.loggers is not None:
+            self.loggers.scalars(step, values)
 
     def pictures(self, step: int, epoch: int, images: Mapping[str, np.ndarray]) -> None:
         """Write ``pictures/NAME/epochNNN.png``, uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``."""
         for name, image in images.items():
-            write_image(self.folder / "pictures" / name / f"epoch{epoch:03d}.png", image)
-            if self.board is not None:
-                self.board.add_image(name, image if image.ndim == 3 else image[None], step)
+            path = self.folder / "pictures" / name / f"epoch{epoch:03d}.png"
+            write_image(path, image)
+            if self.loggers is not None:
+                self.loggers.picture(step, name, image, path)
 
     def close(self) -> None:
         """Close all files."""
         if self.first:
             self._log.close()
             self._times.close()
-        if self.board is not None:
-            self.board.close()
+        if self.loggers is not None:
+            self.loggers.close()
 
 
 def _finite(value: object) -> object:
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _board(folder: Path, step: int, note: Note) -> SummaryWriter | None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        note(f"TensorBoard is not installed; the losses are in {folder / LOG}")
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
 
 class ProgressBar:

@@ -23,6 +23,7 @@ from fusionbench.training.begin import begin
 from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
 from fusionbench.training.decoded import keep_decoded
 from fusionbench.training.gpu_use import GpuUse
+from fusionbench.training.loggers import Loggers, Session, asked
 from fusionbench.training.logs import Logs, ProgressBar, duration
 from fusionbench.training.options import Result, RunOptions, silent
 from fusionbench.training.order import Step, digest
@@ -184,8 +185,12 @@ class _Run(Generic[S, B]):
     def open(self) -> None:
         """Open the logs, and write down what this session is."""
         state = self.state
-        board, use = self.settings.tensorboard, GpuUse(self.device)
-        self.logs = Logs(self.out, state.log_bytes, board, state.step, self.first, self.note, use)
+        loggers = None
+        if self.first:
+            chosen = asked(self.options.loggers, self.settings.tensorboard, self.out, self.note)
+            told = Session(folder=self.out, step=state.step, settings=json.loads(state.config))
+            loggers = Loggers(chosen, told, self.note)
+        self.logs = Logs(self.out, state.log_bytes, state.step, self.first, self.note, GpuUse(self.device), loggers)
         if self.first:
             (self.out / "config.json").write_text(state.config, encoding="utf-8")
             plan = {"from_step": state.step, "processes": self.world, "device": str(self.device)}

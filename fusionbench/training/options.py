@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 Note = Callable[[str], None]  # takes a remark, one line
@@ -42,6 +42,7 @@ class RunOptions:
         quiet: no progress bar.
         profile: watch so many steps with ``torch.profiler``; 0 for none.
         launch: which process of how many this is.
+        loggers: further ones by name, with where each writes to, see :mod:`fusionbench.training.loggers`.
     """
 
     command: str = ""
@@ -51,6 +52,7 @@ class RunOptions:
     quiet: bool = False
     profile: int = 0
     launch: Launch = Launch()
+    loggers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def test_use_of_a_card(tmp_path: Path) -> None:
 
     card = torch.device("cuda:3")
     use = GpuUse(card, busy, lambda _: 3 << 30, lambda: now[0])
-    logs = Logs(tmp_path, 0, False, 0, True, print, use)
+    logs = Logs(tmp_path, 0, 0, True, print, use)
     for step, now[0] in enumerate((0.5, 1.5, 1.6, 2.6)):
         logs.write_time(step, 0.0, 0.5)
     assert logs.pace() == "2 steps/s, 0 % of it loading, 3.0 GiB, GPU 55 % busy"
@@ -192,7 +192,7 @@ def test_without_a_card_nothing_is_known() -> None:
 
 
 def test_pace(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, 0, False, 0, True, print, GpuUse(torch.device("cpu")))
+    logs = Logs(tmp_path, 0, 0, True, print, GpuUse(torch.device("cpu")))
     logs.write_time(1, 0.25, 0.25)
     logs.write_time(2, 0.25, 1.25)
     assert logs.pace() == "1 steps/s, 25 % of it loading"
