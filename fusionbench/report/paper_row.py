@@ -248,9 +248,8 @@ def _common(judged: Sequence[Judged]) -> set[str]:
 def _fits(p: Printed, metric: MetricCard, dataset: str, only: set[str] | None = None) -> _Fits:
     """A value under every variant; ``only`` by these entries, where there are any and the variant has them all."""
     found = {name: own[0] for name, own in evidence(metric.name, (dataset,)).items()}
-    for name, own in found.items() if only else ():
-        if only and only <= own.means.keys():
-            found[name] = replace(own, means={entry: own.means[entry] for entry in sorted(only)})
+    if only:
+        found = {name: _of(measured, only) for name, measured in found.items()}
     largest = max((abs(v) for e in found.values() for v in e.means.values()), default=abs(p.value)) or 1.0
 
     def flat(low: float, high: float) -> float:
@@ -267,6 +266,13 @@ def _fits(p: Printed, metric: MetricCard, dataset: str, only: set[str] | None = 
         else:
             fits[name] = _fit(name, p.value, p.half, own)
     return _Fits(fits, flat(*metric.facts.range))
+
+
+def _of(measured: Evidence, only: set[str]) -> Evidence:
+    """What was measured of these entries; of all, where some of them are not among them."""
+    if not only <= measured.means.keys():
+        return measured
+    return replace(measured, means={entry: measured.means[entry] for entry in sorted(only)})
 
 
 def _fit(name: str, value: float, half: float, own: Evidence) -> Fit:
