@@ -29,6 +29,12 @@ Means = dict[str, dict[str, float | None]]  # whose pictures of which dataset ->
 @click.argument("metric", shell_complete=names("metric"), required=False)
 @click.argument("value", type=float, required=False)
 @click.option("--paper", metavar="'EN=6.70 VIF=0.97 ...'", help="A whole printed row; needs one of --datasets.")
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=names("method"),
+    help="With --paper: whose row it is, measured beside it.",
+)
 @click.option("--images", multiple=True, metavar="NAME=DIR", help="Score these pictures under every variant.")
 @click.option("--datasets", type=Comma(), default=(), shell_complete=names("dataset"), help="On which it was measured.")
 @data_root
@@ -37,6 +43,7 @@ def explain_command(
     metric: str | None,
     value: float | None,
     paper: str | None,
+    method: str | None,
     images: tuple[str, ...],
     datasets: tuple[str, ...],
     data_root: Path | None,
@@ -51,7 +58,9 @@ def explain_command(
     if paper is not None:
         if metric is not None or images:
             raise FusionbenchError("--paper: a row stands alone, without METRIC, VALUE and --images")
-        explain_paper(paper, datasets, json_)
+        explain_paper(paper, datasets, method, json_)
+    elif method is not None:
+        raise FusionbenchError("--method: is of a whole row, --paper")
     elif metric is None or value is None:
         raise FusionbenchError("give a METRIC and a VALUE, or a row: --paper 'EN=6.70 VIF=0.97' --datasets msrs")
     else:
@@ -83,6 +92,9 @@ def explain_value(
                 f"              measured {s.low:.4g} to {s.high:.4g} "
                 f"({s.entries} methods, {s.dataset}, {s.images} images)"
             )
+        if v.verdict == "unreached":
+            nearest = min((end for s in v.spans for end in (s.low, s.high)), key=lambda end: abs(end - value))
+            say(f"              no method in these tables reached it; the nearest mean is {nearest:.4g}")
         if v.used_by:
             say(f"              published with by {'; '.join(v.used_by)}")
     for where, by_variant in means.items():
@@ -92,25 +104,29 @@ def explain_value(
             say(f"  {name:<24} {'undefined' if mean is None else f'{mean:.6g}'}")
 
 
-def explain_paper(row: str, datasets: Sequence[str], json_: bool) -> None:
+def explain_paper(row: str, datasets: Sequence[str], method: str | None, json_: bool) -> None:
     """A whole printed row: the likeliest evaluator, and each value under it and under others.
 
     Raises:
         FusionbenchError: no row, not one dataset, or nothing measured to judge by.
     """
     from fusionbench.report.formats import plain
+    from fusionbench.report.own_row import own_rows
     from fusionbench.report.paper_row import explain_row, parse
 
     values = parse(row)
     if len(datasets) != 1:
         raise FusionbenchError("--paper: name the one dataset that the row was measured on, e.g. --datasets msrs")
     answer = explain_row(values, datasets[0])
+    own = own_rows(answer, method) if method else {}
     if json_:
-        click.echo(json.dumps(plain({**dataclasses.asdict(answer), "likeliest": answer.likeliest}), indent=1))
+        worst = answer.profiles[0].worst if answer.profiles else None
+        more = {"likeliest": answer.likeliest, "worst": worst, "own": own}
+        click.echo(json.dumps(plain({**dataclasses.asdict(answer), **more}), indent=1))
         return
-    from fusionbench.cli.paper_lines import row_lines
+    from fusionbench.cli.paper_lines import own_lines, row_lines
 
-    for line in row_lines(answer, values):
+    for line in (*row_lines(answer, values), *own_lines(answer, values, own)):
         say(line)
 
 

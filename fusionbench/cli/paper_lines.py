@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fusionbench.plugins.cards import profiles
 from fusionbench.report.paper_row import CLEAR, Answer, Fit, Judged, Printed
@@ -12,11 +12,17 @@ from fusionbench.report.paper_row import CLEAR, Answer, Fit, Judged, Printed
 def row_lines(answer: Answer, values: Sequence[Printed]) -> Iterator[str]:
     """The answer, line by line: the verdict, profiles by likelihood, each value, then task scores."""
     yield verdict(answer)
+    if answer.methods:
+        yield f"  judged by the same {len(answer.methods)} methods under every evaluator: {', '.join(answer.methods)}"
+    elif answer.profiles:
+        yield "  judged by other methods under each variant, as fewer than three were measured under all"
     first = answer.profiles[0].logarithm if answer.profiles else 0.0
     for judged in answer.profiles:
         yield f"  {judged.profile:<12} {_factor(judged.logarithm - first):<16}{_remarks(judged)}"
     if answer.not_judged:
         yield f"  not judged, as too little of the row was measured under them: {', '.join(answer.not_judged)}"
+    if line := _oddest(answer, values):
+        yield line
     for p in values:
         if p.heading in answer.variants:
             yield from _value(p, answer)
@@ -41,6 +47,40 @@ def verdict(answer: Answer) -> str:
     return (
         f"Likeliest {where}: {names[0]}, which this row does not tell from {', '.join(names[1:])} "
         f"(less than {CLEAR:.0f} times as likely)."
+    )
+
+
+def _oddest(answer: Answer, values: Sequence[Printed]) -> str:
+    """Which printed value fits the likeliest evaluator worst; "" where there is none."""
+    judged = answer.profiles[0] if answer.profiles else None
+    heading = judged.worst if judged else None
+    if judged is None or heading is None:
+        return ""
+    fit = judged.fits[heading]
+    (value,) = (p.value for p in values if p.heading == heading)
+    about = f"two-sided tail {fit.tail:.2g}" if fit.tail is not None else "impossible"
+    odd = "odd, " if not fit.fits else ""
+    return f"Under {judged.profile} {heading} = {value:g} fits worst: {odd}{about}, measured {_span(fit)}"
+
+
+def own_lines(answer: Answer, values: Sequence[Printed], rows: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """A method's own measured row under the likeliest evaluator, beside the printed one."""
+    for entry, means in rows.items():
+        judged = answer.profiles[0]
+        yield f"{entry}, measured on {answer.dataset} under {judged.profile}:"
+        for p in values:
+            if p.heading in answer.variants:
+                name = f"{p.heading} ({judged.fits[p.heading].name})" if p.heading in judged.fits else p.heading
+                yield f"  {name:<20} printed {p.value:<9g} {_beside(p, means.get(p.heading))}"
+
+
+def _beside(p: Printed, mean: float | None) -> str:
+    if mean is None:
+        return "not measured"
+    same = abs(mean - p.value) <= p.half * (1 + 1e-9)
+    gap = p.value - mean
+    return f"measured {mean:.6g}, " + (
+        "the same in print" if same else f"printed is {abs(gap):.3g} {'more' if gap > 0 else 'less'}"
     )
 
 

@@ -122,9 +122,10 @@ def reproduce_command(
     """Verify a table: its hashes (weights, data, split, code), and every number, count and rank, by running it again.
 
     RESULT is a table's .json or .provenance.json. Exit code 0: everything it claims is so; 1: something differs, or
-    could not be checked. Code that has changed without moving a digit is a note. A generated tree that is not below
-    --data-root is drawn again. Task networks are verified by the hashes of what they learned from and
-    are tested on; their scores only with --networks or --retrain: a line "recorded only" says where nothing did.
+    could not be checked ("not here": pictures, weights or data that are not at hand). Code that has changed without
+    moving a digit is a note. A generated tree that is not below --data-root is drawn again. Task networks are verified
+    by the hashes of what they learned from and are tested on; their scores only with --networks or --retrain: a line
+    "recorded only" says where nothing did.
     """
     from fusionbench.report.reproduce import reproduce
     from fusionbench.runtime.allocator import keep_memory
@@ -150,6 +151,7 @@ def plain(again: Reproduction) -> dict[str, object]:
         "task_results": again.task_results,
         "worst": {name: gap if math.isfinite(gap) else None for name, gap in again.worst.items()},
         "differences": [spelt(line) for line in again.differences],
+        "absent": [spelt(line) for line in again.absent],
         "recorded": [spelt(line) for line in again.recorded],
         "notes": [spelt(line) for line in again.notes],
     }
@@ -157,7 +159,14 @@ def plain(again: Reproduction) -> dict[str, object]:
 
 def report(again: Reproduction) -> None:
     """What was verified, for a terminal."""
-    for what, lines in (("differs", again.differences), ("note", again.notes), ("recorded only", again.recorded)):
+    from fusionbench.report.reproduce import UNCHECKED
+
+    absent = set(again.absent)
+    told = {row + UNCHECKED for row, why, _ in (line.partition(": not checked: ") for line in absent) if why}
+    here = [line for line in again.differences if line not in absent]
+    away = [line for line in again.differences if line in absent - told]
+    kinds = (("differs", here), ("not here", away), ("note", again.notes), ("recorded only", again.recorded))
+    for what, lines in kinds:
         for line in lines:
             say(f"{what}: {spelt(line)}")
     for name, gap in again.worst.items():
@@ -165,8 +174,14 @@ def report(again: Reproduction) -> None:
         text += ", no printed digit is another" if gap and name not in again.misprinted else ""
         say(f"{name}: {text}")
     state = "all the same" if again.same else "the same in print" if again.agrees else "not all the same"
-    state += f", but {len(again.differences)} other things differ" if again.agrees and again.differences else ""
-    say(f"{again.cells} means compared: {state}" if again.cells else "nothing could be compared")
+    if again.agrees and here:
+        state += f", but {len(here)} other things differ"
+    if again.agrees and away:
+        state += f"; {len(away)} things are not here and were not checked"
+    nothing = (
+        "nothing could be compared: what it needs is not here" if away and not here else "nothing could be compared"
+    )
+    say(f"{again.cells} means compared: {state}" if again.cells else nothing)
     if again.task_results:
         say(f"{again.task_results} results of task networks scored again")
     if again.recorded:

@@ -17,6 +17,7 @@ from fusionbench.report.printed import committed
 from fusionbench.report.published import PublishedTable, read
 
 PROVENANCE = ".provenance.json"
+ORDER = ("plausible", "unmeasured", "unreached", "implausible", "impossible")
 MARGIN = 0.5  # of the measured span, on either side: other methods and images than ours exist
 
 
@@ -40,7 +41,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A value under one variant: ``impossible``, ``implausible``, ``plausible`` or ``unmeasured``."""
+    """A value under one variant.
+
+    Attributes:
+        variant: its name.
+        verdict: ``plausible``: between means that were reached on a dataset; ``unreached``: beyond them, by no more
+            than half of how far they lie apart; ``implausible``: further; ``impossible``: beyond the definition's
+            range; ``unmeasured``.
+        formula: of the variant.
+        used_by: whose programs compute it.
+        spans: what was measured.
+    """
 
     variant: str
     verdict: str
@@ -119,12 +130,17 @@ def verdicts(entry: MetricCard, value: float, datasets: Collection[str] = ()) ->
         elif not own:
             verdict = "unmeasured"
         else:
-            verdict = "plausible" if any(_near(s, value) for s in own) else "implausible"
+            verdict = min((_place(s, value) for s in own), key=ORDER.index)
         every.append(Verdict(name, verdict, variant.formula, variant.used_by, own))
-    order = ("plausible", "unmeasured", "implausible", "impossible")
-    return sorted(every, key=lambda v: order.index(v.verdict))
+    return sorted(every, key=lambda v: ORDER.index(v.verdict))
 
 
-def _near(span: Span, value: float) -> bool:
+def _place(span: Span, value: float) -> str:
+    """Where a value lies beside what was measured; half of its last digit is its own doubt."""
+    _, _, decimals = repr(value).partition(".")
+    half = 0.5 * 10.0 ** -len(decimals) if decimals.isdigit() else 0.0
     room = MARGIN * (span.high - span.low) or abs(span.high) * 0.1
-    return span.low - room <= value <= span.high + room
+    for verdict, beyond in (("plausible", half), ("unreached", room)):
+        if span.low - beyond <= value <= span.high + beyond:
+            return verdict
+    return "implausible"

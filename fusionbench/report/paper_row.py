@@ -6,8 +6,10 @@ of freedom, centre m and scale sqrt(s^2 (1 + 1/n) + u^2 / 3) says, u being half 
 most: the distribution of one more method. A variant that fewer than three methods were measured under, or that the
 evaluator does not compute, counts as equally likely anywhere in its card's range, or, where that is infinite, from 0
 to four times the largest mean measured. A profile is as likely as the product over the row; values outside its
-variants' range rule it out. Profiles that less than half of the row was measured under are not judged. The likeliest
-is clear where no other is more than 1/20 as likely.
+variants' range rule it out. So that no evaluator is weighed on other methods than another, all are judged by the
+methods that were measured under every variant of theirs in the row, where those are three or more. Profiles that less
+than half of the row was measured under are not judged. The likeliest is clear where no other is more than 1/20 as
+likely.
 
 The product takes metrics for independent, which they are not: factors are for ordering, not for odds.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -93,6 +95,19 @@ class Judged:
     not_computed: tuple[str, ...]
     unmeasured: tuple[str, ...]
 
+    @property
+    def order(self) -> tuple[float, int, float]:
+        """Likelier ones first; of those that a value rules out, by how many do, then by the others."""
+        possible = [f.logarithm for f in self.fits.values() if not f.impossible]
+        return -self.logarithm, len(self.fits) - len(possible), -sum(possible)
+
+    @property
+    def worst(self) -> str | None:
+        """The heading of the value that fits it worst: an impossible one, else that of the smallest tail."""
+        known = {h: -1.0 if f.impossible else f.tail for h, f in self.fits.items()}
+        tails = {heading: tail for heading, tail in known.items() if tail is not None}
+        return min(tails, key=lambda heading: tails[heading], default=None)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -101,18 +116,22 @@ class Answer:
     Attributes:
         dataset: on which it was measured.
         profiles: those that were judged, the likeliest first.
+        methods: entries that all of them are judged by; none where too few have means under all their variants.
         not_judged: those of which less than half was measured.
         variants: heading of a metric to its variants, the likeliest first.
         tasks: heading of a task's score to those that printed or measured it, the likeliest first.
         unknown: headings that we have nothing for.
+        metrics: heading to the metric's name.
     """
 
     dataset: str
     profiles: tuple[Judged, ...]
+    methods: tuple[str, ...]
     not_judged: tuple[str, ...]
     variants: dict[str, tuple[Fit, ...]]
     tasks: dict[str, tuple[Fit, ...]]
     unknown: tuple[str, ...]
+    metrics: dict[str, str]
 
     @property
     def likeliest(self) -> tuple[str, ...]:
@@ -189,15 +208,20 @@ def explain_row(values: Sequence[Printed], dataset: str) -> Answer:
     fits = {p.heading: _fits(p, p.score.metric, name) for p in values if p.score and p.score.metric}
     metrics = {p.heading: p.score.metric for p in values if p.score and p.score.metric}
     grey = [n for n, facts in profiles().items() if facts.colour == "grey"]  # as committed tables are
-    every = [_judge(profile, metrics, fits) for profile in grey]
-    enough = [j for j in every if len(j.fits) - len(j.unmeasured) >= len(fits) / 2 and fits]
+    first = [_judge(profile, metrics, fits) for profile in grey]
+    common = _common([j for j in first if _enough(j, fits)])
+    alike = {p.heading: _fits(p, metrics[p.heading], name, common) for p in values if p.heading in metrics}
+    every = [_judge(profile, metrics, alike) for profile in grey]
+    enough = [j for j in every if _enough(j, fits)]
     return Answer(
         dataset=name,
-        profiles=tuple(sorted(enough, key=lambda j: -j.logarithm)),
+        profiles=tuple(sorted(enough, key=lambda j: j.order)),
+        methods=tuple(sorted(common)),
         not_judged=tuple(n for n in profiles() if n not in {j.profile for j in enough}),
         variants={h: tuple(sorted(own.of.values(), key=lambda f: -f.logarithm)) for h, own in fits.items()},
         tasks={p.heading: _task_fits(p, name) for p in values if p.score and p.score.task},
         unknown=tuple(p.heading for p in values if p.score is None),
+        metrics={heading: metric.name for heading, metric in metrics.items()},
     )
 
 
@@ -209,8 +233,23 @@ class _Fits:
     flat: float
 
 
-def _fits(p: Printed, metric: MetricCard, dataset: str) -> _Fits:
+def _enough(judged: Judged, fits: Mapping[str, _Fits]) -> bool:
+    """Whether half of the row was measured under an evaluator."""
+    return bool(fits) and len(judged.fits) - len(judged.unmeasured) >= len(fits) / 2
+
+
+def _common(judged: Sequence[Judged]) -> set[str]:
+    """Entries with a mean under every variant that the evaluators are judged by; none where they are too few."""
+    every = [f.evidence.means.keys() for j in judged for f in j.fits.values() if f.evidence and f.tail is not None]
+    common = set.intersection(*map(set, every)) if every else set()
+    return common if len(common) >= FEWEST else set()
+
+
+def _fits(p: Printed, metric: MetricCard, dataset: str, only: set[str] | None = None) -> _Fits:
+    """A value under every variant; ``only`` by these entries, where there are any and the variant has them all."""
     found = {name: own[0] for name, own in evidence(metric.name, (dataset,)).items()}
+    if only:
+        found = {name: _of(measured, only) for name, measured in found.items()}
     largest = max((abs(v) for e in found.values() for v in e.means.values()), default=abs(p.value)) or 1.0
 
     def flat(low: float, high: float) -> float:
@@ -227,6 +266,13 @@ def _fits(p: Printed, metric: MetricCard, dataset: str) -> _Fits:
         else:
             fits[name] = _fit(name, p.value, p.half, own)
     return _Fits(fits, flat(*metric.facts.range))
+
+
+def _of(measured: Evidence, only: set[str]) -> Evidence:
+    """What was measured of these entries; of all, where some of them are not among them."""
+    if not only <= measured.means.keys():
+        return measured
+    return replace(measured, means={entry: measured.means[entry] for entry in sorted(only)})
 
 
 def _fit(name: str, value: float, half: float, own: Evidence) -> Fit:

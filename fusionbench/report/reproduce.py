@@ -28,6 +28,8 @@ from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 from fusionbench.runtime.arithmetic import check_compiler
 
+UNCHECKED = ": the row was not checked"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rerun:
@@ -118,7 +120,7 @@ class Reproduction:
 
     def unchecked(self, row: str, absent: set[str]) -> None:
         """A row that was not rerun, because it is not at hand or for another reason."""
-        self.differences.append(f"{row}: the row was not checked")
+        self.differences.append(row + UNCHECKED)
         if row in absent:
             self.absent.append(self.differences[-1])
 

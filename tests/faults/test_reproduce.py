@@ -268,6 +268,18 @@ def an_unknown_dataset(content: Files) -> None:
     content["facts"]["board"]["dataset"] = "folder-etc"
 
 
+def test_what_is_not_here_does_not_differ(made: Path, tmp_path: Path) -> None:
+    content = files(made)
+    only_ours(content)
+    write(tmp_path, content)
+    done = fusionbench("reproduce", tmp_path / "t.json", "--data-root", made / "data")
+    assert done.returncode == 1
+    assert "not here: images[" in done.stdout
+    assert done.stdout.count("not checked") == 1
+    assert "differs" not in done.stdout
+    assert "nothing could be compared: what it needs is not here" in done.stdout
+
+
 @pytest.mark.parametrize("lie", [no_pairs, no_entries, nothing, only_ours, a_path_as_dataset, an_unknown_dataset])
 def test_where_nothing_can_be_verified_nothing_is_run(made: Path, tmp_path: Path, lie: Callable[[Files], None]) -> None:
     content = files(made)

@@ -58,9 +58,49 @@ def test_one_dataset_at_a_time() -> None:
 )
 def test_the_likeliest_profile(text: str, dataset: str, profile: str) -> None:
     answer = row(text, dataset)
-    assert answer.likeliest[0] == profile
+    assert profile in answer.likeliest
     if profile.startswith("t"):
         assert answer.likeliest == (profile,)
+
+
+def test_all_evaluators_are_judged_by_the_same_methods() -> None:
+    answer = row(CDDFUSE)
+    assert len(answer.methods) >= 3
+    for judged in answer.profiles:
+        for fit in judged.fits.values():
+            if fit.tail is not None:
+                assert fit.evidence is not None
+                assert sorted(fit.evidence.means) == list(answer.methods)
+    text = fusionbench("explain", "--paper", CDDFUSE, "--datasets", "msrs").stdout
+    assert f"judged by the same {len(answer.methods)} methods under every evaluator: average, gff," in text
+
+
+def test_a_wrong_cell_is_named_and_the_method_s_own_row_stands_beside() -> None:
+    right = "EN=6.71 SF=11.63 SCD=1.67 VIF=0.51 Qabf=.69 SSIM=.70"  # refusion on MSRS under tdfusion
+    words = ("explain", "--datasets", "msrs", "--method", "ReFusion", "--paper")
+    for wrong, heading in (("SCD=2.67", "SCD"), ("SF=21.63", "SF")):
+        text = right.replace(next(cell for cell in right.split() if cell.startswith(heading)), wrong)
+        lines = fusionbench(*words, text).stdout.splitlines()
+        (odd,) = (line for line in lines if "fits worst" in line)
+        assert f"Under tdfusion {heading} = " in odd
+        own = lines[lines.index("refusion[ivif], measured on msrs under tdfusion:") + 1 :]
+        assert {line.split()[0] for line in own if "the same in print" not in line} == {heading}
+    lines = fusionbench(*words, right).stdout.splitlines()
+    assert sum("the same in print" in line for line in lines) == 6
+    done = fusionbench(*words[:-1], "--paper", right, "--method", "nosuch")
+    assert "--method nosuch: not in the committed tables of msrs under tdfusion" in done.stderr
+
+
+def test_what_nobody_reached_is_said() -> None:
+    judged = {v.variant: v.verdict for v in verdicts(card("metric", "ssim"), 0.96)}
+    assert judged["tdfusion"] == "unreached"
+    assert judged["cddfuse"] == "plausible"
+    text = fusionbench("explain", "ssim", "0.96").stdout
+    assert "no method in these tables reached it; the nearest mean is 0.81" in text
+    (vif,) = (v for v in verdicts(card("metric", "vif"), 1.04, ("msrs",)) if v.variant == "cddfuse")
+    assert vif.spans[0].high > 1.04  # 1.041
+    (vif,) = (v for v in verdicts(card("metric", "vif"), 1.0, ("msrs",)) if v.variant == "cddfuse")
+    assert vif.verdict == "plausible"
 
 
 def test_the_likelihood_is_the_stated_one() -> None:
@@ -185,6 +225,8 @@ def test_the_command_says_what_is_missing() -> None:
 def test_as_json() -> None:
     done = fusionbench("explain", "--paper", CDDFUSE + " XYZ 3", "--datasets", "msrs", "--json")
     data = json.loads(done.stdout)
-    assert data["likeliest"][0] == "cddfuse"
+    assert "cddfuse" in data["likeliest"]
+    assert data["worst"] in data["profiles"][0]["fits"]
     assert data["unknown"] == ["XYZ"]
-    assert data["profiles"][0]["fits"]["VIF"]["evidence"]["images"] == 361
+    (own,) = (j for j in data["profiles"] if j["profile"] == "cddfuse")
+    assert own["fits"]["VIF"]["evidence"]["images"] == 361
