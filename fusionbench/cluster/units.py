@@ -37,15 +37,18 @@ class Place:
         data: folder of the datasets.
         given: whether the user named it in the command; then it is the workers' too.
         plugins: folders of plugins.
+        who: signs the results.
     """
 
     data: Path
     given: bool
     plugins: tuple[Path, ...]
+    who: str
 
     def root(self) -> Path:
         """The folder of the datasets here, once this process has read its environment."""
         environment.apply(self.plugins)
+        environment.sign(self.who)
         own = locations.current().data
         return self.data if self.given or own == locations.Locations().data else own.absolute()
 
@@ -53,7 +56,9 @@ class Place:
 def place(data_root: Path | None) -> Place:
     """Of this process."""
     here = locations.current()
-    return Place(data=(data_root or here.data).absolute(), given=data_root is not None, plugins=here.plugins)
+    return Place(
+        data=(data_root or here.data).absolute(), given=data_root is not None, plugins=here.plugins, who=here.who
+    )
 
 
 class Said(Record, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class Said(Record, frozen=True, kw_only=True):
     :class:`fusionbench.evaluation.task_run.Problems`."""
 
     fused: int = 0
+    read: int = 0
     scored: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     undefined: tuple[tuple[str, str, str, tuple[str, ...]], ...] = ()
@@ -74,6 +80,7 @@ class Said(Record, frozen=True, kw_only=True):
         """Of entries and pairs; what failed is in the store."""
         return Outcome(
             fused=self.fused,
+            read=self.read,
             scored=self.scored,
             undefined={Column(*column): list(images) for *column, images in self.undefined},
             broken=dict(self.broken),
@@ -133,6 +140,7 @@ class Pairs(Unit):
         outcome = self.evaluate(self.plan(), folder)
         said = Said(
             fused=outcome.fused,
+            read=outcome.read,
             scored=outcome.scored,
             skipped=tuple((skip.what, skip.why) for skip in outcome.skipped),
             undefined=tuple((*column, tuple(images)) for column, images in outcome.undefined.items()),

@@ -28,7 +28,7 @@ from fusionbench.results.schema import (
     RunRow,
     TaskRow,
 )
-from fusionbench.results.shards import with_shards
+from fusionbench.results.shards import joined
 from fusionbench.results.sources import LocalStore, source
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import sweep
@@ -194,7 +194,8 @@ class Merger:
         self._scores(db, seen)
         self._entries(db)
         self._insert(db, "boards", self._boards())
-        self._join_shards(db)
+        for row, board in joined(self.store, self.own.boards, self.other.boards):
+            db.execute("UPDATE boards SET info=? WHERE dataset=? AND split=? AND output=?", (as_stored(board), *row))
         self._insert(db, "failures", self._failures((*self.own.pairs, *pairs), (*self.own.fused, *fused)))
         self._drop_stale_failures(db, fused)
         self._insert(db, "tasks", self._tasks())
@@ -292,15 +293,6 @@ class Merger:
                         what = f"protocol of {' '.join(row[:3])}: {fact} {_short(getattr(facts, fact))}"
                         self._conflict(what, _short(getattr(present, fact)))
         return [row for row in self.other.boards if row[:3] not in own]
-
-    def _join_shards(self, db: sqlite3.Connection) -> None:
-        """Boards of which the source has parts that the target lacks."""
-        other = {row[:3]: self.store.decoded(Board, row.info) for row in self.other.boards}
-        for row in self.own.boards:
-            present = self.store.decoded(Board, row.info)
-            if row[:3] in other and (joined := with_shards(present, other[row[:3]])) != present:
-                where = "UPDATE boards SET info=? WHERE dataset=? AND split=? AND output=?"
-                db.execute(where, (as_stored(joined), *row[:3]))
 
     def _failures(self, pairs: Iterable[PairRow], fused: Iterable[FusedRow]) -> list[FailureRow]:
         """Failures of images that neither machine fused."""

@@ -184,18 +184,16 @@ class _Run(Generic[S, B]):
 
     def open(self) -> None:
         """Open the logs, and write down what this session is."""
-        state = self.state
-        loggers = None
+        state, loggers = self.state, None
         if self.first:
-            chosen = asked(self.options.loggers, self.settings.tensorboard, self.out, self.note)
             told = Session(folder=self.out, step=state.step, settings=json.loads(state.config))
+            chosen = asked(self.options.loggers, self.settings.tensorboard, self.out, self.note)
             loggers = Loggers(chosen, told, self.note)
         self.logs = Logs(self.out, state.log_bytes, state.step, self.first, self.note, GpuUse(self.device), loggers)
         if self.first:
             (self.out / "config.json").write_text(state.config, encoding="utf-8")
-            plan = {"from_step": state.step, "processes": self.world, "device": str(self.device)}
-            session = provenance.session(self.options.command, provenance.now()).plain()
-            session |= {"seed": self.settings.seed, "plan": plan}
+            session = provenance.session(self.options.command, provenance.now()).plain() | {"seed": self.settings.seed}
+            session["plan"] = {"from_step": state.step, "processes": self.world, "device": str(self.device)}
             with (self.out / "sessions.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(session) + "\n")
 
