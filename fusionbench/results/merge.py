@@ -194,8 +194,8 @@ class Merger:
         self._scores(db, seen)
         self._entries(db)
         self._insert(db, "boards", self._boards())
-        for row, board in joined(self.store, self.own.boards, self.other.boards):
-            db.execute("UPDATE boards SET info=? WHERE dataset=? AND split=? AND output=?", (as_stored(board), *row))
+        for place, board in joined(*(self._read_boards(side.boards) for side in (self.own, self.other))):
+            db.execute("UPDATE boards SET info=? WHERE dataset=? AND split=? AND output=?", (as_stored(board), *place))
         self._insert(db, "failures", self._failures((*self.own.pairs, *pairs), (*self.own.fused, *fused)))
         self._drop_stale_failures(db, fused)
         self._insert(db, "tasks", self._tasks())
@@ -283,8 +283,11 @@ class Merger:
         elif differ:
             self._conflict(f"{name}: the same key with other {differ}", "ours")
 
+    def _read_boards(self, rows: Iterable[BoardRow]) -> dict[tuple[str, ...], Board]:
+        return {row[:3]: self.store.decoded(Board, row.info) for row in rows}
+
     def _boards(self) -> list[BoardRow]:
-        own = {row[:3]: self.store.decoded(Board, row.info) for row in self.own.boards}
+        own = self._read_boards(self.own.boards)
         for row in self.other.boards:
             if present := own.get(row[:3]):
                 facts = self.store.decoded(Board, row.info)

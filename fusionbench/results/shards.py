@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from fusionbench.results.records import Board
-from fusionbench.results.schema import BoardRow
-from fusionbench.results.store import Store
+
+Place = tuple[str, ...]  # dataset, split, output rule
 
 
 def with_shards(board: Board, other: Board) -> Board:
@@ -28,10 +28,8 @@ def with_shards(board: Board, other: Board) -> Board:
     return msgspec.structs.replace(board, shards=msgspec.UNSET if whole else tuple(f"{n}/{c}" for c, n in parts))
 
 
-def joined(store: Store, own: Iterable[BoardRow], other: Iterable[BoardRow]) -> Iterator[tuple[tuple[str, ...], Board]]:
+def joined(own: Mapping[Place, Board], other: Mapping[Place, Board]) -> Iterator[tuple[Place, Board]]:
     """Boards, by dataset, split and output rule, of which another store has parts that the own one lacks."""
-    theirs = {row[:3]: store.decoded(Board, row.info) for row in other}
-    for row in own:
-        present = store.decoded(Board, row.info)
-        if row[:3] in theirs and (board := with_shards(present, theirs[row[:3]])) != present:
-            yield row[:3], board
+    for place, board in own.items():
+        if place in other and (both := with_shards(board, other[place])) != board:
+            yield place, both
