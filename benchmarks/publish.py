@@ -26,7 +26,9 @@ def between(text: str, name: str, body: str) -> str:
 def rows() -> str:
     """One line per table; those of tasks have a page of their own."""
     lines = ["| table | images | what it is |", "|---|---|---|"]
-    for path in [p for pattern in ("*", "methods/*", "pictures/*") for p in sorted(BOARDS.glob(f"{pattern}.json"))]:
+    for path in [
+        p for pattern in ("*", "methods/*", "pictures/*", "same-data/*") for p in sorted(BOARDS.glob(f"{pattern}.json"))
+    ]:
         if path.name.endswith(".provenance.json"):
             continue
         table = json.loads(path.read_text())
