@@ -165,7 +165,7 @@ def eval_command(
     """
     if not (asked.all_ or asked.methods or asked.images or asked.images_root):
         raise click.UsageError("say what to run: --all, --methods, --images or --images-root")
-    from fusionbench.evaluation import task_plan
+    from fusionbench.evaluation import task_checks
     from fusionbench.evaluation.plan import make_plan
     from fusionbench.report.writing import write_tables
     from fusionbench.results.store import Store
@@ -185,7 +185,7 @@ def eval_command(
         check_compiler(asked.device)
     request = tasks.request(plan, out)
     if request:
-        request = task_plan.check(plan, request)
+        request = task_checks.check(plan, request)
     with Store(out) as store, Bar(json_) as bar:
         result = run(plan, request, store, bar)
         files = write_tables(out, result.tables, store)
