@@ -187,7 +187,7 @@ def eval_command(
     """
     if not (asked.all_ or asked.methods or asked.images or asked.images_root):
         raise click.UsageError("say what to run: --all, --methods, --images or --images-root")
-    from fusionbench.evaluation import task_plan
+    from fusionbench.evaluation import task_checks
     from fusionbench.evaluation.plan import make_plan
     from fusionbench.evaluation.shards import task_parts
     from fusionbench.report.writing import write_tables
@@ -216,7 +216,7 @@ def eval_command(
         check_compiler(devices[0])
     parts: list[tuple[Plan, TaskRequest]] = []
     if request := tasks.request(whole, out):
-        request = task_plan.check(whole, request)
+        request = task_checks.check(whole, request)
         parts = task_parts(whole, request) if shard or spread.cluster else [(plan, request)]
         parts = [*shard.of(parts)] if shard else parts
     work = spread.work(asked_of, devices, data_root)

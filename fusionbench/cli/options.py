@@ -93,7 +93,7 @@ def plugins(name: str, kind: str | None = None, needed: bool = True) -> list[Car
 
 
 class Comma(NamesType):
-    """``a,b,c``, also inside brackets: ``gff[r1=3,r2=4],average``."""
+    """``a,b,c``, where an item may have commas in brackets: ``gff[r1=3,r2=4],average``, ``crop=(96,128),batch=2``."""
 
     name = "NAMES"
 
@@ -103,7 +103,7 @@ class Comma(NamesType):
             return value
         parts, depth, part = [], 0, ""
         for c in str(value):
-            depth += (c == "[") - (c == "]")
+            depth += (c in "[(") - (c in "])")
             if c == "," and not depth:
                 parts.append(part)
                 part = ""

@@ -80,6 +80,26 @@ class TaskOptions:
             "with --network a file of mmsegmentation or mmdetection.",
         ),
     ]
+    start: Annotated[
+        Path | None,
+        click.option(
+            "--task-from",
+            "start",
+            type=click.Path(path_type=Path),
+            metavar="NETWORK",
+            help="With --folds: a network to start from, a run of `train` or the name of one that `weights add` keeps.",
+        ),
+    ]
+    folds: Annotated[
+        int,
+        click.option(
+            "--folds",
+            type=click.IntRange(0, 100),
+            default=0,
+            help="Train the network of --task-from on each entry's pictures in folds of the table's split: each "
+            "pair is tested by a network that has not seen it.",
+        ),
+    ]
     network: Annotated[
         str | None,
         click.option(
@@ -101,7 +121,8 @@ class TaskOptions:
             FusionbenchError: a task, protocol, network or file that does not exist or fit.
         """
         if not self.tasks:
-            if self.task_networks or self.frozen or self.task_size or self.task_options or self.network:
+            others = (self.task_networks, self.frozen, self.task_size, self.task_options, self.network, self.start)
+            if any(others) or self.folds:
                 raise click.UsageError("say which tasks: --tasks segmentation,detection,saliency")
             return None
         from fusionbench.evaluation.task_plan import PROTOCOLS, TaskRequest
@@ -111,6 +132,7 @@ class TaskOptions:
         networks = self._networks(tasks)
         frozen = self._adopted(plan, out, tasks)
         self._check_frozen(tasks, frozen)
+        start = self._start(tasks)
         config = self.network if self.network and self.network.endswith(".py") else ""
         return TaskRequest(
             tasks=tasks,
@@ -122,7 +144,23 @@ class TaskOptions:
             frozen=tuple(frozen),
             configs={path: config for path in frozen if config and out / "given" in path.parents},
             options=self.task_options,
+            start=start,
+            folds=self.folds,
         )
+
+    def _start(self, tasks: tuple[str, ...]) -> Path | None:
+        """Where the network lies that folds start from."""
+        from fusionbench.evaluation.known_networks import called
+
+        if bool(self.start) != bool(self.folds) or self.folds == 1:
+            raise click.UsageError("--folds N, of 2 or more, and --task-from NETWORK go together")
+        if self.start is None:
+            return None
+        if len(tasks) != 1:
+            raise click.UsageError("--folds: one task at a time")
+        path = self.start if self.start.exists() else called(str(self.start), "--task-from") or self.start
+        self._check_frozen(tasks, [path], "--task-from")
+        return path
 
     def _networks(self, tasks: tuple[str, ...]) -> dict[str, str]:
         """Task to the network that was chosen for it."""
@@ -159,13 +197,13 @@ class TaskOptions:
         ]
 
     @staticmethod
-    def _check_frozen(tasks: tuple[str, ...], frozen: list[Path]) -> None:
+    def _check_frozen(tasks: tuple[str, ...], frozen: list[Path], option: str = "--frozen") -> None:
         from fusionbench.training.trained import facts_of
 
         for path in frozen:
             if (task := facts_of(path).get("task")) not in tasks:
                 raise FusionbenchError(
-                    f"--frozen {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"
+                    f"{option} {path}: holds {task or 'no task'} network; --tasks are {', '.join(tasks)}"
                 )
 
 

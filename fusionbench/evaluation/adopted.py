@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from fusionbench.data import Dataset
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.plugins.tensors import fitting, read_tensors
 from fusionbench.plugins.weights import sha256
 from fusionbench.runtime.files import check_regular
+from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.openmmlab.checkpoints import fit_inner
 from fusionbench.tasks.task import Task, task, task_of
-from fusionbench.training.trained import WEIGHTS, facts_of
+from fusionbench.training.trained import WEIGHTS, facts_of, weights_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +66,42 @@ def adopt(path: Path, network: str, dataset: Dataset, tasks: tuple[str, ...], fo
     }
     home = folder / f"{owner.name}-{dataset.name}-{sha256(path)[:12]}"
     write(home / WEIGHTS, {**built.state_dict(), **state}, facts)
+    return home
+
+
+def narrowed(path: Path, dataset: Dataset, folder: Path) -> Path:
+    """A network that tells other classes, kept as one that tells a dataset's: the rows of these classes stay.
+
+    Args:
+        path: of a run of ours, or of one that was added.
+        dataset: whose classes to tell; rows of a class that the network does not know begin at random.
+        folder: below which it is kept.
+
+    Returns:
+        The run's folder; `path` itself where the classes are the same.
+
+    Raises:
+        FusionbenchError: not a network of ours, no class is shared, or it cannot be written.
+    """
+    from safetensors.torch import load_file
+
+    network, facts = load_network(path)
+    owner, trained = task(facts["task"]), tuple(facts["classes"])
+    if trained == owner.classes(dataset):
+        return path
+    places = owner.places(trained, dataset)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        own = owner.build(facts["name"], dataset, network.channels).state_dict()
+    tensors = load_file(weights_file(path))
+    for name, value in own.items():
+        given = tensors[name]
+        if given.shape != value.shape:
+            if (len(given), given.shape[1:]) != (len(trained), value.shape[1:]):
+                raise WeightsError(f"{path}: {name} has no row for each of {len(trained)} classes")
+            tensors[name] = torch.stack([given[i] if i >= 0 else value[n] for n, i in enumerate(places)])
+    home = folder / f"{owner.name}-{dataset.name}-{sha256(weights_file(path))[:12]}"
+    write(home / WEIGHTS, tensors, {**facts, "classes": list(owner.classes(dataset)), "datasets": [dataset.name]})
     return home
 
 

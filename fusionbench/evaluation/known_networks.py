@@ -130,7 +130,7 @@ def remove(network: str, name: str) -> None:
         raise WeightsError(f"{known.path}: cannot be removed ({error.strerror})") from None
 
 
-def called(text: str) -> Path | None:
+def called(text: str, option: str = "--frozen") -> Path | None:
     """The run's folder of a network that was added, by ``NETWORK`` or ``NETWORK[NAME]``; None for what names none.
 
     Raises:
@@ -142,15 +142,15 @@ def called(text: str) -> Path | None:
         return None
     own = [w for w in installed() if w.network == found[0]]
     if not own:
-        raise WeightsError(f"--frozen {text}: none is here; {hint(found[0])}")
+        raise WeightsError(f"{option} {text}: none is here; {hint(found[0])}")
     names = {w.name: w.path for w in own}
     if parts["name"] in names:
         return names[parts["name"]]
     if parts["name"] is None and len(own) == 1:
         return own[0].path
     if parts["name"] is None:
-        raise WeightsError(f"--frozen {text}: which one? {', '.join(w.id for w in own)}")
-    raise WeightsError(f"--frozen {text}: {did_you_mean(parts['name'], names)}")
+        raise WeightsError(f"{option} {text}: which one? {', '.join(w.id for w in own)}")
+    raise WeightsError(f"{option} {text}: {did_you_mean(parts['name'], names)}")
 
 
 def hint(network: str) -> str:

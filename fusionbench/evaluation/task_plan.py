@@ -16,21 +16,18 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.data import Dataset
-from fusionbench.data.label_checks import check_labels
-from fusionbench.data.pairing import Reading
-from fusionbench.errors import DataError
-from fusionbench.evaluation.entries import Entry, one_entry
+from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.keys import labels_said, task_code, training_code
-from fusionbench.evaluation.pictures import Pictures, labelled
+from fusionbench.evaluation.pictures import Pictures
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress
+from fusionbench.evaluation.task_jobs import Job
 from fusionbench.evaluation.task_training import Trained, restore, trained_by
 from fusionbench.plugins.weights import sha256
 from fusionbench.results.provenance import made_here
 from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.results.store import Store
-from fusionbench.runtime.locations import Locations, current
-from fusionbench.tasks.task import Task, task
+from fusionbench.tasks.task import Task
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.trained import facts_of, portable, recorded, weights_file
 
@@ -52,6 +49,8 @@ class TaskRequest:
         frozen: run folders or weight files of task networks to score with, in place of networks trained here.
         configs: the OpenMMLab config of those that other programs trained by one.
         options: changes to the recipes' settings.
+        start: a network that learned elsewhere, which is trained on in folds.
+        folds: in how many; 0 for none.
     """
 
     tasks: tuple[str, ...]
@@ -63,6 +62,8 @@ class TaskRequest:
     frozen: tuple[Path, ...] = ()
     configs: Mapping[Path, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    start: Path | None = None
+    folds: int = 0
 
     @property
     def recipe(self) -> str:
@@ -76,8 +77,8 @@ class TaskRequest:
         return f"given-{hashlib.sha256(''.join(hashes).encode()).hexdigest()[:8]}"
 
     def trains(self, task: str) -> bool:
-        """Whether networks of a task are trained here, as none is given."""
-        return not any(facts_of(path).get("task") == task for path in self.frozen)
+        """Whether networks of a task are trained here on the training split, as none is given."""
+        return not self.folds and not any(facts_of(path).get("task") == task for path in self.frozen)
 
     def draft(self, task: Task, dataset: Dataset, device: str, seed: int) -> TrainRequest:
         """The training of one network, without a folder."""
@@ -89,75 +90,6 @@ class TaskRequest:
             device=device,
             reading=dataset.reading,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One training run and the pictures to score with it; plain data, so that a process of its own can do it.
-
-    Attributes:
-        request: what to train, or None for a network that is given.
-        weights: folder or file of the trained network.
-        train: pictures of the training split.
-        scored: entry key to the pictures of the test split.
-        task: its name.
-        dataset: ``name=folder``.
-        lists: the user's own splits of it.
-        reading: how its files are read and paired.
-        split: the test split.
-        device: where it is computed.
-        config: of the network, where the user named one.
-        tests: (entry key, test) of everything that is wanted.
-        by: what computes here.
-        again: whether a finished network is trained again.
-        locations: folders of the process that planned it.
-    """
-
-    request: TrainRequest | None
-    weights: Path
-    train: Mapping[str, Path]
-    scored: Mapping[str, Mapping[str, Path]]
-    task: str
-    dataset: str
-    lists: Mapping[str, Path]
-    reading: Reading
-    split: str
-    device: str
-    config: str = ""
-    tests: tuple[tuple[str, TaskTest], ...] = ()
-    by: Trained = field(default_factory=Trained)
-    again: bool = False
-    locations: Locations = field(default_factory=current)
-
-
-def check(plan: Plan, request: TaskRequest) -> TaskRequest:
-    """Make every recipe's settings once and read every label, so that what is wrong is told before anything is fused.
-
-    Returns:
-        The request with names as they are, however they were typed.
-
-    Raises:
-        FusionbenchError: a network without recipe, a size or a setting that its recipe does not have, no such entry, a
-            label that is damaged.
-    """
-    learnt = {name for name in request.tasks if request.trains(name)}
-    if "frozen" in request.protocols and learnt:
-        request = replace(request, frozen_on=one_entry(request.frozen_on).id)
-    for source in plan.sources:
-        for name in request.tasks:
-            asked = task(name)
-            try:
-                asked.classes(source.dataset)
-            except DataError:
-                continue  # reported when the tasks run
-            if name in learnt:
-                draft = request.draft(asked, source.dataset, plan.device, 0).canonical()
-                draft.settings_text()
-                request = replace(request, size=draft.size)
-            train, tests = splits_of(source, asked)[0], tested_splits(source, asked, request)
-            for split in (train, *tests) if name in learnt else tests:
-                check_labels(source.dataset, split, labelled(source, split, asked.needs).ids)
-    return request
 
 
 def splits_of(source: Source, task: Task) -> tuple[str, str]:

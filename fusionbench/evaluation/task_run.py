@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,9 @@ from fusionbench.evaluation.entries import one_entry
 from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan, Source
 from fusionbench.evaluation.runner import Progress, one_thread
+from fusionbench.evaluation.task_folds import folded
+from fusionbench.evaluation.task_jobs import Job
 from fusionbench.evaluation.task_plan import (
-    Job,
     SplitPictures,
     TaskPlanner,
     TaskRequest,
@@ -26,7 +28,7 @@ from fusionbench.evaluation.task_plan import (
     splits_of,
     tested_splits,
 )
-from fusionbench.evaluation.task_scores import score
+from fusionbench.evaluation.task_scores import pooled, score
 from fusionbench.evaluation.task_training import Trained, train, trained_by
 from fusionbench.plugins.weights import sha256
 from fusionbench.results import provenance
@@ -94,8 +96,7 @@ def run_tasks(
                 problems.gaps[source.label, name] = str(error)
                 continue  # no column: these labels are not part of the dataset
             try:
-                for split in tested_splits(source, asked, request):
-                    planner = _planned(context, source, asked, split, problems.failures)
+                for planner in _planners(context, source, asked, problems.failures):
                     scored += _done(planner, problems.failures)
                     if planner.earlier:
                         problems.kept.append(
@@ -111,6 +112,15 @@ def run_tasks(
         session, seconds = provenance.session(command, started), time.perf_counter() - began
         store.put_run(provenance.collect(session, seconds, plan.summary(), 0, scored))
     return problems
+
+
+def _planners(run: TaskRun, source: Source, task: Task, failures: list[str]) -> Iterator[TaskPlanner]:
+    """The jobs of one task on one source, for each split that it is tested on, then those in folds."""
+    if run.request.frozen or not run.request.folds:
+        for split in tested_splits(source, task, run.request):
+            yield _planned(run, source, task, split, failures)
+    if run.request.folds:
+        yield folded(run, source, task, failures)
 
 
 def _planned(run: TaskRun, source: Source, task: Task, test_split: str, failures: list[str]) -> TaskPlanner:
@@ -215,6 +225,8 @@ def work(job: Job) -> Outcome:
         try:
             if job.request is not None:
                 train(job.request, job.train, job.by, job.again)
+            for fold in job.folds:
+                train(fold.request, fold.train, job.by, job.again)
             return scores(job)
         except FusionbenchError as error:
             return str(error)
@@ -224,15 +236,21 @@ def scores(job: Job) -> list[tuple[str, TaskResult]]:
     """Everything that is wanted of a network, with the keys of the entries."""
     name, _, folder = job.dataset.partition("=")
     dataset = open_dataset(name, folder, job.lists, exact=True, reading=job.reading)
-    trained = trained_by(job.weights) if job.request else Trained()
+    networks = [fold.request.out for fold in job.folds] or [job.weights]
+    trained = trained_by(networks[0]) if job.request or job.folds else Trained()
+    hashes = [sha256(weights_file(path)) for path in networks]
     results = []
     for key, pictures in job.scored.items():
         tests = [test for wanted, test in job.tests if wanted == key]
         with computing():
-            found = score(job.weights, dataset, tests[0], pictures, job.device, job.config)
+            if job.folds:
+                own = [(fold.request.out, fold.scored) for fold in job.folds]
+                found = pooled(own, dataset, tests[0], job.device)
+            else:
+                found = score(job.weights, dataset, tests[0], pictures, job.device, job.config)
         result = msgspec.structs.replace(
             found,
-            weights=sha256(weights_file(job.weights)),
+            weights=hashlib.sha256("".join(hashes).encode()).hexdigest() if job.folds else hashes[0],
             training_code=trained.code,
             trained_with=trained.made,
             made=job.by.made,

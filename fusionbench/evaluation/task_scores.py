@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,23 +40,36 @@ def score(
     Raises:
         FusionbenchError: the network or a picture cannot be read, or they do not go together.
     """
-    network, facts = load_network(weights, device, config)
+    return pooled([(weights, pictures)], dataset, test, device, config)
+
+
+def pooled(
+    networks: Sequence[tuple[Path, Mapping[str, Path]]], dataset: Dataset, test: TaskTest, device: str, config: str = ""
+) -> TaskResult:
+    """Score the pictures of one entry with several networks of one kind, each on pictures of its own.
+
+    Args:
+        networks: weights, and the pictures that they are tested on.
+        dataset, test, device, config: see :func:`score`.
+    """
     scored = task(test.task)
-    classes, narrow = scored.common(tuple(facts["classes"]), dataset)
-    size = facts["config"].get("resize")
     tallies: dict[str, Scores] = {}
-    for ident, path in pictures.items():
-        sample = dataset.read(test.test_split, ident)
-        sample.vis = picture(path, sample.ir.shape[1:])
-        prediction, target = evaluate(network, scored, sample, device, tuple(size) if size else None)
-        prediction, target = narrow(prediction, target)
-        for condition in filter(None, ("all", dataset.condition(test.test_split, ident))):
-            if condition not in tallies:
-                tallies[condition] = scored.scores(classes, dataset.ignore_index)
-            tallies[condition].update(prediction, target)
+    for weights, pictures in networks:
+        network, facts = load_network(weights, device, config)
+        classes, narrow = scored.common(tuple(facts["classes"]), dataset)
+        size = facts["config"].get("resize")
+        for ident, path in pictures.items():
+            sample = dataset.read(test.test_split, ident)
+            sample.vis = picture(path, sample.ir.shape[1:])
+            prediction, target = evaluate(network, scored, sample, device, tuple(size) if size else None)
+            prediction, target = narrow(prediction, target)
+            for condition in filter(None, ("all", dataset.condition(test.test_split, ident))):
+                if condition not in tallies:
+                    tallies[condition] = scored.scores(classes, dataset.ignore_index)
+                tallies[condition].update(prediction, target)
     return TaskResult(
         **msgspec.structs.asdict(test),
-        images=len(pictures),
+        images=sum(len(pictures) for _, pictures in networks),
         classes=tuple(classes),
         settings=settings_hash(facts["config"]),
         scores={c: dict[str, float | None](t.compute()) for c, t in tallies.items()},

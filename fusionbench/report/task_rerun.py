@@ -19,12 +19,13 @@ from fusionbench.evaluation.keys import task_code
 from fusionbench.evaluation.pictures import Pictures, fused_pictures, labelled
 from fusionbench.evaluation.plan import Plan
 from fusionbench.evaluation.runner import Progress
-from fusionbench.evaluation.task_plan import Job, TaskRequest
+from fusionbench.evaluation.task_jobs import Job
+from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_run import run_tasks, work
 from fusionbench.plugins.weights import sha256
 from fusionbench.report.gaps import alike, gap
 from fusionbench.report.task_claims import Results
-from fusionbench.report.task_tables import group_of, is_given
+from fusionbench.report.task_tables import group_of, is_folded, is_given
 from fusionbench.results.records import TaskResult, TaskTest
 from fusionbench.results.store import Store
 from fusionbench.tasks.task import Task, task
@@ -151,7 +152,7 @@ class _Check:
 
     def run(self, results: Results, files: Mapping[str, Path]) -> None:
         """Verify the hashes, then score with what is at hand; train if that was asked; the rest is recorded only."""
-        learners = {self.learner(entry, result) for entry, result in results if not is_given(result)}
+        learners = {self.learner(entry, result) for entry, result in results if not elsewhere(result)}
         splits = {self.split_of(result) for _, result in results}
         tests = {split: self.pictures(split, self.entries.values()) for split in sorted(splits)}
         train = (
@@ -161,10 +162,10 @@ class _Check:
         for entry, result in results:
             what = f"{entry}, {'/'.join(group_of(result))}, seed {result.seed}"
             learner, test = self.learner(entry, result), tests[self.split_of(result)]
-            if entry not in test or (not is_given(result) and learner not in train):
+            if entry not in test or (not elsewhere(result) and learner not in train):
                 self.check.differences.append(f"{what}: not checked: not every picture of {entry} or {learner} is here")
                 continue
-            own = None if is_given(result) else train[learner]
+            own = None if elsewhere(result) else train[learner]
             self.check.differences += [f"{what}: {line}" for line in self.changed(learner, result, own, test[entry])]
             path = files.get(result.weights)
             if is_given(result) and not result.weights:  # the hash of the network is in that of the pictures
@@ -179,8 +180,8 @@ class _Check:
 
     def split_of(self, result: TaskResult) -> str:
         """Where it is tested: on the task's own split, or a given network that learned elsewhere on the table's."""
-        elsewhere = is_given(result) and result.test_split == self.source.split
-        return self.source.split if elsewhere else self.test_split
+        own = elsewhere(result) and result.test_split == self.source.split
+        return self.source.split if own else self.test_split
 
     def learner(self, entry: str, result: TaskResult) -> str:
         """Id of the entry whose pictures a network learned from; a file chooses none but those of its table."""
@@ -201,7 +202,7 @@ class _Check:
     def changed(self, learner: str, result: TaskResult, train: Pictures | None, test: Pictures) -> list[str]:
         """What a result says of its test that is not so."""
         dataset = self.source.dataset
-        first = train.digest if train else result.weights
+        first = train.digest if train else test.digest if is_folded(result) else result.weights
         facts: dict[str, tuple[object, object]] = {
             "split": (result.test_split, self.split_of(result)),
             "images": (result.images, len(test.files)),
@@ -270,9 +271,9 @@ class _Check:
     def retrained(self, results: list[tuple[str, TaskResult]]) -> list[tuple[str, TaskResult]]:
         """Train networks and compare; returns the results that this cannot verify."""
         recipes: dict[tuple[str, str], list[tuple[str, TaskResult]]] = {}
-        given = [(entry, result) for entry, result in results if is_given(result)]
+        given = [(entry, result) for entry, result in results if elsewhere(result)]
         for entry, result in results:
-            if not is_given(result):
+            if not elsewhere(result):
                 recipes.setdefault((result.network, result.recipe), []).append((entry, result))
         for own in recipes.values():
             request = self.request([result for _, result in own])
@@ -315,7 +316,10 @@ class _Check:
         for group, own in groups.items():
             first = own[0]
             how = "name them with networks=" if is_given(first) else "name them with networks=, or retrain=True"
-            line = f"{group}: {len(own)} results are recorded only: their networks are not at hand; {how}"
+            why = "their networks are not at hand; " + how
+            if is_folded(first):
+                why = "networks of folds are trained again by the command that made them alone"
+            line = f"{group}: {len(own)} results are recorded only: {why}"
             if first.code != code:
                 line += "; the task's code has changed since"
             if is_given(first) and not first.weights:
@@ -326,6 +330,11 @@ class _Check:
 def _number(value: float | None) -> float | None:
     """A score as files hold it."""
     return None if value is None or value != value else value
+
+
+def elsewhere(result: TaskResult) -> bool:
+    """Whether a network did not learn from the training split as the recipe has it, and is not trained again here."""
+    return is_given(result) or is_folded(result)
 
 
 def _digest(first: str, test: Pictures) -> str:

@@ -118,7 +118,8 @@ def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
         every = [r for results in own.values() for r in results]
         note, split, images = _note(f"{task} {network} {protocol}", every), every[0].test_split, every[0].images
         elsewhere = _elsewhere(recipe)
-        where, few = f", {split}" if elsewhere else "", elsewhere and images < FEWEST
+        where = f", {split}" if elsewhere else ""
+        few = (elsewhere or is_folded(every[0])) and images < FEWEST
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
@@ -153,6 +154,11 @@ def is_given(result: TaskResult) -> bool:
     return result.recipe.partition("-")[0] == "given"
 
 
+def is_folded(result: TaskResult) -> bool:
+    """Whether each pair was tested by a network that learned from the other folds of the table's own split."""
+    return "+folds=" in result.recipe and not is_given(result)
+
+
 def _elsewhere(recipe: str) -> bool:
     """Whether a recipe is that of given networks of others, which may be tested on several splits."""
     return recipe.startswith("given-") and "+" in recipe
@@ -177,6 +183,8 @@ def _note(title: str, results: Sequence[TaskResult]) -> str:
         given = "a network" if seeds == 1 else f"{seeds} networks"
         spread = over.format("them") if seeds > 1 else "not in the average rank."
         return f"{title}: {given} given by the user, trained on {'; '.join(trained)}; tested on {images}; {spread}"
+    if is_folded(first) and seeds == 1:
+        over = "not in the average rank."
     data = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
     return (
         f"{title}: recipe {first.recipe}, {seeds} seeds, network trained on {data}, tested on {images}; "

@@ -26,6 +26,7 @@ from fusionbench.training.data import Augment, Batch, TrainingSplit
 from fusionbench.training.order import Step, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
 from fusionbench.training.settings import Count, Interval, Natural, NotNegative, Positive, Probability, Settings, Size
+from fusionbench.training.trained import convention_of
 
 Schedule = Literal["poly", "cosine", "step", "triangular"]
 Backbone = Literal["openmmlab", "torchvision", "timm"]
@@ -107,7 +108,12 @@ class FusedSplit(TrainingSplit):
 
 
 class TaskRecipe(Recipe[T, Batch], Generic[T]):
-    """Trains one task network on one dataset."""
+    """Trains one task network on one dataset.
+
+    One that starts from a network which others released goes on seeing pictures as that one does (its levels; in
+    training the pictures' own size), and the statistics of its batch normalisation stay as they are: files with
+    convolutions and normalisation folded together have none to go on from. ``backbone_lr=0`` leaves the backbone alone.
+    """
 
     def build(self, settings: T, device: torch.device) -> None:
         """Network, training set, optimiser and schedule.
@@ -121,6 +127,12 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         self.network = self.task.build(
             settings.network, self.dataset, settings.channels, settings.backbone, settings.layout
         ).to(device)
+        convention = convention_of(self.start)
+        self.fixed_statistics = bool(convention)
+        self.seeing = (self.task.seeing(self.network, convention) if convention else self.network).to(device)
+        if settings.backbone_lr == 0:
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_("backbone" not in name)
         self.split = FusedSplit(
             self.dataset,
             settings.split or self.dataset.task_splits(self.task.needs)[0],
@@ -168,6 +180,8 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         """One update of the network."""
         batch = batch.to(self.device)
         self.network.train()
+        if self.fixed_statistics:
+            hold_statistics(self.network)
         with self.precision.autocast():
             loss = self.network.loss(network_input(batch.vis, self.network.channels), batch.targets)
         self.precision.update(loss, self.optimiser, clip=self.settings.clip)
@@ -182,7 +196,7 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         scores = self.task.scores(self.task.classes(self.dataset), self.dataset.ignore_index)
         for index in range(len(validation)):
             sample = validation.read(index)
-            scores.update(*evaluate(self.network, self.task, sample, self.device, self.settings.resize))
+            scores.update(*evaluate(self.seeing, self.task, sample, self.device, self.settings.resize))
         values = scores.compute()
         return {**values, "score": values[self.task.card.facts.columns[0][0]]}
 
@@ -194,7 +208,7 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
         shown = {}
         for index in range(min(2, len(self.split))):
             sample = self.split.read(index)
-            prediction, true = evaluate(self.network, self.task, sample, self.device, self.settings.resize)
+            prediction, true = evaluate(self.seeing, self.task, sample, self.device, self.settings.resize)
             columns = [sample.vis, drawn(sample.vis, true), drawn(sample.vis, prediction)]
             shown[sample.id] = np.concatenate(columns, 2)
         return shown
@@ -202,6 +216,13 @@ class TaskRecipe(Recipe[T, Batch], Generic[T]):
     def export(self) -> dict[str, Tensor]:
         """The network's state."""
         return {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+
+
+def hold_statistics(network: nn.Module) -> None:
+    """Batch normalisation by the statistics that it has, also in training."""
+    for part in network.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
 
 
 def optimiser(network: nn.Module, settings: TaskSettings) -> torch.optim.Optimizer:

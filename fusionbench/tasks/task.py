@@ -188,6 +188,15 @@ class Task:
             )
         return own, lambda prediction, target: (prediction, target)
 
+    def places(self, trained: tuple[str, ...], dataset: Dataset) -> list[int]:
+        """The id that a trained network has for each class of a dataset, -1 for one that it does not know.
+
+        Raises:
+            DataError: they do not go together.
+        """
+        self.common(trained, dataset)
+        return list(range(len(trained)))
+
     def matches(self, scores: Scores) -> object:
         """What :meth:`resampled` takes, as plain data; None where a tally does not tell its images apart."""
         return None

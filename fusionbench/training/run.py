@@ -16,7 +16,7 @@ from fusionbench.runtime.device import check_device, computing, device_kind
 from fusionbench.runtime.files import sweep
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
-from fusionbench.training.trained import portable, recorded
+from fusionbench.training.trained import convention_of, portable, recorded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,6 +99,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], request: TrainRequest) -> No
         (dataset,) = request.opened.values()
         task = resolve("task", request.training.card.name)()
         facts |= {"task": task.name, "classes": list(task.classes(dataset)), "ignore_index": dataset.ignore_index}
+        if convention := convention_of(request.start_file):
+            facts["convention"] = convention
     if request.settings.half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -75,6 +75,18 @@ def facts_of(path: Path) -> dict[str, Any]:
     return facts
 
 
+def convention_of(path: Path | None) -> str:
+    """How the network of a file sees pictures, see :meth:`fusionbench.tasks.task.Task.seeing`; "" for as they are.
+
+    Args:
+        path: a run's folder or any checkpoint; None for none.
+    """
+    try:
+        return str(facts_of(path).get("convention", "")) if path else ""
+    except FusionbenchError:  # another program's
+        return ""
+
+
 def start_file(given: str, method: str | None) -> Path:
     """The file that a user means by weights to start from.
 

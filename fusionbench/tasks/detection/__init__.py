@@ -108,14 +108,8 @@ class Detection(Task):
         Raises:
             DataError: no class is shared.
         """
-        names = dataset.box_classes
-        known = {name.lower(): i for i, name in enumerate(names)}
-        aliases = dataset.card.facts.classes.box_aliases
-        known |= {alias.lower(): names.index(name) for alias, name in aliases.items() if alias.lower() not in known}
-        of_trained = [known.get(name.lower(), -1) for name in trained]  # the dataset's id of each trained class
+        names, of_trained = dataset.box_classes, _ids(trained, dataset)
         shared = sorted(set(of_trained) - {-1})
-        if not shared:
-            raise DataError(f"the network's classes ({', '.join(trained)}) are none of {dataset.name}'s")
         number = {old: new for new, old in enumerate(shared)}
         predicted = torch.tensor([number.get(i, -1) for i in of_trained])
         true = torch.tensor([number.get(i, -1) for i in range(len(names))])
@@ -124,6 +118,15 @@ class Detection(Task):
             return _of_prediction(prediction, predicted), _of_target(target, true)
 
         return tuple(names[i] for i in shared), narrow
+
+    def places(self, trained: tuple[str, ...], dataset: Dataset) -> list[int]:
+        """By name, a dataset's other names included; the first of several.
+
+        Raises:
+            DataError: no class is shared.
+        """
+        own = _ids(trained, dataset)
+        return [own.index(i) if i in own else -1 for i in range(len(dataset.box_classes))]
 
     def matches(self, scores: Scores) -> dict[str, object]:
         """By class, see :class:`fusionbench.tasks.scores.bootstrap.ClassMatches`."""
@@ -177,6 +180,22 @@ class DetectionScores:
         """Number of objects of each class."""
         labels = [int(label) for image in self.ap.images for label in image.true_labels]
         return {"objects": {name: labels.count(i) for i, name in enumerate(self.classes)}}
+
+
+def _ids(trained: tuple[str, ...], dataset: Dataset) -> list[int]:
+    """The dataset's id of each class of a network, -1 for one that it does not have.
+
+    Raises:
+        DataError: no class is shared.
+    """
+    names = dataset.box_classes
+    known = {name.lower(): i for i, name in enumerate(names)}
+    aliases = dataset.card.facts.classes.box_aliases
+    known |= {alias.lower(): names.index(name) for alias, name in aliases.items() if alias.lower() not in known}
+    ids = [known.get(name.lower(), -1) for name in trained]
+    if not set(ids) - {-1}:
+        raise DataError(f"the network's classes ({', '.join(trained)}) are none of {dataset.name}'s")
+    return ids
 
 
 def _of_prediction(prediction: Prediction, to: torch.Tensor) -> Prediction:

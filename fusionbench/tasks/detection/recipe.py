@@ -67,7 +67,25 @@ PRESETS = Presets(
             "workers": 0,
             "log_every": 1,
             "save_every": 50,
-        }
+        },
+        # For a network that starts from released weights (--from): windows of the pictures as they are.
+        "finetune": {
+            "batch": 8,
+            "resize": None,
+            "scale": None,
+            "crop": (320, 416),
+            "optimiser_type": "AdamW",
+            "optimiser_lr": 5e-4,
+            "optimiser_momentum": None,
+            "optimiser_weight_decay": 0.01,
+            "optimiser_nesterov": None,
+            "backbone_lr": 0.0,
+            "schedule_warmup": 8,
+            "epochs": 1,
+            "workers": 0,
+            "log_every": 1,
+            "save_every": 50,
+        },
     },
 )
 
