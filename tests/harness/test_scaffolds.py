@@ -54,3 +54,15 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     assert "file" in refused("new", "method", "other", "-o", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "x"
     assert "did you mean method" in refused("new", "methd", "other", "-o", tmp_path)
+
+
+def test_a_mask_that_is_ignored_everywhere_is_no_nan(tmp_path: Path) -> None:
+    checked = {}
+    for name, guard in (("guarded", "if not (masks"), ("naked", "if False and not (masks")):
+        (path,) = [p for p in begin("task", name, tmp_path) if p.name == "__init__.py"]
+        path.write_text(path.read_text().replace("if not (masks", guard))
+        checked[name] = fusionbench("--plugins", tmp_path, "validate", name)
+    assert checked["guarded"].returncode == 0
+    assert "ok    guarded-net: loss of masks that are ignored" in checked["guarded"].stdout
+    assert checked["naked"].returncode == 1
+    assert "loss of masks that are ignored everywhere is nan" in checked["naked"].stdout

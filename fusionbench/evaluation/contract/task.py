@@ -20,6 +20,7 @@ from fusionbench.tasks.task import Task
 from fusionbench.training.functional import second_order
 
 CLASSES = ("a", "b", "c")
+IGNORED = 255  # where no card says another label
 SIZE, ODD_SIZE = (64, 96), (45, 70)
 
 
@@ -46,6 +47,9 @@ def check_task(entry: TaskCard, report: Report) -> str | None:
         targets = [task.target(labelled_sample(task.needs, *SIZE, seed=seed)) for seed in (0, 1)]
         with report.check(f"{name}: loss and its derivatives"):
             _loss(network, targets)
+        if targets[0].mask is not None:
+            with report.check(f"{name}: loss of masks that are ignored"):
+                _ignored_loss(network, targets)
         with report.check(f"{name}: predictions"):
             _predictions(network, task.needs)
         with report.check(f"{name}: two threads at once"):
@@ -89,6 +93,21 @@ def _loss(network: TaskNetwork, targets: list[Target]) -> None:
         curvature is not None and curvature.isfinite().all() and curvature.any(),
         "loss has no finite second derivative in the images",
     )
+
+
+def _ignored_loss(network: TaskNetwork, targets: list[Target]) -> None:
+    """Finite, as its gradient in the weights, where all of every mask is ignored."""
+    network.train()
+    empty = [replace(t, mask=None if t.mask is None else torch.full_like(t.mask, IGNORED)) for t in targets]
+    loss = network.loss(_images(network, SIZE), empty)
+    need(loss.isfinite(), f"loss of masks that are ignored everywhere is {loss.item()}")
+    if loss.requires_grad:
+        weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        slopes = torch.autograd.grad(loss, weights, allow_unused=True)
+        need(
+            all(slope is None or slope.isfinite().all() for slope in slopes),
+            "loss of masks that are ignored everywhere has a gradient that is not finite",
+        )
 
 
 def _predictions(network: TaskNetwork, label: Label) -> None:
