@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
 SEED ?= 0
+YEAR ?= $(shell date +%Y)
 PIP := -m pip --disable-pip-version-check -q
 # Two processes, one thread each (tests/conftest.py). Each gets half of the files in a row, so what the tests of a file share is
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs structure clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs frozen structure clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -86,6 +87,10 @@ lowest:
 # The documentation as a site, in build/docs: open index.html. Whatever would be a warning is an error; no network is used.
 docs: $(VENV)/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# An index of this year's committed tables, by their hashes and their commit: docs/versions.md.
+frozen:
+	$(PYTHON) benchmarks/frozen.py $(YEAR)
 
 structure:
 	$(PYTHON) benchmarks/structure.py
