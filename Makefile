@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 JOBS ?= 2
 SEED ?= 0
+YEAR ?= $(shell date +%Y)
 PIP := -m pip --disable-pip-version-check -q
 # Two processes, one thread each (tests/conftest.py). Each gets half of the files in a row, so what the tests of a file share is
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs structure site clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs frozen structure site clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -90,6 +91,10 @@ docs: $(VENV)/ready
 # The page of the committed tables, and of some generated scenes with pictures and per-image scores: no image of anybody's.
 site: $(VENV)/core
 	$(BIN)/python benchmarks/site.py --work build/site --out build/page
+
+# An index of this year's committed tables, by their hashes and their commit: docs/versions.md.
+frozen:
+	$(PYTHON) benchmarks/frozen.py $(YEAR)
 
 structure:
 	$(PYTHON) benchmarks/structure.py
