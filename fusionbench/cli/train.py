@@ -16,7 +16,8 @@ from fusionbench.cli import signal_of
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
-from fusionbench.cli.sweep import SweepOptions, run_all
+from fusionbench.cli.spread_options import check_cluster, cluster, slurm
+from fusionbench.cli.sweep import SweepOptions, run_all, run_elsewhere
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -102,6 +103,11 @@ class RecipeOptions:
         ),
     ]
 
+    def check(self, request: TrainRequest) -> None:
+        """Refuse an entry for what is not trained on one's pictures."""
+        if self.entry and not request.chosen.network:
+            raise FusionbenchError(f"--on is for task networks; {request.name} is trained on the source pairs")
+
     def changes(self) -> tuple[str, ...]:
         """Settings to change, ``KEY=VALUE``; float32 is what `eval` calls the recipes' fp32."""
         asked = {"float32": "fp32"}.get(self.precision or "", self.precision)
@@ -153,6 +159,16 @@ class RunFlags:
             help="Watch so many steps with torch.profiler; a table and a trace go into the run's folder.",
         ),
     ]
+    cluster: Annotated[str | None, cluster]
+    slurm: Annotated[tuple[str, ...], slurm]
+
+    def check(self, several: SweepOptions) -> None:
+        """Refuse what does not go together with a cluster."""
+        if self.cluster and not several:
+            raise FusionbenchError("--cluster: for the runs of a --sweep, or of --seeds")
+        if self.cluster and (self.max_steps or self.max_seconds is not None or self.profile):
+            raise FusionbenchError("--cluster: whole runs only, without --max-steps, --max-seconds and --profile")
+        check_cluster(self.cluster, self.slurm)
 
 
 @click.command("train")
@@ -202,8 +218,8 @@ def train_command(
     )
     launch = _launch()
     try:
-        if recipe.entry and not request.chosen.network:
-            raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        how.check(several)
+        recipe.check(request)
         request = request.canonical()
         if several:
             sys.exit(sweep(request, several, how, launch, show_config))
@@ -256,6 +272,8 @@ def sweep(request: TrainRequest, several: SweepOptions, how: RunFlags, launch: L
         click.echo(json.dumps({run.name: json.loads(run.request.settings_text()) for run in runs}, indent=1))
         return 0
     _ = request.opened  # what is wrong with the data is wrong for all
+    if how.cluster:
+        return run_elsewhere(runs, how.cluster, how.slurm, request)
     return run_all(runs, lambda own, left: train(own, replace(how, max_seconds=left), launch), how.max_seconds)
 
 
