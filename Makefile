@@ -12,7 +12,7 @@ PIP := -m pip --disable-pip-version-check -q
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs frozen structure site clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs frozen structure site image clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -98,6 +98,12 @@ frozen:
 
 structure:
 	$(PYTHON) benchmarks/structure.py
+
+# A container image; TORCH_INDEX= is an index with torch's build for processors alone, which is smaller (docs/clusters.md).
+IMAGE ?= fusionbench
+TORCH_INDEX ?=
+image:
+	docker build -f containers/Dockerfile --build-arg TORCH_INDEX=$(TORCH_INDEX) -t $(IMAGE) .
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(DEMO)

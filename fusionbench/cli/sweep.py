@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from fusionbench.cli.options import command_line
 from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.spread_options import engine_of
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -77,6 +79,20 @@ def run_all(runs: Sequence[Run], train: Train, max_seconds: float | None) -> int
         done = sum(run.finished() for run in runs)
         left_over = "" if done == len(runs) else "; the same command with --resume does what is left"
         note(f"{done} of {len(runs)} runs are finished{left_over}")
+    show(runs)
+    for name, reason in failed.items():
+        note(f"failed: {name}: {reason}")
+    return 0 if not failed else 2 if len(failed) == len(runs) else 1
+
+
+def run_elsewhere(runs: Sequence[Run], cluster: str, slurm: Sequence[str], request: TrainRequest) -> int:
+    """Do what is not finished on a cluster, then print the table; the exit code is that of :func:`run_all`."""
+    from fusionbench.cluster.sweeping import train_all
+    from fusionbench.cluster.units import place
+
+    with engine_of(cluster, slurm, request.device, 1) as engine:
+        failed = train_all(engine, runs, place(request.data_root), command_line(), note, [request.device])
+    note(f"{sum(run.finished() for run in runs)} of {len(runs)} runs are finished")
     show(runs)
     for name, reason in failed.items():
         note(f"failed: {name}: {reason}")

@@ -13,10 +13,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from fusionbench.cli import signal_of
+from fusionbench.cli.logger_option import chosen_loggers, logger_option
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
-from fusionbench.cli.sweep import SweepOptions, run_all
+from fusionbench.cli.spread_options import check_cluster, cluster, slurm
+from fusionbench.cli.sweep import SweepOptions, run_all, run_elsewhere
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -29,12 +31,6 @@ TORCHRUN = {  # its environment variables
     "world": "WORLD_SIZE",
     "local_rank": "LOCAL_RANK",
     "local_world": "LOCAL_WORLD_SIZE",
-}
-PLACES = {"wandb": "WANDB_MODE", "mlflow": "MLFLOW_TRACKING_URI"}  # where the user says that they write to
-QUIET = {  # neither of them sends anything unless it is told to; MLflow keeps files only when told so
-    "WANDB_ERROR_REPORTING": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ALLOW_FILE_STORE": "true",
 }
 
 
@@ -116,6 +112,11 @@ class RecipeOptions:
         ),
     ]
 
+    def check(self, request: TrainRequest) -> None:
+        """Refuse an entry for what is not trained on one's pictures."""
+        if self.entry and not request.chosen.network:
+            raise FusionbenchError(f"--on is for task networks; {request.name} is trained on the source pairs")
+
     def changes(self) -> tuple[str, ...]:
         """Settings to change, ``KEY=VALUE``; float32 is what `eval` calls the recipes' fp32."""
         asked = {"float32": "fp32"}.get(self.precision or "", self.precision)
@@ -158,17 +159,7 @@ class RunFlags:
         float | None,
         click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
     ]
-    loggers: Annotated[
-        tuple[str, ...],
-        click.option(
-            "--logger",
-            "loggers",
-            type=Comma(),
-            default=(),
-            metavar="NAMES",
-            help="Also tensorboard, wandb or mlflow, offline unless WANDB_MODE or MLFLOW_TRACKING_URI say otherwise.",
-        ),
-    ]
+    loggers: Annotated[tuple[str, ...], logger_option]
     profile: Annotated[
         int | None,
         click.option(
@@ -178,6 +169,16 @@ class RunFlags:
             help="Watch so many steps with torch.profiler; a table and a trace go into the run's folder.",
         ),
     ]
+    cluster: Annotated[str | None, cluster]
+    slurm: Annotated[tuple[str, ...], slurm]
+
+    def check(self, several: SweepOptions) -> None:
+        """Refuse what does not go together with a cluster."""
+        if self.cluster and not several:
+            raise FusionbenchError("--cluster: for the runs of a --sweep, or of --seeds")
+        if self.cluster and (self.max_steps or self.max_seconds is not None or self.profile or self.loggers):
+            raise FusionbenchError("--cluster: whole runs, without --max-steps, --max-seconds, --profile and --logger")
+        check_cluster(self.cluster, self.slurm)
 
 
 @click.command("train")
@@ -227,8 +228,8 @@ def train_command(
     )
     launch = _launch()
     try:
-        if recipe.entry and not request.chosen.network:
-            raise FusionbenchError(f"--on is for task networks; {name} is trained on the source pairs")
+        how.check(several)
+        recipe.check(request)
         request = _lengthened(request.canonical(), recipe.pairs, several)
         if several:
             sys.exit(sweep(request, several, how, launch, show_config))
@@ -267,20 +268,6 @@ def _known(name: str) -> str:
     return ", ".join(known) or "no recipe"
 
 
-def loggers(names: tuple[str, ...]) -> dict[str, str]:
-    """The loggers that are asked for, and where each writes to.
-
-    Raises:
-        FusionbenchError: no such logger, or it is not installed.
-    """
-    from fusionbench.training.loggers import named
-
-    chosen = named(dict.fromkeys(names, ""))
-    for variable, value in QUIET.items() if chosen else ():
-        os.environ.setdefault(variable, value)
-    return {name: os.environ.get(PLACES.get(name, ""), "") for name in chosen}
-
-
 def _launch() -> Launch:
     """Which of the processes this is that torchrun started; the only one without it."""
     from fusionbench.training.options import Launch
@@ -308,6 +295,8 @@ def sweep(request: TrainRequest, several: SweepOptions, how: RunFlags, launch: L
         click.echo(json.dumps({run.name: json.loads(run.request.settings_text()) for run in runs}, indent=1))
         return 0
     _ = request.opened  # what is wrong with the data is wrong for all
+    if how.cluster:
+        return run_elsewhere(runs, how.cluster, how.slurm, request)
     return run_all(runs, lambda own, left: train(own, replace(how, max_seconds=left), launch), how.max_seconds)
 
 
@@ -338,7 +327,7 @@ def train(request: TrainRequest, how: RunFlags, launch: Launch) -> None:
         max_seconds=how.max_seconds,
         profile=how.profile or 0,
         launch=launch,
-        loggers=loggers(how.loggers),
+        loggers=chosen_loggers(how.loggers),
     )
     for line in run(request, options, pictures):
         note(line)

@@ -6,6 +6,7 @@ engines.py      where units are done: the interface
 processes.py    a process for each device of this machine
 on_ray.py       a Ray cluster, spoken to from a process of its own
 on_slurm.py     SLURM through submitit
+trying.py       units until each has ended
 gathering.py    units of an evaluation, their stores checked and merged into one
 sweeping.py     runs of a sweep
 """

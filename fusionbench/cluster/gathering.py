@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fusionbench.cluster.engines import ClusterGone, Ended, Engine
-from fusionbench.cluster.processes import Processes
+from fusionbench.cluster.engines import Ended, Engine
+from fusionbench.cluster.trying import do_all
 from fusionbench.cluster.units import Networks, Pairs, Place, heard
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import runner
@@ -25,10 +24,7 @@ from fusionbench.evaluation.task_run import Problems, run_tasks
 from fusionbench.results.merge import merge
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.store import Store
-from fusionbench.runtime.files import DAY
 
-SCRATCH = ".units-"  # where stores of units lie until they are merged, for this user alone
-TRIES = 3  # of a unit whose process dies; then its entries are tried one by one
 ROUNDS = 3  # units for each place, so that none waits long for the last one
 FEWEST, MOST = 8, 1024  # pairs, pictures of a unit: less costs more to begin than to do, more is much to lose
 
@@ -74,13 +70,11 @@ class Gathering:
         """
         began = time.monotonic()
         self.outcome.skipped = list(self.plan.skipped)
-        for old in self.store.folder.glob(f"{SCRATCH}*"):  # of a run that was killed
-            if time.time() - old.stat().st_mtime > DAY:
-                shutil.rmtree(old, ignore_errors=True)
         for source in self.plan.sources:
             self._begin(source)
         self._do(engine, [unit for source in self.plan.sources for unit in self._pairs(source, engine.slots)])
-        self._do(engine, [self._networks(part, request) for part, request in tasks])
+        networks = [self._networks(part, request) for part, request in tasks]
+        self._do(engine, [unit for unit in networks if unit.keys])
         self._pictures_of_others(tasks)
         for source in self.plan.sources:
             self._end(source)
@@ -167,28 +161,16 @@ class Gathering:
         return {**own, "request": request, "source": source.label, "keys": keys, "ids": tuple(ids)}
 
     def _do(self, engine: Engine, units: Sequence[Pairs]) -> None:
-        """Do units; those whose process died again, at last by entry; what is left of a cluster that is gone, here."""
-        waiting, tries, done, total = list(units), 1, 0, len(units)
-        while waiting:
-            again: list[Pairs] = []
-            open_ = dict(enumerate(waiting))
-            with tempfile.TemporaryDirectory(dir=self.store.folder, prefix=SCRATCH) as scratch:
-                try:
-                    for ended in engine.run(waiting, Path(scratch)):
-                        unit = open_.pop(ended.number)
-                        more = [unit] if tries < TRIES else _by_entry(unit)
-                        if ended.died and more:
-                            self.note(f"warning: {unit.name}: {ended.reason}; it is tried again")
-                            again += more
-                            continue
-                        self._take(unit, ended, Path(scratch, str(ended.number)))
-                        done += 1
-                        self.progress("units", done, max(done, total))
-                except ClusterGone as error:
-                    self.note(f"warning: {error}; {len(open_)} units are done on this machine alone")
-                    here = self.plan.jobs if self.plan.device == "cpu" else 1
-                    engine, again = Processes([self.plan.device] * here), [*again, *open_.values()]
-            waiting, tries = again, tries + 1 if tries < TRIES else 1
+        """Do units; those that always die, by entry."""
+        ended: list[str] = []
+
+        def take(unit: Pairs, how: Ended, folder: Path) -> None:
+            self._take(unit, how, folder)
+            ended.append(unit.name)
+            self.progress("units", len(ended), max(len(ended), len(units)))
+
+        here = [self.plan.device] * (self.plan.jobs if self.plan.device == "cpu" else 1)
+        do_all(engine, units, self.store.folder, take, self.note, here, _by_entry)
 
     def _take(self, unit: Pairs, ended: Ended, folder: Path) -> None:
         """Merge a unit's store, or note why there is none."""
@@ -205,7 +187,6 @@ class Gathering:
                 self._keep_networks(folder)
         except FusionbenchError as error:
             reason = str(error).replace(f"{folder}/", "")
-        shutil.rmtree(folder, ignore_errors=True)
         if isinstance(unit, Networks):
             if reason:
                 self.problems.failures.append(f"{', '.join(unit.tasks.tasks)}, {unit.name}: {reason}")

@@ -234,6 +234,8 @@ class Training(Unit):
                 own = replace(own, entry=one_entry(own.entry).id)
                 pictures = training_pictures(own, Path(scratch), lambda _: None)
             run(own, RunOptions(command=self.command, quiet=True), pictures)
+        for checkpoint in folder.glob("*.pt"):  # for going on, which a finished run does not
+            checkpoint.unlink()
 
 
 def heard(folder: Path) -> Said:

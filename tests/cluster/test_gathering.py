@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +12,25 @@ import pytest
 from PIL import Image
 
 from fusionbench import environment
-from fusionbench.cluster import gathering
+from fusionbench.cli import spread_options
+from fusionbench.cluster import trying
 from fusionbench.cluster.engines import ClusterGone, Ended, attempt
 from fusionbench.cluster.gathering import Gathering
-from fusionbench.cluster.units import Pairs, Unit, place
+from fusionbench.cluster.units import Pairs, place
+from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.outcome import Outcome
 from fusionbench.evaluation.plan import Request, make_plan
+from fusionbench.plugins.weights import sha256
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import build
 from fusionbench.results.store import Store
+from tests.cluster.stub import Stub
 from tests.conftest import fusionbench, make_tree
+from tests.harness.test_eval_tasks import BASE, OPTIONS
 
 METHODS = ("average", "gff", "visible")
 METRICS = ("en", "scd")
-
-
-@dataclass
-class Stub:
-    """An engine in this process; `trouble` says how units end that are not done."""
-
-    trouble: Callable[[int, Pairs], Ended | None] = lambda number, unit: None
-    slots: int = 2
-    given: list[Unit] = field(default_factory=list)
-
-    def run(self, units: Sequence[Unit], folder: Path) -> Iterator[Ended]:
-        for number, unit in enumerate(units):
-            self.given.append(unit)
-            assert isinstance(unit, Pairs)
-            ended = self.trouble(number, unit)
-            yield ended or Ended(number, attempt(unit, folder / str(number)))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +141,7 @@ def test_a_cluster_that_disappears(root: Path, one: str, tmp_path: Path, monkeyp
             raise ClusterGone("the cluster is gone")
         return None
 
-    monkeypatch.setattr(gathering, "Processes", lambda devices: Stub())
+    monkeypatch.setattr(trying, "Processes", lambda devices: Stub())
     found = gathered(root, tmp_path, Stub(trouble))
     assert found.table.strip() == one.strip()
     assert found.notes == ["warning: the cluster is gone; 2 units are done on this machine alone"]
@@ -235,3 +224,30 @@ def test_what_a_worker_says_is_checked(root: Path, tmp_path: Path) -> None:
 
     with pytest.raises(FusionbenchError, match="what the worker said cannot be read"):
         gathered(root, tmp_path / "r", Stub(trouble))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mm")
+def test_task_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each network is a unit; results, tables and networks are those of one machine."""
+    synth("m3fd", tmp_path / "m3fd", 8, 4, (64, 96), seed=0)
+    words = [*BASE, "--task-options", OPTIONS, "--datasets", f"m3fd={tmp_path / 'm3fd'}"]
+    assert fusionbench("eval", *words, "--out", tmp_path / "one").returncode == 0
+    engine = Stub()
+    monkeypatch.setattr(spread_options, "engine_of", lambda *words: engine)
+    for count in (1 + 6, 2 * 6 + 1):  # pairs, and networks by entry and seed; then those alone, which find it all done
+        done = fusionbench("eval", *words, "--out", tmp_path / "r", "--cluster", "local")
+        assert done.returncode == 0, done.stderr
+        assert len(engine.given) == count
+    pages = [path for path in (tmp_path / "one/tables").iterdir() if "provenance" not in path.name]
+    assert len(pages) > 4
+    for path in pages:
+        assert (tmp_path / "r/tables" / path.name).read_bytes() == path.read_bytes()
+    networks = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one/tasks").glob("*/weights.safetensors")]
+    assert len(networks) == 4
+    assert all(sha256(tmp_path / "r" / path) == sha256(tmp_path / "one" / path) for path in networks)
+    engine.trouble = lambda number, unit: Ended(number, "no disk") if "average" in unit.keys.values() else None
+    done = fusionbench("eval", *words, "--out", tmp_path / "s", "--cluster", "local")
+    assert done.returncode != 0
+    assert "error: detection, scenes-m3fd test" in done.stderr
+    assert "no disk" in done.stderr

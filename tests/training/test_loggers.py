@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionbench.cli.train import QUIET, loggers
+from fusionbench.cli.logger_option import QUIET, chosen_loggers
 from fusionbench.errors import FusionbenchError
 from fusionbench.training import loggers as kinds
 from fusionbench.training.loop import train
@@ -159,19 +159,19 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: py
 
 
 def test_where_each_writes_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loggers(("wandb", "mlflow", "tensorboard")) == {"wandb": "", "mlflow": "", "tensorboard": ""}
+    assert chosen_loggers(("wandb", "mlflow", "tensorboard")) == {"wandb": "", "mlflow": "", "tensorboard": ""}
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert loggers(("W&B", "MLflow")) == {"wandb": "online", "mlflow": "http://127.0.0.1:1"}
+    assert chosen_loggers(("W&B", "MLflow")) == {"wandb": "online", "mlflow": "http://127.0.0.1:1"}
 
 
 def test_nothing_is_sent_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in QUIET:
         monkeypatch.delenv(name)
-    assert loggers(()) == {}
+    assert chosen_loggers(()) == {}
     assert not QUIET.keys() & os.environ.keys()
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "true")  # the user's word stands
-    loggers(("mlflow",))
+    chosen_loggers(("mlflow",))
     assert (os.environ["MLFLOW_DISABLE_TELEMETRY"], os.environ["WANDB_ERROR_REPORTING"]) == ("true", "true")
 
 
@@ -179,7 +179,7 @@ def test_nothing_is_sent_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None
 def test_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(FusionbenchError, match=rf"logger={name}: {name} is not installed: .*\[loggers\]"):
-        loggers((name,))
+        chosen_loggers((name,))
 
 
 def test_by_the_command(tmp_path: Path) -> None:
