@@ -30,6 +30,13 @@ With generated weights names, shapes and arithmetic are proven; the authors' che
 | method | year | family | parameters | compared | weights | max abs | equal |
 |---|--:|---|--:|---|---|--:|--:|
 """
+LEFT_OUT = """
+## What is not here
+
+- **UNIFusion**: its weights are released, but its program reads no images but base and detail layers made by a MATLAB
+  program (`matlab_code_for_creating_base_and_detail_layers` of <https://github.com/AWCXV/UNIFusion>). That
+  filter would have to be written again and compared with MATLAB, which was not at hand.
+"""
 
 
 def what(facts: ParityFacts) -> str:
@@ -60,7 +67,7 @@ def page() -> str:
     if remarks:
         text += "\n## Where a row differs from the publication, or could not be compared\n\n"
         text += "\n".join(f"- **{card.title}**: {remark}" for card, remark in remarks) + "\n"
-    return text
+    return text + LEFT_OUT
 
 
 if __name__ == "__main__":

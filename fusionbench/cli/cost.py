@@ -47,10 +47,10 @@ class Measured:
         int,
         click.option(
             "--runs",
-            type=click.IntRange(1, 1000),
+            type=click.IntRange(0, 1000),
             default=3,
             show_default=True,
-            help="Pictures that are timed, behind one that is not.",
+            help="Pictures that are timed, behind one that is not; 0: parameters and operations alone.",
         ),
     ]
     again: Annotated[bool, click.option("--again", is_flag=True, help="Measure also what was measured before.")]
@@ -158,7 +158,8 @@ def measured(what: Measured, chosen: list[Entry], out: Path) -> list[Cost]:
     from fusionbench.runtime.device import check_device
 
     check_device(what.device)
-    earlier = {row.place: row for row in kept(out) if not row.failure}
+    timed = what.runs > 0
+    earlier = {row.place: row for row in kept(out) if not row.failure and (row.milliseconds is not None or not timed)}
     places = {e.key: blank(e, what.size, what.device, what.threads).place for e in chosen}
     new = [e for e in chosen if what.again or places[e.key] not in earlier]
     with Bar() as bar:

@@ -20,7 +20,6 @@ from fusionbench.plugins.method import Context, Method
 from fusionbench.runtime.device import computing, device_kind, turn
 
 PIXELS = 480 * 640  # of a pair, as batches are counted
-ON_A_DEVICE = 8
 
 
 class Pair(NamedTuple):
@@ -29,11 +28,6 @@ class Pair(NamedTuple):
     ident: str
     ir: np.ndarray
     vis: np.ndarray
-
-
-def usual(kind: str) -> int:
-    """Pairs at once where nobody says how many: one on a processor, which a pair keeps busy."""
-    return 1 if kind == "cpu" else ON_A_DEVICE
 
 
 def together(batch: int, size: tuple[int, int]) -> int:

@@ -6,7 +6,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -45,11 +45,12 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         torch: version.
         made: date and time, UTC.
         parameters: of its networks; None where it has none.
-        flops: floating-point operations of matrix products, convolutions and attention, as our code does them; a
-            multiplication and an addition count as two. None without a network.
-        milliseconds: from pair to picture, both as tensors on the device: median of the runs after the first.
+        flops: floating-point operations of matrix products, convolutions and attention, as our network is written (a
+            processor's shortcuts left aside); a multiplication and an addition count as two. None without a network.
+        milliseconds: from pair to picture, both as tensors on the device: median of the runs after the first. None
+            where operations alone were counted.
         peak_mib: most memory during a picture, above what the process held with the method loaded; on a GPU, what torch
-            allocated there. None where the system does not tell.
+            allocated there. None where the system does not tell, or operations alone were counted.
         failure: why nothing was measured; the numbers are None then.
     """
 
@@ -83,7 +84,7 @@ def measure(entries: Sequence[Entry], size: tuple[int, int], device: str, thread
         size: height and width of the made pair, pixels.
         device: ``cpu``, ``cuda:1``...
         threads: of torch.
-        runs: pictures that are timed, behind a first one that is not.
+        runs: pictures that are timed, behind a first one that is not; 0: parameters and operations alone.
     """
     for entry in entries:
         yield _alone(entry, size, device, threads, runs)
@@ -161,13 +162,10 @@ def _cost(entry: Entry, empty: Cost, runs: int) -> Cost:
     try:
         method, (ir, vis) = entry.build(device), _pair((empty.height, empty.width), device)
         with computing(), torch.inference_mode():
-            found = _timed(method, ir, vis, empty, runs)
-            networks = [value for value in vars(method).values() if isinstance(value, nn.Module)]
-            flops = None
-            if networks and not entry.compiled:  # what the compiler makes of them is not counted
-                with FlopCounterMode(display=False) as counter:
-                    method.fuse(ir, vis)
-                flops = counter.get_total_flops()
+            found = _timed(method, ir, vis, empty, runs) if runs else empty
+        networks = networks_of(vars(method))
+        # what the compiler makes of them is not counted
+        flops = _operations(entry, method, ir, vis) if networks and not entry.compiled else None
     except Exception as error:
         text = " ".join(str(error).split())
         return replace(
@@ -175,6 +173,43 @@ def _cost(entry: Entry, empty: Cost, runs: int) -> Cost:
         )
     parameters = {id(p): p.numel() for network in networks for p in network.parameters()}
     return replace(found, flops=flops, parameters=sum(parameters.values()) if networks else None)
+
+
+def networks_of(value: object) -> list[nn.Module]:
+    """The networks in attributes of a method, also those in lists and dicts of them."""
+    if isinstance(value, nn.Module):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [network for part in value for network in networks_of(part)] if isinstance(value, (list, tuple)) else []
+
+
+def _operations(entry: Entry, method: Method, ir: torch.Tensor, vis: torch.Tensor) -> int:
+    """Counted on shapes alone, without computing; where the method looks at values, on a picture."""
+    try:
+        shapes = entry.build("meta")
+        return _count(shapes, ir.to("meta"), vis.to("meta"))
+    except Exception:  # each operation that needs values has an error of its own
+        with computing():
+            return _count(method, ir, vis)
+
+
+class _Whole:
+    """Stands where torch would tell parts of a network apart, with hooks that a gradient within a method breaks."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _count(method: Method, ir: torch.Tensor, vis: torch.Tensor) -> int:
+    counter = FlopCounterMode(display=False)
+    setattr(counter, "mod_tracker", _Whole())  # noqa: B010 (typed as what it replaces)
+    with torch.inference_mode(), counter:
+        method.fuse(ir, vis)
+    return int(counter.get_total_flops())
 
 
 def _timed(method: Method, ir: torch.Tensor, vis: torch.Tensor, empty: Cost, runs: int) -> Cost:

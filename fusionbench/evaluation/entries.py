@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fusionbench.errors import FusionbenchError, PluginError, find
-from fusionbench.evaluation.batches import usual
 from fusionbench.evaluation.building import built
 from fusionbench.evaluation.keys import BATCHES, PIXELS, harness_hash
 from fusionbench.naming import matches, nearest
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from fusionbench.plugins.method import Method
 
 RELEASED = "released"
+ON_A_DEVICE = 8  # pairs at once
 BOOLS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
@@ -197,6 +197,11 @@ class Entry:
         """
         arithmetic = Arithmetic(self.precision, self.compiled)
         return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
+
+
+def usual(kind: str) -> int:
+    """Pairs at once where nobody says how many: one on a processor, which a pair keeps busy."""
+    return 1 if kind == "cpu" else ON_A_DEVICE
 
 
 def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:

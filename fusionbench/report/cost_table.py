@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 from matplotlib.figure import Figure
@@ -17,7 +19,7 @@ from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed
 from fusionbench.report.terminal import grid
 from fusionbench.results.storage_errors import storage_error
-from fusionbench.runtime.files import read_regular
+from fusionbench.runtime.files import check_regular, read_regular
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,7 +37,9 @@ def kept(folder: Path) -> list[Cost]:
     """
     path = folder / FILE
     try:
-        lines = read_regular(path, "the costs", MOST_BYTES).splitlines()
+        check_regular(path, "the costs", MOST_BYTES)  # a pipe would be waited for
+        with path.open("rb") as file, _locked(file, fcntl.LOCK_SH):
+            lines = read_regular(path, "the costs", MOST_BYTES).splitlines()
     except FileNotFoundError:
         return []
     found = {}
@@ -58,8 +62,8 @@ def keep(folder: Path, row: Cost) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         left = msgspec.json.encode(row) + b"\n"
-        with path.open("ab", buffering=0) as file:
-            before = file.tell()
+        with path.open("ab", buffering=0) as file, _locked(file, fcntl.LOCK_EX):
+            before = file.seek(0, os.SEEK_END)
             try:
                 while left:
                     left = left[file.write(left) :]
@@ -68,6 +72,16 @@ def keep(folder: Path, row: Cost) -> None:
                 raise
     except OSError as error:
         raise storage_error(path, error) from None
+
+
+@contextmanager
+def _locked(file: IO[bytes], kind: int) -> Iterator[None]:
+    """Inside, a line is written by one process alone, and taken back by nobody else."""
+    fcntl.flock(file, kind)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def groups(rows: Sequence[Cost]) -> dict[str, list[Cost]]:

@@ -262,7 +262,7 @@ def test_lists(make, tmp_path):
         assert opener.missing(split) == ["absent 7"]
         assert opener.read(split, ids[2]).boxes is not None
     names = opened("msrs", dataset.root, lists={"mine": path}).splits()
-    assert names == ["train", "test", "boxes-train", "boxes-test", "mine"]
+    assert names == ["train", "test", "boxes-train", "boxes-test", "detection", "mine"]
     path.write_text("a.png\nb\na\n")
     assert message(dataset.split, str(path)) == f"{path}: line 3: a is listed twice (first on line 1)"
     other = tmp_path / "empty.txt"

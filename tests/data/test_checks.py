@@ -31,11 +31,13 @@ def picture(seed, height=96, width=128):
 
 def test_sound_but_partial(make):
     report = check(make("msrs", count=3))
-    assert report.counts == {"train": (0, 1083), "test": (3, 361), "boxes-train": (3, 301), "boxes-test": (0, 60)}
+    boxes = {"boxes-train": (3, 301), "boxes-test": (0, 60), "detection": (0, 80)}
+    assert report.counts == {"train": (0, 1083), "test": (3, 361), **boxes}
     assert not report.of("damage")
     assert texts(report, "missing") == [
         "train: 0 of 1083 images",
         "test: 3 of 361 images (first: 00016N, 00020N, 00024N)",
+        "detection: 0 of 80 images",
     ]
     assert (report.exit_code(), report.exit_code(complete=True)) == (0, 1)
     assert check(make("msrs", count=3), complete=True).exit_code() == 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from _data_samples import opened
 
 from fusionbench.data import read_list
 from fusionbench.data.lists import found, unmatched
 from fusionbench.errors import DataError
+from fusionbench.pixels.images import write_image
 from tests.conftest import fusionbench
 
 NAMES = ("001", "002", "010")
@@ -143,3 +145,19 @@ def test_a_pipe_is_no_list(pairs: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DataError, match="not a regular file"):
         opened("msrs", pairs).add_list(str(tmp_path / "fifo"))
+
+
+def test_the_80_pairs_of_msrs_for_detection(tmp_path: Path) -> None:
+    """As its repository has them: a folder of their own, other names, boxes in ``labels``."""
+    names = opened("msrs", tmp_path).split("detection").ids
+    assert names is not None
+    assert (len(names), names[0], names[-1]) == (80, "1", "1605")
+    for kind, channels in (("ir", 1), ("vi", 3)):
+        write_image(tmp_path / f"detection/{kind}/1.png", np.full((channels, 32, 40), 7, np.uint8))
+    (tmp_path / "detection/labels").mkdir()
+    (tmp_path / "detection/labels/1.txt").write_text("2 0.25 0.5 0.1 0.2\n0 0.7 0.5 0.2 0.6\n")
+    dataset = opened("msrs", tmp_path)
+    assert dataset.ids("detection") == ["1"]
+    sample = dataset.read("detection", "1")
+    assert sample.boxes is not None
+    assert [dataset.card.facts.classes.boxes[i] for i in sample.boxes.labels] == ["car", "person"]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusionbench.evaluation.batches import Pair, fuse_pairs, together, usual
-from fusionbench.evaluation.entries import entries
+from fusionbench.evaluation.batches import Pair, fuse_pairs, together
+from fusionbench.evaluation.entries import entries, usual
 from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import read_image, write_image

@@ -243,6 +243,85 @@ def test_densefuse_by_hand(shared: Path, tmp_path: Path) -> None:
     assert row.parameters == encoder + 4 * 16 + decoder + 64 + 32 + 16 + 1
 
 
+def test_operations_of_ifcnn_by_hand(tmp_path: Path) -> None:
+    """7x7 from 3 to 64 channels and a block of 3x3 for each of two images, a block and a 1x1 to 3 channels for both."""
+    done = fusionbench("cost", "--methods=ifcnn", "--size=48x64", "--runs=0", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, block, last = 49 * 3 * 64, 9 * 64 * 64, 64 * 3
+    (row,) = kept(tmp_path / "out")
+    assert row.flops == 2 * 48 * 64 * (2 * (first + block) + block + last)
+    assert row.parameters == first + 2 * (block + 2 * 64) + last + 3
+    assert (row.milliseconds, row.peak_mib) == (None, None)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_operations_alone_then_times_too(tmp_path: Path, value: bool) -> None:
+    """Counted on shapes; on a picture where the method looks at values. A row without a time is not measured yet."""
+    looks = "        assert float(ir.amax()) > 0\n        return" if value else "        return"
+    plugin(tmp_path / "own", "own", NETWORK.replace("        return", looks))
+    words = ("--plugins", tmp_path / "own", "cost", "--methods=own", "--size=32x48", "--out", tmp_path / "out")
+    for runs, timed in ((0, False), (1, True), (0, True)):
+        done = fusionbench(*words, "--runs", runs)
+        assert done.returncode == 0, done.stderr
+        row = rows(tmp_path / "out")["own"]
+        assert (row.flops, row.parameters) == (2 * 32 * 48 * (2 * 8 * 9 + 8), 161)
+        assert (row.milliseconds is not None) == timed
+
+
+def test_a_method_with_a_gradient_inside_is_counted(tmp_path: Path) -> None:
+    inside = """        with torch.inference_mode(False), torch.enable_grad():
+            x = torch.zeros_like(ir).requires_grad_()
+            torch.autograd.grad(self.net(torch.cat([x, x], 1)).sum(), x)
+        return"""
+    plugin(tmp_path / "own", "own", NETWORK.replace("        return", inside))
+    words = ("--plugins", tmp_path / "own", "cost", "--methods=own", "--size=32x48", "--out", tmp_path / "out")
+    assert fusionbench(*words, "--runs=0").returncode == 0
+    assert rows(tmp_path / "out")["own"].flops >= 2 * 2 * 32 * 48 * (2 * 8 * 9 + 8)
+
+
+def test_networks_in_lists_and_dicts_count(tmp_path: Path) -> None:
+    code = NETWORK.replace("self.net = nn", "self.nets = {'a': [nn").replace(
+        "nn.Conv2d(8, 1, 1))", "nn.Conv2d(8, 1, 1))]}"
+    )
+    plugin(tmp_path / "own", "own", code.replace("self.net(", "self.nets['a'][0]("))
+    for runs in (0, 1):
+        out = tmp_path / f"out{runs}"
+        words = ("--plugins", tmp_path / "own", "cost", "--methods=own", "--size=32x48", "--out", out)
+        assert fusionbench(*words, "--runs", runs).returncode == 0
+        assert (rows(out)["own"].flops, rows(out)["own"].parameters) == (2 * 32 * 48 * (2 * 8 * 9 + 8), 161)
+
+
+def test_two_runs_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    """Three processes write, and every second line of each fails half-way and is taken back."""
+    code = """import sys
+from pathlib import Path
+from fusionbench.evaluation.cost import Cost
+from fusionbench.report import cost_table
+facts = {"height": 32, "width": 32, "device": "cpu", "threads": 1, "torch": "2", "made": "1", "processor": "x" * 20000}
+here, name = Path(sys.argv[1]), sys.argv[2]
+encode = cost_table.msgspec.json.encode
+
+class Text(bytes):
+    def __add__(self, other):
+        return Text(bytes(self) + other)
+    def __getitem__(self, part):
+        raise OSError(28, "No space left on device")
+
+for number in range(40):
+    row = Cost(entry=f"{name}-{number}", key=f"{name}-{number}", arithmetic="float32", **facts)
+    cost_table.msgspec.json.encode = (lambda row: Text(encode(row)[:9000])) if number % 2 else encode
+    try:
+        cost_table.keep(here, row)
+    except cost_table.FusionbenchError:
+        assert number % 2
+    assert cost_table.kept(here)
+"""
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"run{i}"]) for i in range(3)]
+    assert [one.wait(120) for one in running] == [0] * 3
+    found = {row.entry for row in kept(tmp_path)}
+    assert found == {f"run{i}-{number}" for i in range(3) for number in range(0, 40, 2)}
+
+
 def test_without_its_weights_a_method_costs_the_same(tmp_path: Path) -> None:
     plugin(
         tmp_path / "own",
