@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.cli.options import Comma, as_json, names, out
-from fusionbench.cli.spelling import note, say
+from fusionbench.cli.spelling import note, show
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def robustness_command(
 
     Score them first: fusionbench eval ... --datasets NAME --corrupt shift=1,2,4 --corrupt noise
     """
-    from fusionbench.report.robustness import draw, markdown, robustness
+    from fusionbench.report.robustness import draw, drawn, markdown, robustness
 
     good, *corrupted = tables_of(out, dataset, methods)
     found = robustness(good, corrupted, metric)
     if json_:
         click.echo(json.dumps(found.to_dict(), indent=1))
     else:
-        say(markdown(found), nl=False)
+        show(markdown(found), partial(drawn, found))
     if picture:
         draw(found, picture)
         note(f"drawn in {picture}")

@@ -129,7 +129,12 @@ class Corruption:
     @property
     def text(self) -> str:
         """In words."""
-        return KINDS[self.kind].what.format(f"{self.level:g}")
+        return (
+            KINDS[self.kind]
+            .what.format(f"{self.level:g}")
+            .replace(" 1 pixels", " 1 pixel")
+            .replace(" 1 levels", " 1 level")
+        )
 
     def apply(self, ir: np.ndarray, vis: np.ndarray, ident: str) -> Pair:
         """The pair that methods get.

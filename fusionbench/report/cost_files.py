@@ -66,10 +66,13 @@ def _latex(groups: Groups, quality: Quality) -> str:
         head, entries = cells_of(rows, quality)
         failed = [f"{row.entry}: {row.failure}." for row in rows if row.failure]
         caption = escape_latex(" ".join([f"{title}.", *failed]))
-        lines += [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", r"\footnotesize"]
+        lines += [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", r"\vspace{2pt}", r"\footnotesize"]
         lines += [rf"\begin{{tabular}}{{l{'r' * len(head)}}}", r"\toprule"]
         lines += [" & ".join(map(escape_latex, ["Method", *head])) + r" \\", r"\midrule"]
-        lines += [" & ".join([escape_latex(name), *map(escape_latex, own)]) + r" \\" for name, own in entries]
+        lines += [
+            " & ".join([escape_latex(name), *(escape_latex(c) if c != "-" else "--" for c in own)]) + r" \\"
+            for name, own in entries
+        ]
         lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join([*remark("".join(lines)), *lines]) + "\n"
 

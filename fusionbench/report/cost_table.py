@@ -153,14 +153,14 @@ def draw(title: str, rows: Sequence[Cost], name: str, means: Mapping[str, float]
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for row in shown:
-        area = 20 if not row.parameters else 20 + 60 * (row.parameters / 1e6) ** 0.5
+        area = 30 if not row.parameters else 30 + 60 * (row.parameters / 1e6) ** 0.5
         point, tint = ([row.milliseconds or 0.0], [means[row.entry]]), colour_of(row.entry)
-        axis.scatter(*point, s=area, color=tint, alpha=0.6, linewidths=0)
+        axis.scatter(*point, s=area, color=tint, alpha=0.8, linewidths=0)
         axis.annotate(
             row.entry,
             (row.milliseconds or 0.0, means[row.entry]),
-            fontsize=6,
-            xytext=(3, 3),
+            fontsize=7,
+            xytext=(4, 4),
             textcoords="offset points",
         )
     axis.set_xscale("log")

@@ -92,6 +92,53 @@ def remark(text: str) -> list[str]:
     ]
 
 
+def document(table: str, bibliography: str = "") -> str:
+    """A page of two columns as wide as those of IEEE's journals, to look at a table.
+
+    Args:
+        table: what it takes in.
+        bibliography: the ``.bib`` file, without suffix; "" for none.
+    """
+    end = [r"\bibliographystyle{plain}", rf"\bibliography{{{bibliography}}}"] if bibliography else []
+    lines = [
+        r"\documentclass[10pt,twocolumn]{article}",
+        r"\usepackage{booktabs,graphicx,xcolor}",
+        r"\usepackage[textwidth=516pt,textheight=680pt,columnsep=12pt]{geometry}",
+        *fonts(table),
+        r"\begin{document}",
+        table.rstrip("\n"),
+        *end,
+        r"\end{document}",
+    ]
+    return "\n".join(["% !TEX program = xelatex" if fonts(table) else "% !TEX program = pdflatex", *lines]) + "\n"
+
+
+def fonts(text: str) -> list[str]:
+    """For the preamble of a document with escaped text: a font that has its letters, the first that there is.
+
+    Nothing where pdfLaTeX has them all; pdfLaTeX, which prints numbers for the others, passes over it.
+    """
+    letters = "".join(match[0] for match in _LACKING.finditer(text))
+    if not letters:
+        return []
+    wide = any(unicodedata.east_asian_width(c) in "WF" for c in letters)
+    chosen = (
+        r"\PackageWarning{fusionbench}{no font here has all letters of the names: set one with \string\setmainfont}"
+    )
+    for name in reversed(CJK_FONTS if wide else OTHER_FONTS):
+        chosen = rf"\IfFontExistsTF{{{name}}}{{\setmainfont{{{name}}}}}{{{chosen}}}"
+    return [r"\ifdefined\Umathcode", r"\usepackage{fontspec}", chosen, r"\fi"]
+
+
+CJK_FONTS = (
+    "Noto Serif CJK SC",
+    "Noto Sans CJK SC",
+    "Source Han Serif SC",
+    "FandolSong-Regular.otf",
+    "SimSun",
+    "Songti SC",
+)
+OTHER_FONTS = ("DejaVu Serif", "FreeSerif", "Noto Serif", "Times New Roman")
 _LACKING = re.compile(r"[^\x00-\xff]+|[ÐðÞþ]+")  # the latter are in Latin-1, but in none of these fonts
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fusionbench.report.beside import MARKS
 from fusionbench.report.filling import Filled, FilledLayout
 from fusionbench.report.formats import plain
-from fusionbench.report.latex import escape_latex, remark
+from fusionbench.report.latex import escape_latex, fonts
 from fusionbench.report.layouts import COSTS
 from fusionbench.report.markup import csv_cell, escape_markdown
 from fusionbench.runtime.files import printable
@@ -110,7 +110,7 @@ def _latex(filled: FilledLayout, printed: bool) -> str:
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}", "% --- table ends"]
     lines += [rf"\noindent {escape_latex(note)}\par" for note in _notes(filled, reasons, printed)]
     packages = [r"\usepackage{booktabs}", r"\usepackage{graphicx}", r"\usepackage[margin=2cm]{geometry}"]
-    preamble = [r"\documentclass{article}", *packages, *remark("".join(lines)), r"\begin{document}"]
+    preamble = [r"\documentclass{article}", *packages, *fonts("".join(lines)), r"\begin{document}"]
     return "\n".join([*preamble, *lines, r"\end{document}"]) + "\n"
 
 

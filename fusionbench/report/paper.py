@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionbench.report.beside import Beside
-from fusionbench.report.latex import escape_latex, remark, typed
+from fusionbench.report.latex import document, escape_latex, remark, typed
 from fusionbench.report.numbers import fixed, places
 from fusionbench.report.paper_rows import Naming, PaperRow, bibliography, citation, published, rows_of
 from fusionbench.report.paper_width import PAGE, SIZES, fitting
@@ -133,7 +133,7 @@ def paper_latex(tables: Sequence[Table], style: Style | None = None, printed: Be
         rf"\end{{table{'*' if wide else ''}}}",
     ]
     text = "\n".join([*remark("".join(lines)), *lines]) + "\n"
-    return _document(text, style) if style.standalone else text
+    return document(text, style.bibliography) if style.standalone else text
 
 
 def bibliography_of(tables: Sequence[Table]) -> str:
@@ -333,18 +333,3 @@ def _comments(tables: Sequence[Table], style: Style, body: Sequence[str]) -> lis
 def _label(label: str) -> str:
     """A label without what would end it."""
     return "".join(c for c in printable(label) if c not in "\\{}%#&~^$ \n")
-
-
-def _document(table: str, style: Style) -> str:
-    """A page of two columns as wide as those of IEEE's journals."""
-    end = [r"\bibliographystyle{plain}", rf"\bibliography{{{style.bibliography}}}"] if style.bibliography else []
-    lines = [
-        r"\documentclass[10pt,twocolumn]{article}",
-        r"\usepackage{booktabs,graphicx,xcolor}",
-        r"\usepackage[textwidth=516pt,textheight=680pt,columnsep=12pt]{geometry}",
-        r"\begin{document}",
-        table.rstrip("\n"),
-        *end,
-        r"\end{document}",
-    ]
-    return "\n".join(lines) + "\n"

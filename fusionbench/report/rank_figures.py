@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from fusionbench.report.colours import Look, looks_of
+from fusionbench.report.colours import Look, colour_of, looks_of
 from fusionbench.report.figure_style import line_style, save
 from fusionbench.report.numbers import fixed
 from fusionbench.report.ranking import Halves, Ranking, letter
@@ -91,9 +91,9 @@ def draw_ranking(item: Ranking, path: Path) -> None:
     axes, bars = figure.subplots(1, 2, sharey=True, width_ratios=[4.6, wide])
     y = np.arange(k)
     average, ends = np.array(item.average), np.array(item.intervals)
-    axes.errorbar(
-        *(average, y), xerr=[average - ends[:, 0], ends[:, 1] - average], fmt="o", color=INK, ms=4.5, lw=1.2, capsize=2
-    )
+    for name, place, mean, (low, high) in zip(item.names, y, average, ends, strict=True):
+        own = colour_of(name)
+        axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=own, ms=4.5, lw=1.2, capsize=2)
     _axis(axes, item.names, "average rank (1 = best), 95 % interval over " + item.blocks.over)
     for number, (group, lane) in enumerate(zip(groups, lanes, strict=True)):
         rows = [item.names.index(name) for name in group]

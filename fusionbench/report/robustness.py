@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +16,12 @@ from fusionbench.pixels.corruption import KINDS, Corruption, corruption
 from fusionbench.report.colours import looks_of
 from fusionbench.report.figure_style import line_style, save
 from fusionbench.report.markup import escape_markdown
-from fusionbench.report.numbers import fixed
+from fusionbench.report.numbers import fixed, places
 from fusionbench.report.tables import Table
+from fusionbench.report.terminal import grid
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,32 @@ def markdown(r: Robustness) -> str:
         f"| {head} |",
         f"|---|{'---:|' * (1 + len(r.means))}",
     ]
-    for name in r.clean:
-        values = [r.clean[name], *(means.get(name, math.nan) for means in r.means.values())]
-        cells = ["–" if math.isnan(value) else fixed(value, r.digits) for value in values]
+    for name, cells in _cells(r):
         lines.append(f"| {escape_markdown(name)} | {' | '.join(cells)} |")
     lines += ["", *(f"- {how}: {how.text}." for how in r.means)]
     return "\n".join(lines) + "\n"
+
+
+def drawn(r: Robustness, width: int) -> RenderableType:
+    """The same for a terminal of so many characters, with the best and the second of each column marked."""
+    columns = [r.clean, *r.means.values()]
+    marks = [places({n: c.get(n, math.nan) for n in r.clean}, r.digits, r.up) for c in columns]
+    rows = [
+        (name, [(cell, own.get(name, 0)) for cell, own in zip(cells, marks, strict=True)]) for name, cells in _cells(r)
+    ]
+    about = (
+        f"{r.title}: mean {r.column} over {r.images} pairs. Methods get corrupted pairs, scores look at the good ones."
+    )
+    return grid(about, ["good pairs", *map(str, r.means)], rows, [f"{how}: {how.text}." for how in r.means], width)
+
+
+def _cells(r: Robustness) -> list[tuple[str, list[str]]]:
+    """Entry, and its mean on good and on corrupted pairs as text."""
+    rows = []
+    for name in r.clean:
+        values = [r.clean[name], *(means.get(name, math.nan) for means in r.means.values())]
+        rows.append((name, ["–" if math.isnan(value) else fixed(value, r.digits) for value in values]))
+    return rows
 
 
 def draw(r: Robustness, path: Path) -> None:

@@ -197,6 +197,22 @@ def test_any_name_compiles(tmp_path: Path, pdflatex: str) -> None:
     compiled([text], tmp_path, pdflatex, "ieee")
 
 
+@pytest.mark.parametrize("name", ["融合 Ours", "Слияние", "Ðorđe Þ", "한글", "Ours"])
+def test_a_document_prints_any_name(name: str, tmp_path: Path, xelatex: str, pdflatex: str) -> None:
+    entries = [info("images", "Pictures", "0", options={"name": name}), info("gff", "GFF")]
+    text = paper_latex([make(entries, METRICS[:3])], Style(standalone=True))
+    (tmp_path / "t.tex").write_text(text)
+    for program in (xelatex, pdflatex):
+        words = [program, "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+        assert done.returncode == 0, done.stdout[-1500:]
+        log = (tmp_path / "t.log").read_text(errors="replace")
+        assert "Missing character" not in log
+        assert "no font here" not in log
+        assert "Overfull" not in log or program == pdflatex  # which prints long numbers for the letters
+    assert text.startswith(f"% !TEX program = {'xelatex' if not name.isascii() else 'pdflatex'}")
+
+
 def test_files_of_the_command(scored: Path, tmp_path: Path, pdflatex: str) -> None:
     path = tmp_path / "results.tex"
     words = ("leaderboard", "--out", scored / "r", "--methods=Mine,gff,average")
