@@ -11,7 +11,8 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -166,7 +167,7 @@ class MLflow:
         self.client.set_terminated(self.ident)
 
 
-LOGGERS: dict[str, tuple[str, type[Logger]]] = {  # with the package that each needs
+LOGGERS: dict[str, tuple[str, Callable[[Session], Logger]]] = {  # with the package that each needs
     "tensorboard": ("tensorboard", TensorBoard),
     "wandb": ("wandb", WandB),
     "mlflow": ("mlflow", MLflow),
@@ -216,22 +217,20 @@ class Loggers:
         self.note = note
         self.open: dict[str, Logger] = {}
         for name, place in chosen.items():
-            own = Session(folder=session.folder, step=session.step, settings=session.settings, place=place)
-            with_name = self._tried(name, lambda name=name, own=own: LOGGERS[name][1](own))
-            if with_name is not None:
-                self.open[name] = with_name
+            if logger := self._tried(name, partial(LOGGERS[name][1], replace(session, place=place))):
+                self.open[name] = logger
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Values by name; those that are not finite are in the run's own log alone."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         for name, logger in list(self.open.items()):
-            self._tried(name, lambda logger=logger: logger.scalars(step, finite))
+            self._tried(name, partial(logger.scalars, step, finite))
 
     def picture(self, step: int, name: str, image: np.ndarray, path: Path) -> None:
         """A picture, uint8 ``[H,W]``, ``[1,H,W]`` or ``[3,H,W]``, and its file."""
         image = image if image.ndim == 3 else image[None]
         for own, logger in list(self.open.items()):
-            self._tried(own, lambda logger=logger: logger.picture(step, name, image, path))
+            self._tried(own, partial(logger.picture, step, name, image, path))
 
     def close(self) -> None:
         """Close all."""
