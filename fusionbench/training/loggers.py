@@ -11,7 +11,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -217,10 +217,8 @@ class Loggers:
         self.note = note
         self.open: dict[str, Logger] = {}
         for name, place in chosen.items():
-            own = Session(folder=session.folder, step=session.step, settings=session.settings, place=place)
-            with_name = self._tried(name, partial(LOGGERS[name][1], own))
-            if with_name is not None:
-                self.open[name] = with_name
+            if logger := self._tried(name, partial(LOGGERS[name][1], replace(session, place=place))):
+                self.open[name] = logger
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Values by name; those that are not finite are in the run's own log alone."""
