@@ -2,8 +2,8 @@
 
     python benchmarks/site.py --work build/site --out build/page
 
-Draws pairs in the layouts of a few datasets, fuses and scores them with what is here, measures costs, and writes the
-page. What is there already is kept.
+Draws pairs in the layouts of a few datasets, fuses and scores them with what is here, and writes the page.
+What is there already is kept.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/page"), help="of the page")
     parser.add_argument("--pairs", type=int, default=12, help="generated for each layout")
     parser.add_argument("--pictures", type=int, default=4, help="images of each that are shown")
+    parser.add_argument("--costs", action="store_true", help="measure milliseconds and operations too, in minutes")
     asked = parser.parse_args()
     work, out = asked.work.resolve(), asked.out.resolve()
     for name, folder in LAYOUTS.items():
@@ -40,7 +41,7 @@ def main() -> None:
     # Methods without their weights are passed over, which is exit code 1.
     words = ("--datasets", ",".join(LAYOUTS), "--data-root", work / "data", "--out", results)
     fusionbench("eval", "--all", *words, allowed=(0, 1))
-    if not (results / "costs.jsonl").is_file():
+    if asked.costs and not (results / "costs.jsonl").is_file():
         fusionbench("cost", "--all", "--size", "256x320", "--out", results, allowed=(0, 1))
     logs = sorted((REPO / "leaderboards/tasks/logs").glob("*-seed0.jsonl"))
     training = [word for log in logs for word in ("--training", log)]

@@ -153,6 +153,15 @@ def test_every_committed_number_stands_on_the_page(committed: Path) -> None:
     assert compared > 4000
 
 
+def test_a_task_without_results_is_no_choice(committed: Path) -> None:
+    found = data(committed)
+    number = next(n for n, h in enumerate(found["index"]["tables"]) if h["label"] == "tasks/msrs-fusion@v1")
+    assert found["index"]["tables"][number]["tasks"] == ["detection"]
+    empty = [t for t in found[f"table-{number}"]["tasks"] if t["task"] == "segmentation"]
+    assert [(t["score"], t["network"]) for t in empty] == [("mIoU@tdfusion", "")]
+    assert any("nothing to score segmentation with" in note for note in found[f"table-{number}"]["notes"])
+
+
 def test_the_committed_page_is_small_and_asks_for_nothing_elsewhere(committed: Path) -> None:
     files = [path for path in committed.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 3_000_000

@@ -131,7 +131,7 @@ def _write_data(
         made.data("costs", costs)
     if training:
         made.data("training", training)
-    used = {c.id.partition("/")[0] for one in shown for c in one.table.tasks}
+    used = {c.id.partition("/")[0] for one in shown for c in one.table.tasks if c.values}
     index = {
         "title": asked.title,
         "version": version(),

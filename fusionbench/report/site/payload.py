@@ -82,7 +82,7 @@ def head(shown: Shown) -> Plain:
         "rows": len(table.rows),
         "columns": len(table.metrics),
         "more": [m.id for other in shown.more for m in other.metrics],
-        "tasks": sorted({c.id.partition("/")[0] for c in table.tasks}),
+        "tasks": sorted({c.id.partition("/")[0] for c in table.tasks if c.values}),
         "label": shown.label,
         "stem": shown.stem,
         "kind": shown.kind,
@@ -129,7 +129,9 @@ def _task_cell(c: TaskColumn, entry: str, text: str, place: int) -> list[object]
 def _task_head(c: TaskColumn) -> Plain:
     task, network, training, recipe, score = c.id.split("/", 4)
     card = cards("task").get(task)
-    name = dict(card.facts.columns).get(score, score) if card else score
+    if not c.values:  # a task that could not be scored; the note says why
+        network = training = recipe = ""
+    name = (dict(card.facts.columns).get(score, score) if card else score) if c.values else c.title
     facts = {"network": network, "training": training, "recipe": recipe, "split": c.split, "images": c.images}
     return {"id": c.id, "title": c.title, "score": name, "task": task, "up": c.up, "note": c.note, **facts}
 

@@ -51,8 +51,8 @@ FB.model = (() => {
     const short = t.score.split("@");
     const split = t.split && t.split !== head().split ? `, ${t.split}` : "";
     return {
-      key: t.id, kind: "task", name: short[0], variant: `${t.network} ${t.training}${split}`, up: t.up, digits: 4,
-      first: state.task === t.task, task: t,
+      key: t.id, kind: "task", name: short[0], variant: t.network ? `${t.network} ${t.training}${split}` : short[1] || "", up: t.up, digits: 4,
+      first: state.task === t.task && t.network !== "", task: t,
       cell: (row) => {
         const [mean, half, text, place, seeds] = row.tasks[number];
         const cell = [mean, null, seeds.length, text, place];

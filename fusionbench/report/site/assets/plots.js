@@ -20,11 +20,15 @@ FB.plots = (() => {
     for (let t = Math.ceil(low / step) * step; t <= high + 1e-9 * span; t += step) ticks.push(Math.abs(t) < 1e-12 * span ? 0 : t);
     return ticks;
   }
-  const powers = (low, high) => {
-    const ticks = [];
-    for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p += 1) ticks.push(10 ** p);
-    return ticks;
-  };
+  // Powers of ten within a range; where they are few, their halves and fifths too.
+  function powers(low, high) {
+    const within = (factors) => {
+      const ticks = [];
+      for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p += 1) ticks.push(...factors.map((f) => f * 10 ** p));
+      return ticks.filter((t) => t >= low && t <= high);
+    };
+    return within([1]).length > 2 ? within([1]) : within([1, 2, 5]);
+  }
   const shortNumber = (v) => (v !== 0 && (Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3) ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(4))));
   function unit(v) {
     const found = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([n]) => v >= n);
@@ -97,7 +101,7 @@ FB.plots = (() => {
     const margin = (hy - ly || Math.abs(hy) || 1) * 0.08;
     const sx = (v) => linear(Math.log(lx), Math.log(hx), PAD.l, W - PAD.r)(Math.log(v));
     const sy = linear(ly - margin, hy + margin, H - PAD.b, PAD.t);
-    const node = frame(`${y.name} against ${COSTS[chosen.x][1]} of ${points.length} rows`, sx, sy, powers(lx, hx).filter((t) => t >= lx && t <= hx), nice(ly - margin, hy + margin, 6), `${COSTS[chosen.x][0]}, logarithmic`, `${y.name} @ ${y.variant} ${y.up ? "↑" : "↓"}`, unit);
+    const node = frame(`${y.name} against ${COSTS[chosen.x][1]} of ${points.length} rows`, sx, sy, powers(lx, hx), nice(ly - margin, hy + margin, 6), `${COSTS[chosen.x][0]}, logarithmic`, `${y.name} @ ${y.variant} ${y.up ? "↑" : "↓"}`, unit);
     const dots = points.map((p) => ({ ...p, cx: sx(p.x), cy: sy(p.y) })).sort((a, b) => a.cy - b.cy);
     const taken = dots.map((d) => [d.cx - 5, d.cy - 5, d.cx + 5, d.cy + 5]);
     for (const d of dots) {

@@ -188,10 +188,11 @@ FB.table = (() => {
     const ties = t.ties.why ? `Tie groups: none here; ${t.ties.why}.` : t.ties.note;
     const marks = "Bold: the best of a column as it is printed; underlined: the second; what is printed alike shares a mark. Source rows and unranked rows take no part.";
     const authors = "○ not confirmed by its authors, ✓ confirmed, ! disputed, ✕ withdrawn.";
-    const notes = [marks, ties, authors, ...t.notes];
+    const none = state.intervals && !t.rows.some((row) => [...row.cells.map((c) => c.length > 5), ...row.tasks.map((c) => c[1] !== null)].includes(true));
+    const notes = [none ? "No intervals are stored with this table." : "", marks, ties, authors, ...t.notes].filter(Boolean);
     const printed = t.printed;
     return el("div", { class: "notes" },
-      el("ul", null, notes.map((n) => el("li", null, n))),
+      el("ul", null, el("li", { class: "wide-above" }, t.caption), notes.map((n) => el("li", null, n))),
       state.printed ? el("div", { id: "sources" }, el("h3", null, "In print"),
         el("ul", null, [...printed.notes, ...printed.sources].map((n) => el("li", null, n)))) : null);
   }
