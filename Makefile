@@ -12,7 +12,7 @@ PIP := -m pip --disable-pip-version-check -q
 # made once; whoever is done first takes from the other's end.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-.PHONY: demo test test-all lint types layers unit slow slowest campaign lowest docs frozen structure site image clean
+.PHONY: demo test test-all lint types layers unit slow slowest campaign dist lowest docs frozen structure site image clean
 
 # The core alone: what a user of the package has.
 $(VENV)/core: pyproject.toml constraints.txt
@@ -32,7 +32,7 @@ demo: $(VENV)/core
 test: lint types layers unit
 
 # The check before a release: besides, slow tests, the wheel by itself, and oracles that need an environment of their own.
-test-all: test slow
+test-all: test slow dist
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -62,6 +62,17 @@ build/wheel/ready: $(VENV)/ready FORCE
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python $(PIP) install $(CONSTRAINTS) build/wheel/*.whl
 	touch $@
+
+# What a release uploads: sdist, and the wheel made from it, checked as the index would (their tools are no dependency of ours).
+build/tools/ready: Makefile
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python $(PIP) install build twine
+	touch $@
+
+dist: build/tools/ready FORCE
+	rm -rf build/dist build/lib
+	build/tools/bin/python -m build --outdir build/dist .
+	build/tools/bin/twine check --strict build/dist/*
 
 # PySODMetrics pins numpy and scikit-image; tests/tasks/test_saliency_scores.py asks it through a process.
 build/oracle/ready: Makefile
