@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fusionbench.errors import FusionbenchError
 
 NONE = "cluster=slurm: needs the package submitit: pip install 'ivif-fusionbench[slurm]'"
 SLOTS = 16  # units are cut as for so many at once; the scheduler decides
+WAIT = 2.0  # seconds between two looks at the jobs
 DEFAULT = {"time": "24:00:00"}
 SAFE = re.compile(r"[A-Za-z0-9_.:,@%+/=-]+")  # each becomes a line of a script
 ENDED = "ended"  # in a unit's folder: how it ended
@@ -68,12 +70,28 @@ class Slurm:
         waiting = dict(enumerate(submitted))
         try:
             while waiting:
-                time.sleep(1)
-                for number in [number for number, job in waiting.items() if job.done()]:
-                    yield _ended(number, waiting.pop(number), folder / str(number))
+                time.sleep(WAIT)
+                alive = self._alive(waiting.values())  # before the files are looked for, so that none is missed
+                for number, job in list(waiting.items()):
+                    if (folder / str(number) / ENDED).is_file() or job.job_id not in alive:
+                        del waiting[number]
+                        yield _ended(number, job, folder / str(number))
         finally:
             for job in waiting.values():
                 job.cancel(check=False)
+
+    def _alive(self, jobs: Collection[Any]) -> set[str]:
+        """Ids of the jobs that wait or work; all, where SLURM does not answer. sacct would need a database."""
+        every = {str(job.job_id) for job in jobs}
+        if self.local:
+            return {job.job_id for job in jobs if not job.done()}
+        command = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(sorted(every))}"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            return every
+        gone = "Invalid job id" in done.stderr  # it forgets jobs that have ended
+        return set(done.stdout.split()) if done.returncode == 0 or gone else every
 
     def _executor(self, folder: Path) -> Any:
         import submitit
@@ -158,5 +176,4 @@ def _ended(number: int, job: Any, folder: Path) -> Ended:
         return Ended(number, (folder / ENDED).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         lines = [line.strip() for line in (job.stderr() or "").splitlines() if line.strip()]
-        why = f"{job.state}: {lines[-1][-200:]}" if lines else job.state
-        return Ended(number, f"its job died ({why})", died=True)
+        return Ended(number, f"its job died ({lines[-1][-200:] if lines else 'it left no message'})", died=True)
