@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+import findings_tasks
 import numpy as np
 from publish import between
 from scipy import stats
@@ -100,15 +101,19 @@ def variants() -> Iterator[str]:
     yield "| metric | variants | lowest τ between two | which |"
     yield "|---|--:|--:|---|"
     names = sorted({column.partition("@")[0] for column in every if "@" in column})
-    lines = []
+    lines, same = [], []
     for name in names:
         own = [c for c in every if c.startswith(f"{name}@")]
         if len(own) > 1:
             found = {pair: tau(every[pair[0]], every[pair[1]]) for pair in combinations(own, 2)}
             pair = min(found, key=lambda p: (found[p], p))
             which = " / ".join(c.partition("@")[2] for c in pair) if found[pair] < 1 - 1e-9 else "–"
-            lines.append((found[pair], f"| {name} | {len(own)} | {found[pair]:.2f} | {which} |"))
+            if which == "–":
+                same.append(f"{name} ({len(own)})")
+            else:
+                lines.append((found[pair], f"| {name} | {len(own)} | {found[pair]:.2f} | {which} |"))
     yield from (line for _, line in sorted(lines))
+    yield f"| {', '.join(same)} | | 1.00 | none |"
 
 
 def halves() -> Iterator[str]:
@@ -143,7 +148,14 @@ def ties() -> Iterator[str]:
         )
 
 
-PARTS = {"evaluators": evaluators, "datasets": datasets, "variants": variants, "halves": halves, "ties": ties}
+PARTS = {
+    "evaluators": evaluators,
+    "datasets": datasets,
+    "variants": variants,
+    "halves": halves,
+    "ties": ties,
+    **findings_tasks.PARTS,
+}
 
 
 def again(store: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[1]
 BOARDS = REPO / "leaderboards"
+FOLDERS = ("", "methods", "pictures", "same-data", "folds", "robustness")  # without tasks, which has a page of its own
 SHOWN = "msrs-fusion@v1"  # the table in the README
 
 
@@ -26,9 +27,7 @@ def between(text: str, name: str, body: str) -> str:
 def rows() -> str:
     """One line per table; those of tasks have a page of their own."""
     lines = ["| table | images | what it is |", "|---|---|---|"]
-    for path in [
-        p for pattern in ("*", "methods/*", "pictures/*", "same-data/*") for p in sorted(BOARDS.glob(f"{pattern}.json"))
-    ]:
+    for path in [p for folder in FOLDERS for p in sorted((BOARDS / folder).glob("*.json"))]:
         if path.name.endswith(".provenance.json"):
             continue
         table = json.loads(path.read_text())
@@ -43,6 +42,7 @@ def rows() -> str:
 
 def copy(tables: Path, boards: Path, pattern: str = "*") -> None:
     """Copy the tables of a run, with their provenance and the pages of tasks."""
+    boards.mkdir(exist_ok=True)
     for path in sorted(tables.glob(pattern)):
         if re.search(r"\.(md|tex|csv|json)$", path.name):
             shutil.copyfile(path, boards / path.name)
@@ -62,7 +62,8 @@ def publish(work: Path) -> None:
     copy(work / "tno/tables", BOARDS, "*+profile=*")
     for name in ("methods", "methods-msrs"):
         copy(work / name / "tables", BOARDS / "methods")
-    copy(work / "pictures/tables", BOARDS / "pictures")
+    for name in ("pictures", "folds", "robustness"):
+        copy(work / name / "tables", BOARDS / name)
     for folder in sorted(work.glob("tasks-*")):
         copy(folder / "tables", BOARDS / "tasks")
         copy_logs(folder / "tasks", BOARDS / "tasks/logs")

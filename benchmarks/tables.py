@@ -20,12 +20,15 @@ from pathlib import Path
 
 import publish
 
+from fusionbench.pixels.corruption import KINDS
 from fusionbench.plugins.cards import cards
 
 METHODS = "visible,infrared,average,maximum,laplacian,gff,refusion[ivif]"
 SEEN = "seafusion,visible,infrared,average,maximum"  # beside whose printed row on MSRS ours is set
 TASK_METHODS = "visible,infrared,average,refusion[ivif]"
 COCO_METHODS = f"{METHODS},seafusion[msrs]"
+FOLDED = "visible,infrared,maximum,refusion[ivif],seafusion[msrs]"
+ROBUST = "average,maximum,laplacian,gff,contrast_pyramid,ratio_pyramid,msvd,mmdrfuse"
 REAL = "msrs,tno,m3fd,llvip,fmb,vifb"
 PROGRAMS = ("DenseFuse", "RFN-Nest", "SeAFusion", "U2Fusion")
 ON_VIFB = (
@@ -97,6 +100,21 @@ def coco_tables() -> Iterator[Command]:
     yield (*run, "--tasks", "detection", "--frozen", "yolox-nano", "--out", "tasks-coco")
 
 
+def fold_tables() -> Iterator[Command]:
+    """That detector trained on each entry's pictures of MSRS, in six folds."""
+    run = ("eval", "--methods", FOLDED, "--data-root", "real", "--datasets", "msrs", "--metrics", "en", "--jobs", 1)
+    folds = ("--tasks", "detection", "--task-from", "yolox-nano", "--folds", 6, "--task-size", "finetune", "--seeds", 1)
+    yield (*run, *folds, "--out", "folds")
+
+
+def robustness_tables() -> Iterator[Command]:
+    """What corrupted pairs cost eight methods, on the 60 pairs of MSRS that are tested with boxes."""
+    corrupted = [word for kind in KINDS for word in ("--corrupt", kind)]
+    run = ("eval", "--methods", ROBUST, "--data-root", "real", "--datasets", "msrs", "--split", "boxes-test")
+    frozen = ("--tasks", "detection", "--frozen", "yolox-nano", "--jobs", 1)
+    yield (*run, "--metrics", "mi,qabf", *corrupted, *frozen, "--out", "robustness")
+
+
 def method_tables() -> Iterator[Command]:
     """Every method that runs here, under two evaluators' variants, where pairs are few; SeAFusion on all of MSRS."""
     for name in ("vifb", "tno", "fmb", "llvip", "m3fd"):
@@ -114,6 +132,8 @@ STEPS = {
     "pictures": picture_tables,
     "tasks": task_tables,
     "coco": coco_tables,
+    "folds": fold_tables,
+    "robustness": robustness_tables,
     "methods": method_tables,
 }
 

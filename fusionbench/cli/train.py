@@ -177,9 +177,7 @@ class RunFlags:
         if self.cluster and not several:
             raise FusionbenchError("--cluster: for the runs of a --sweep, or of --seeds")
         if self.cluster and (self.max_steps or self.max_seconds is not None or self.profile or self.loggers):
-            raise FusionbenchError(
-                "--cluster: whole runs only, without --max-steps, --max-seconds, --profile or loggers"
-            )
+            raise FusionbenchError("--cluster: whole runs only, without --max-steps, --max-seconds, --profile, loggers")
         check_cluster(self.cluster, self.slurm)
 
 

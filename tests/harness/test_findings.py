@@ -17,4 +17,5 @@ def test_the_page_is_what_the_tables_say() -> None:
 
 
 def test_it_has_two_pages_at_most() -> None:
-    assert len(PAGE.read_text().split()) < 1300
+    words = [word for word in PAGE.read_text().split() if word.strip("|-:")]  # without the rules of tables
+    assert len(words) < 1300

@@ -18,6 +18,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.tasks import detection
 from fusionbench.tasks.detection.released import COCO, CONVENTIONS, Letterboxed, letterbox
 from fusionbench.tasks.detection.yolox_onnx import Convolution, placed, places, read
+from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.network import IMAGENET_MEAN, IMAGENET_STD, Target
 from fusionbench.tasks.openmmlab.packages import nms
 from fusionbench.tasks.openmmlab.yolox import kept
@@ -377,6 +378,25 @@ def test_weights_of_mmdetection_by_name(tmp_path: Path):
     assert "--network yolov8-n" in nowhere.stderr
     assert fusionbench("weights", "remove", "yolox-tiny", "tiny", **run).returncode == 0
     assert fusionbench("weights", "remove", "yolox-tiny", "tiny", **run).returncode
+
+
+def test_yolox_s_comes_back_from_its_checkpoint(tmp_path: Path):
+    """Random weights, saved as mmdetection does, added, read back: the same network, which sees pictures at 640x640."""
+    network = random("yolox-s")
+    torch.save(
+        {"state_dict": {k.removeprefix("model."): v for k, v in network.state_dict().items()}}, tmp_path / "s.pth"
+    )
+    run = {"FUSIONBENCH_CACHE": str(tmp_path / "cache")}
+    done = fusionbench("weights", "add", "yolox-s", tmp_path / "s.pth", "--trained-on", "nothing", **run)
+    assert done.returncode == 0, done.stderr
+    again, facts = load_network(tmp_path / "cache/networks/yolox-s/s")
+    assert (tuple(facts["classes"]), facts["convention"]) == (COCO, "mmdet-640")
+    x = torch.randn(1, 3, 96, 128)
+    for ours, theirs in zip(raw(again.network, x), raw(network, x), strict=True):
+        assert torch.equal(ours, theirs)
+    seen = Letterboxed(network, CONVENTIONS["mmdet-640"]).eval()
+    picture = torch.rand(1, 3, 48, 64)
+    assert torch.equal(again.predict(picture)[0].boxes, seen.predict(picture)[0].boxes)
 
 
 def test_all_pairs_and_the_tasks_own(tmp_path: Path):

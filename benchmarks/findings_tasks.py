@@ -1,0 +1,90 @@
+"""What docs/findings.md says of detection on MSRS, from committed tables alone; part of benchmarks/findings.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from fusionbench.results.records import MATCHES
+from fusionbench.tasks.scores.bootstrap import resamples
+from fusionbench.tasks.task import task
+
+LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
+SOURCES = ("infrared", "visible")
+CONDITIONS = ("all", "day", "night")
+FROZEN = "tasks/msrs-fusion@v1.selected"
+# The same pictures under the same variants: SeAFusion stands in a table of its own.
+METRICS = ("msrs-fusion@v1+profile=cddfuse", "methods/msrs-fusion@v1+profile=cddfuse")
+DRAWN = 1000
+Drawn = dict[str, np.ndarray]  # entry to AP50: of all images, then of each resample
+
+
+@cache
+def drawn() -> dict[str, Drawn]:
+    """Condition to frozen AP50 on the 361 pairs; every entry's resamples are of the same images."""
+    data = json.loads((LEADERBOARDS / f"{FROZEN}.provenance.json").read_text())
+    found: dict[str, Drawn] = {condition: {} for condition in CONDITIONS}
+    for entry, results in data["tasks"].items():
+        (result,) = (r for r in results if r["test_split"] == "test" and r["protocol"] == "frozen")
+        for condition in CONDITIONS:
+            matches = result["facts"][condition][MATCHES]
+            images = len(next(iter(matches.values()))["objects"].split())
+            again = task("detection").resampled(matches, resamples(images, DRAWN))[""]
+            found[condition][entry] = np.array([result["scores"][condition]["ap50@coco"], *again])
+    return found
+
+
+def fusions() -> list[str]:
+    """Entries with frozen AP50 that are no source."""
+    return sorted(drawn()["all"].keys() - set(SOURCES))
+
+
+def metrics() -> dict[str, dict[str, float]]:
+    """Metric to fusion to mean, signed so that more is better."""
+    found: dict[str, dict[str, float]] = {}
+    for name in METRICS:
+        table = json.loads((LEADERBOARDS / f"{name}.json").read_text())
+        for head in table["metrics"]:
+            sign = 1 if head["direction"] == "up" else -1
+            for row in table["rows"]:
+                found.setdefault(head["id"], {})[row["id"]] = sign * (row["scores"][head["id"]]["mean"] or np.nan)
+    return found
+
+
+def predicted() -> Iterator[str]:
+    """How each fusion metric orders the fusions beside frozen AP50; and how AP50 orders them on other images."""
+    entries = fusions()
+    truth = np.array([drawn()["all"][e] for e in entries])
+    yield f"| τ with AP50, {len(entries)} fusions | p | order by |"
+    yield "|--:|--:|---|"
+    by_tau: dict[tuple[str, str], list[str]] = {}
+    for name, means in metrics().items():
+        tau, p = stats.kendalltau([means[e] for e in entries], truth[:, 0])
+        by_tau.setdefault((f"{tau:.2f}", f"{p:.3f}"), []).append(name)
+    for (tau, p), names in sorted(by_tau.items(), key=lambda row: -float(row[0][0])):
+        yield f"| {tau} | {p} | {', '.join(sorted(names))} |"
+    again = np.median([stats.kendalltau(truth[:, 0], truth[:, n])[0] for n in range(1, DRAWN + 1)])
+    yield f"| {again:.2f} | | AP50 of the same pictures, images drawn again (median of {DRAWN:,}) |"
+
+
+def beaten() -> Iterator[str]:
+    """By how much each fusion is above the better source, with an interval over images drawn for both at once."""
+    best = {c: max(SOURCES, key=lambda source: drawn()[c][source][0]) for c in CONDITIONS}
+    heads = [f"{c}: above {best[c]} ({drawn()[c][best[c]][0]:.3f})" for c in CONDITIONS]
+    yield f"| AP50, frozen | {' | '.join(heads)} |"
+    yield "|---|--:|--:|--:|"
+    for entry in sorted(fusions(), key=lambda e: -drawn()["all"][e][0]):
+        cells = []
+        for c in CONDITIONS:
+            more = drawn()[c][entry] - drawn()[c][best[c]]
+            low, high = np.percentile(more[1:], (2.5, 97.5))
+            cells.append(f"{more[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
+        yield f"| {entry} | {' | '.join(cells)} |"
+
+
+PARTS = {"predicted": predicted, "beaten": beaten}
