@@ -32,7 +32,7 @@ def colour_of(entry: str) -> str:
         entry: id of an entry (``refusion[ivif]``), a method's name, or what pictures or a run are called. All entries
             of a method have its colour; pictures of another program have that of the name which they were given.
     """
-    digest = hashlib.sha256(f"{SALT}{fold(_method(entry))}".encode()).digest()
+    digest = hashlib.sha256(f"{SALT}{fold(_method(entry))}".encode("utf-8", "surrogatepass")).digest()
     return PALETTE[int.from_bytes(digest[:8], "big") % len(PALETTE)]
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.report.checking import published
+from fusionbench.report.colours import colour_of
 from fusionbench.report.formats import cells_of
 from fusionbench.report.ranking import blocks_of, ranking
-from fusionbench.report.site.colours import colour_of
 from fusionbench.report.site.confirmations import confirmations, of_row
 from fusionbench.report.site.facts import address
 from fusionbench.report.site.files import script

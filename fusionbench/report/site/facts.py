@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.plugins.cards import DatasetCard, cards, profiles
-from fusionbench.report.site.colours import colour_of
+from fusionbench.report.colours import colour_of
 from fusionbench.report.site.shown import Shown
 from fusionbench.results.records import Board
 

@@ -13,9 +13,9 @@ from fusionbench.errors import FusionbenchError, find
 from fusionbench.plugins.cards import cards
 from fusionbench.report import cost_table
 from fusionbench.report.beside import beside
+from fusionbench.report.colours import colour_of
 from fusionbench.report.printed import printed_values
 from fusionbench.report.site import facts, files, payload
-from fusionbench.report.site.colours import colour_of
 from fusionbench.report.site.confirmations import WORDS, confirmations
 from fusionbench.report.site.pictures import Wanted, pictures_of
 from fusionbench.report.site.shown import Shown, of_stores, of_tables, opened, sorted_out
