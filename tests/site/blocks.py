@@ -69,7 +69,11 @@ class Command:
 
 def commands(page: Path) -> list[Command]:
     """Every command of a document, in order."""
-    text = page.read_text(encoding="utf-8")
+    return commands_in(page.read_text(encoding="utf-8"), page)
+
+
+def commands_in(text: str, page: Path) -> list[Command]:
+    """Every command of a text, which is to stand in that document."""
     return [command for block in BLOCK.finditer(text) for command in _of(block, page, text)]
 
 

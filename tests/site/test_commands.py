@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks._docs import metric_pages
 from fusionbench import environment
 from tests.conftest import REPO, fusionbench
-from tests.site.blocks import PAGES, Command, commands
+from tests.site.blocks import PAGES, Command, commands, commands_in
 
 RUN_ELSEWHERE = {REPO / "docs/plugins.md"}  # tests/harness/test_docs.py::test_the_plugin_guide
 EVERY = {page: commands(page) for page in PAGES if page not in RUN_ELSEWHERE}
@@ -40,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sizes = ("--train", 2, "--test", 2, "--size", "64x80", "--out", root / "data" / folder)
         done = fusionbench("data", "synth", "--like", name, *sizes)
         assert done.returncode == 0, done.stderr
-    done = fusionbench("eval", "--methods", "average,maximum,laplacian,gff", "--datasets", "msrs,vt5000",
+    done = fusionbench("eval", "--methods", "average,maximum,laplacian,gff", "--datasets", "msrs",
                        "--data-root", root / "data", "--out", root / "results")  # fmt: skip
     assert done.returncode == 0, done.stderr
     shutil.copytree(next((root / "results/fused").rglob("*.png")).parent, root / "out")
@@ -59,6 +60,20 @@ def test_the_commands_of(page: Path, world: Path, tmp_path: Path, monkeypatch: p
     environment.apply()
     for command in EVERY[page]:
         if not command.why:
+            run(command, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_commands_of_pages_that_are_made(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric's page shows how to ask for it."""
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUSIONBENCH_DATA", "data")
+    environment.apply()
+    for uri, _, text in metric_pages.pages():
+        found = commands_in(text, REPO / uri)
+        assert len(found) == 2
+        for command in found:
             run(command, monkeypatch)
 
 
