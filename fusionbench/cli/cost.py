@@ -113,7 +113,8 @@ def cost_command(what: Measured, beside: Beside, output: Path | None, json_: boo
 
     Costs are kept in the results folder and measured once per version, size, machine and torch. Without --methods or
     --all: list what was measured, other machines' costs apart. A method whose weights are not here runs with random
-    ones, and its row says so. Operations are those of our code: a multiplication and an addition count as two.
+    ones, and its row says so. Operations are those of networks as they are written: a multiplication and an addition
+    count as two.
     """
     from fusionbench.report.cost_files import cost_text
     from fusionbench.report.cost_table import draw, drawn, groups, kept, markdown

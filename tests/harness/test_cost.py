@@ -23,7 +23,7 @@ from torch import nn
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
 from fusionbench.plugins.weights import read_tensors
-from fusionbench.report.cost_table import groups, keep, kept
+from fusionbench.report.cost_table import groups, keep, kept, markdown
 from tests.conftest import fusionbench, make_tree
 
 CARD = """kind = "method"
@@ -359,3 +359,14 @@ def test_pictures_are_never_made_with_random_weights(tree: Path, tmp_path: Path)
     done = fusionbench("eval", "--methods", "cddfuse", "--datasets", "msrs", "--data-root", tree, "--out", tmp_path)
     assert done.returncode != 0
     assert "cddfuse: no weights at hand" in done.stderr
+
+
+def test_the_committed_table() -> None:
+    """It says what its file says; two rows were counted by hand."""
+    folder = Path(__file__).parents[2] / "leaderboards/costs"
+    ((title, group),) = groups(kept(folder)).items()
+    assert markdown(title, group, {}) in (folder / "README.md").read_text()
+    found = {row.entry: row.flops for row in group}
+    assert found["ifcnn[max]"] == 2 * 480 * 640 * (2 * (49 * 3 * 64 + 9 * 64 * 64) + 9 * 64 * 64 + 64 * 3)
+    encoder, decoder = 9 * (16 + (16 + 32 + 48) * 16), 9 * (64 * 64 + 64 * 32 + 32 * 16 + 16)
+    assert found["densefuse[grey]"] == 2 * 480 * 640 * (2 * encoder + decoder)
