@@ -17,6 +17,7 @@ from fusionbench.tasks.task import task
 LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 SOURCES = ("infrared", "visible")
 CONDITIONS = ("all", "day", "night")
+FOLDS = "folds/msrs-fusion@v1.selected"
 FROZEN = "tasks/msrs-fusion@v1.selected"
 # The same pictures under the same variants: SeAFusion stands in a table of its own.
 METRICS = ("msrs-fusion@v1+profile=cddfuse", "methods/msrs-fusion@v1+profile=cddfuse")
@@ -87,4 +88,34 @@ def beaten() -> Iterator[str]:
         yield f"| {entry} | {' | '.join(cells)} |"
 
 
-PARTS = {"predicted": predicted, "beaten": beaten}
+def retrained() -> Iterator[str]:
+    """Frozen and trained on in folds, of the same pairs."""
+    data = json.loads((LEADERBOARDS / f"{FOLDS}.provenance.json").read_text())
+    weights: dict[str, np.ndarray] = {}
+    rows = []
+    for entry, results in data["tasks"].items():
+        (result,) = (r for r in results if r["protocol"] == "retrained")
+        values = []
+        for condition in CONDITIONS:
+            matches = result["facts"][condition][MATCHES]
+            images = len(next(iter(matches.values()))["objects"].split())
+            if condition not in weights:
+                weights[condition] = resamples(images, DRAWN)
+            again = task("detection").resampled(matches, weights[condition])[""]
+            values.append((result["scores"][condition]["ap50@coco"], *np.percentile(again, (2.5, 97.5))))
+        rows.append((values[0][0], entry, values))
+    yield f"| AP50 | {' | '.join(f'{c}: frozen | retrained' for c in CONDITIONS)} |"
+    yield "|---|" + "--:|--:|" * len(CONDITIONS)
+    for _, entry, values in sorted(rows, reverse=True):
+        pairs = zip(CONDITIONS, values, strict=True)
+        cells = (f"{drawn()[c][entry][0]:.3f} | {v:.3f} [{low:.3f}, {high:.3f}]" for c, (v, low, high) in pairs)
+        yield f"| {entry} | {' | '.join(cells)} |"
+    if len(rows) > 2:
+        taus = [
+            stats.kendalltau([drawn()[c][e][0] for _, e, _ in rows], [v[n][0] for *_, v in rows])[0]
+            for n, c in enumerate(CONDITIONS)
+        ]
+        yield "| τ of the two | " + " | | ".join(f"{tau:.2f}" for tau in taus) + " | |"
+
+
+PARTS = {"predicted": predicted, "beaten": beaten, "retrained": retrained}

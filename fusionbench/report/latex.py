@@ -67,6 +67,9 @@ GREEK = (
 CAPITAL_GREEK = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"  # the others look like Latin letters
 
 
+LONGEST = 50  # characters of a word that fits into a column
+
+
 def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it is.
 
@@ -75,6 +78,11 @@ def escape_latex(text: str) -> str:
     """
     composed = unicodedata.normalize("NFC", printable(text, "\n\r\t"))
     return _LACKING.sub(_by_number, "".join(_character(c) for c in composed))
+
+
+def breakable(latex: str) -> str:
+    """Text in which words that are longer than a column may be broken after a plus, as recipes are written."""
+    return " ".join(w.replace("+", r"+\allowbreak{}") if len(w) > LONGEST else w for w in latex.split(" "))
 
 
 def typed(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusionbench.report.beside import Beside
-from fusionbench.report.latex import document, escape_latex, remark, typed
+from fusionbench.report.latex import breakable, document, escape_latex, remark, typed
 from fusionbench.report.numbers import fixed, places
 from fusionbench.report.paper_rows import Naming, PaperRow, bibliography, citation, published, rows_of
 from fusionbench.report.paper_width import PAGE, SIZES, fitting
@@ -317,7 +317,7 @@ def _footnote(tables: Sequence[Table], rows: Sequence[PaperRow], names: Naming, 
     if any(not r.info.ranked and not r.info.source_only for r in rows):
         latex += r"; $^\dagger$\,not compared with its authors' program, not ranked"
     latex += "".join(f"; {escape_latex(text.rstrip('.'))}" for text in more)
-    return [r"\\[2pt]", rf"\parbox{{\linewidth}}{{\raggedright{SMALLEST} {latex}.}}"]
+    return [r"\\[2pt]", rf"\parbox{{\linewidth}}{{\raggedright{SMALLEST} {breakable(latex)}.}}"]
 
 
 def _comments(tables: Sequence[Table], style: Style, body: Sequence[str]) -> list[str]:

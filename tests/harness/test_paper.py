@@ -14,6 +14,7 @@ import pytest
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import metric
 from fusionbench.report.formats import markdown
+from fusionbench.report.latex import breakable
 from fusionbench.report.numbers import places
 from fusionbench.report.paper import Style, bibliography_of, paper_latex
 from fusionbench.report.rows import Row
@@ -271,3 +272,8 @@ def test_rows_of_one_dataset_alone_do_not_stand_below_the_other() -> None:
     for row in undefined.rows:
         row.values["scd@sum"][:] = np.nan
     assert names(paper_latex([undefined], Style(rank=False))) == ["Visible", "GFF", "Average"]
+
+
+def test_a_recipe_may_be_broken_where_it_is_longer_than_a_column() -> None:
+    long = "+".join(["finetune", "from=yolox-nano@b5f2d9b7", "folds=6", "640x640", "every"])
+    assert breakable(f"recipe {long}, a+b") == "recipe " + long.replace("+", r"+\allowbreak{}") + ", a+b"
