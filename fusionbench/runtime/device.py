@@ -23,11 +23,12 @@ def check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        raise FusionbenchError(
-            f"device {device}: {str(error).splitlines()[0]}; `fusionbench doctor` shows what is there"
-        ) from None
+        said = str(error).splitlines()[0].split(". ")[0].rstrip(".")  # some of torch's reasons are a paragraph
+        if f"'{device_kind(device)}' backend" in said.lower():
+            said = "this PyTorch was built without it"
+        raise FusionbenchError(f"device {device}: {said}; `fusionbench doctor` shows what is there") from None
 
 
 def devices_of(text: str) -> tuple[str, ...]:

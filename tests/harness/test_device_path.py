@@ -18,7 +18,7 @@ from fusionbench.metrics import as_on_a_device
 from fusionbench.pixels.images import read_image, write_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
-from fusionbench.runtime.device import turn
+from fusionbench.runtime.device import check_device, turn
 from tests.conftest import make_tree
 
 METHODS = ("average", "maximum", "laplacian", "visible", "infrared")
@@ -181,3 +181,17 @@ def test_one_thread_at_a_time_has_a_device() -> None:
         raise FusionbenchError("leaves the device to the next")
     with turn("cuda:7"):
         pass
+
+
+@pytest.mark.parametrize("device", ["mps", "vulkan", "meta", "quatsch", "cuda:99"])
+def test_a_device_that_is_not_there_is_told_in_a_line(device: str) -> None:
+    """Torch's own reason may be a paragraph with every backend that it knows."""
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    with pytest.raises(FusionbenchError) as caught:
+        check_device(device)
+    text = str(caught.value)
+    assert text.startswith(f"device {device}: ")
+    assert text.endswith("`fusionbench doctor` shows what is there")
+    assert len(text) < 300
+    assert "AutogradCPU" not in text
