@@ -17,6 +17,7 @@ PALETTE = (
     *("#596f0b", "#deb19b", "#ff0b85", "#5990ff", "#b18500", "#643759", "#4e59ff", "#16dea6", "#2c6464", "#c86f6f"),
     *("#bc64ff", "#644300", "#4e43a6", "#7aa67a", "#a690bc", "#ff64ff"),
 )
+SOURCE = "#8a8f98"  # what is no method of fusion, but a source picture itself
 SALT = 125757  # of 200,000 tried, the one under which methods that came with the package share the fewest colours
 SHADES = (0.0, 0.45, -0.4, 0.7, -0.65)  # towards white, or black where negative: entries of one method in one picture
 Dash = tuple[float, ...]  # points on and off; () for a whole line
@@ -30,9 +31,13 @@ def colour_of(entry: str) -> str:
 
     Args:
         entry: id of an entry (``refusion[ivif]``), a method's name, or what pictures or a run are called. All entries
-            of a method have its colour; pictures of another program have that of the name which they were given.
+            of a method have its colour; pictures of another program have that of the name which they were given. Source
+            images are grey.
     """
-    digest = hashlib.sha256(f"{SALT}{fold(_method(entry))}".encode("utf-8", "surrogatepass")).digest()
+    name = fold(_method(entry))
+    if (card := cards("method").get(name)) and card.facts.role == "source":
+        return SOURCE
+    digest = hashlib.sha256(f"{SALT}{name}".encode("utf-8", "surrogatepass")).digest()
     return PALETTE[int.from_bytes(digest[:8], "big") % len(PALETTE)]
 
 

@@ -190,6 +190,7 @@ def test_weight_maps_of_two_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_method_has_one_colour_whatever_stands_beside_it() -> None:
     assert colour_of("refusion[ivif]") == colour_of("refusion") == colour_of("ReFusion")
     assert colour_of("images[Ours]") == colour_of("Ours") != colour_of("images")
+    assert colour_of("infrared") == colour_of("Visible") not in PALETTE  # grey: they are no methods of fusion
     few, more = looks_of(["gff", "ours"]), looks_of(["average", "ours", "gff", "laplacian[levels=3]", "maximum"])
     for entry, look in few.items():
         assert look.colour == more[entry].colour == colour_of(entry)
