@@ -74,7 +74,7 @@ def predicted() -> Iterator[str]:
 
 
 def beaten() -> Iterator[str]:
-    """By how much each fusion is above the better source, and by night above both; images are drawn for both at once."""
+    """By how much each fusion is above the better source, by night above both, with images drawn for both at once."""
     beside = [(c, max(SOURCES, key=lambda source: drawn()[c][source][0])) for c in CONDITIONS]
     beside += [("night", source) for source in SOURCES if ("night", source) not in beside]
     heads = [f"{c}: above {source} ({drawn()[c][source][0]:.3f})" for c, source in beside]
