@@ -74,15 +74,16 @@ def predicted() -> Iterator[str]:
 
 
 def beaten() -> Iterator[str]:
-    """By how much each fusion is above the better source, with an interval over images drawn for both at once."""
-    best = {c: max(SOURCES, key=lambda source: drawn()[c][source][0]) for c in CONDITIONS}
-    heads = [f"{c}: above {best[c]} ({drawn()[c][best[c]][0]:.3f})" for c in CONDITIONS]
+    """By how much each fusion is above the better source, by night above both, with images drawn for both at once."""
+    beside = [(c, max(SOURCES, key=lambda source: drawn()[c][source][0])) for c in CONDITIONS]
+    beside += [("night", source) for source in SOURCES if ("night", source) not in beside]
+    heads = [f"{c}: above {source} ({drawn()[c][source][0]:.3f})" for c, source in beside]
     yield f"| AP50, frozen | {' | '.join(heads)} |"
-    yield "|---|--:|--:|--:|"
+    yield "|---|" + "--:|" * len(heads)
     for entry in sorted(fusions(), key=lambda e: -drawn()["all"][e][0]):
         cells = []
-        for c in CONDITIONS:
-            more = drawn()[c][entry] - drawn()[c][best[c]]
+        for c, source in beside:
+            more = drawn()[c][entry] - drawn()[c][source]
             low, high = np.percentile(more[1:], (2.5, 97.5))
             cells.append(f"{more[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
         yield f"| {entry} | {' | '.join(cells)} |"

@@ -125,6 +125,8 @@ def getting(card: MethodCard) -> str:
             "hand it over. Its SHA-256 is compared with the one here, and it is read as tensors only.\n\n"
             + block("text", f"fusionbench weights add {card.name} {files}")
         )
+    else:
+        text = "The card lists none of its authors; these come with fusionbench and were trained here.\n"
     return f"## Weights\n\n{text}\n{weights(listed, card.name)}"
 
 
@@ -261,6 +263,7 @@ def weights_index() -> str:
         rows += [
             (
                 code(f"{name}[{w.name}]"),
+                plain(w.trained_on),
                 code(file),
                 f"<{w.url}>" if w.url.startswith("http") else plain(w.url),
                 code(sha),
@@ -268,7 +271,7 @@ def weights_index() -> str:
             for file, sha in files
             if not w.packaged
         ]
-    return table(("entry", "file", "from", "SHA-256 of the file"), rows)
+    return table(("entry", "trained on", "file", "from", "SHA-256 of the file"), rows)
 
 
 def tasks_index() -> str:
