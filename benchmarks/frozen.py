@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import tarfile
@@ -78,7 +79,8 @@ def read(path: Path) -> tuple[str, dict[str, str]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     commits = [line.split()[2] for line in lines if line.startswith("# commit ") and len(line.split()) == 3]
     pairs = [line.split("  ", 1) for line in lines if line and not line.startswith("#")]
-    if len(commits) != 1 or not pairs or any(len(pair) != 2 or len(pair[0]) != 64 for pair in pairs):
+    whole = len(commits) == 1 and re.fullmatch("[0-9a-f]{40,64}", commits[0])  # git would take --output=FILE as well
+    if not whole or not pairs or any(len(pair) != 2 or len(pair[0]) != 64 for pair in pairs):
         raise FrozenError(f"{path}: no index; python benchmarks/frozen.py {path.parent.name} writes one")
     return commits[0], {name: sha for sha, name in pairs}
 

@@ -63,7 +63,7 @@ class SpreadOptions:
         """The part that is asked for."""
         from fusionbench.evaluation.shards import shard_of
 
-        return shard_of(self.shard) if self.shard else None
+        return None if self.shard is None else shard_of(self.shard)
 
     def check(self, devices: Sequence[str], fresh_versions: bool) -> None:
         """Refuse what does not go together, before any work."""
@@ -146,6 +146,8 @@ def gathering_of(request: Request, plan: Plan, store: Store, data_root: Path | N
 
 def check_cluster(cluster: str | None, slurm: Sequence[str]) -> None:
     """Refuse a cluster for which something is not installed, and options of another one."""
+    if cluster is not None and not cluster.strip():  # a script's variable that is not set would mean this machine
+        raise FusionbenchError("--cluster: names none; give an address, local or slurm")
     if slurm and cluster != "slurm":
         raise FusionbenchError(f"--slurm {slurm[0]}: is for --cluster slurm")
     if cluster == "slurm":

@@ -21,9 +21,12 @@ from fusionbench.evaluation.shards import Shard
 from fusionbench.evaluation.source_pairs import hashed
 from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_run import Problems, run_tasks
-from fusionbench.results.merge import merge
+from fusionbench.evaluation.task_training import RECORD
+from fusionbench.results.merge import content, merge
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
+from fusionbench.results.schema import BoardRow, FailureRow, FusedRow, GapRow, PairRow, TaskRow
 from fusionbench.results.store import Store
+from fusionbench.training.trained import WEIGHTS
 
 ROUNDS = 3  # units for each place, so that none waits long for the last one
 FEWEST, MOST = 8, 1024  # pairs, pictures of a unit: less costs more to begin than to do, more is much to lose
@@ -184,7 +187,7 @@ class Gathering:
                     self.note(f"warning: conflict: {unit.name}: {line.removeprefix(f'{folder}: ')}")
                 self.outcome.add(said.outcome())
                 self.problems.add(said.problems())
-                self._keep_networks(folder)
+                keep_networks(folder, self.store.folder)
         except FusionbenchError as error:
             reason = str(error).replace(f"{folder}/", "")
         if isinstance(unit, Networks):
@@ -201,29 +204,31 @@ class Gathering:
                     self.failures[source.label][Case(key, ident)] = f"not done by a worker: {why}"
 
     def _check(self, unit: Pairs, folder: Path) -> None:
-        """Refuse results of other pairs than ours.
+        """Refuse results of other work than the unit's, and of other pairs than ours.
 
         Raises:
             FusionbenchError: they are.
         """
-        if isinstance(unit, Networks):  # their key is a hash of all pictures and labels
-            return
-        own = self.hashes[unit.source]
+        (source,) = (source for source in self.plan.sources if source.label == unit.source)
+        own, place = self.hashes[unit.source], (source.label, source.split)
         with Store(folder, create=False) as store:
-            (board,) = store.boards()
-            pairs = store.pairs(board.dataset, board.split)
+            held = content(store, scores=False)
+            pairs = store.pairs(*place)
+        made: list[FusedRow | FailureRow | TaskRow] = [*held.fused, *held.failures, *held.tasks]
+        every: list[BoardRow | PairRow | GapRow | FusedRow | FailureRow | TaskRow]
+        every = [*held.boards, *held.pairs, *held.gaps, *made]
+        entries = {row.key for row in held.entries} | {row.entry for row in made}
+        places = {(row.dataset, row.split) for row in every}
+        if not entries <= {*unit.keys, SOURCE} or not places <= {place}:
+            raise FusionbenchError("the worker returned results of other work")
+        if isinstance(unit, Networks):  # the key of theirs is a hash of all pictures and labels
+            if held.boards or held.pairs or held.fused:
+                raise FusionbenchError("the worker returned other results than those of task networks")
+            return
         if lacking := [ident for ident in unit.ids if ident not in pairs]:
             raise FusionbenchError(f"{len(lacking)} of {len(unit.ids)} pairs are not there, e.g. {lacking[0]}")
         if other := sorted(ident for ident, pair in pairs.items() if own.get(ident) != pair):
             raise FusionbenchError(f"{len(other)} of {len(pairs)} pairs are other files there, e.g. {other[0]}")
-
-    def _keep_networks(self, folder: Path) -> None:
-        """Networks that a worker trained lie where one machine's would."""
-        for own in sorted((folder / "tasks").glob("*")):
-            target = self.store.folder / "tasks" / own.name
-            if not target.exists():
-                target.parent.mkdir(exist_ok=True)
-                shutil.move(own, target)
 
     def _end(self, source: Source) -> None:
         """Record what failed, and where."""
@@ -246,3 +251,18 @@ def _by_entry(unit: Pairs) -> list[Pairs]:
     if isinstance(unit, Networks) or len(unit.keys) == 1:
         return []
     return [replace(unit, name=f"{unit.name}: {ident} alone", keys={key: ident}) for key, ident in unit.keys.items()]
+
+
+def keep_networks(folder: Path, target: Path) -> None:
+    """Networks that a worker trained come to lie where one machine's would, without anything that lies beside them.
+
+    Args:
+        folder: of the unit.
+        target: of the results.
+    """
+    for own in sorted((folder / "tasks").glob("[!.]*")):  # what begins with a dot is a network that waits
+        place, files = target / "tasks" / own.name, [own / RECORD, own / WEIGHTS]
+        if not place.exists() and all(file.is_file() and not file.is_symlink() for file in files):
+            place.mkdir(parents=True)
+            for file in files:
+                shutil.move(file, place / file.name)

@@ -17,7 +17,7 @@ from typing import Any
 
 from fusionbench import environment
 from fusionbench.cluster.engines import ClusterGone, Ended, attempt
-from fusionbench.cluster.packing import packed, unpack
+from fusionbench.cluster.packing import packed, received
 from fusionbench.cluster.units import Unit
 from fusionbench.errors import FusionbenchError
 from fusionbench.runtime.device import device_kind
@@ -188,7 +188,7 @@ def _do(ray: Any, asked: Any, connection: Connection, slots: int, units: Sequenc
         for reference in ended:
             number = given.pop(reference)
             try:
-                reason, data = ray.get(reference)
+                answer = ray.get(reference)
             except ray.exceptions.RayTaskError as error:  # its code could not even begin
                 connection.send(Ended(number, f"a worker could not begin: {' '.join(str(error.cause).split())[:300]}"))
                 continue
@@ -197,12 +197,11 @@ def _do(ray: Any, asked: Any, connection: Connection, slots: int, units: Sequenc
                 connection.send(Ended(number, f"its worker died ({type(error).__name__}: {text})", died=True))
                 continue
             try:
-                if not reason:
-                    unpack(data, folder / str(number))
+                reason = received(answer, folder / str(number))
             except FusionbenchError as error:
                 reason = str(error)
             connection.send(Ended(number, reason))
-            del data
+            del answer
 
 
 def _resources(ray: Any) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -39,5 +40,22 @@ def unpack(data: bytes, folder: Path) -> None:
                 raise FusionbenchError("a worker returned files that lie over each other")
             folder.mkdir()
             archive.extractall(folder)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, struct.error) as error:
         raise FusionbenchError(f"what a worker returned cannot be unpacked ({error})") from None
+
+
+def received(answer: object, folder: Path) -> str:
+    """Write what a worker returned, the reason and the bytes of its folder, into a new folder.
+
+    Returns:
+        Why it could not do its unit, or "".
+
+    Raises:
+        FusionbenchError: it returned something else.
+    """
+    match answer:
+        case (str(reason), bytes(data)):
+            if not reason:
+                unpack(data, folder)
+            return reason
+    raise FusionbenchError("a worker returned something else than a unit")

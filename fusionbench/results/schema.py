@@ -211,6 +211,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     things = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
     tables = {name for kind, name in things if kind != "index"}
+    plain = all(kind in ("table", "index") for kind, _ in things)  # views and triggers are programs
     if application in (0, APPLICATION) and not things:
         if version == 0:
             return 0
@@ -218,12 +219,11 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if application == APPLICATION:
         if version > VERSION:
             raise FusionbenchError(_other_version(path, version))
-        plain = all(kind in ("table", "index") for kind, _ in things)
         if version in (3, 4, VERSION) and plain and {name: _columns(db, name) for name in tables} == _layout(version):
             return int(version)
         raise FusionbenchError(f"{path}: {FOREIGN}")
     expected = _layout(2)
-    ours = application == 0 and version in (0, 2) and tables | ADDED_LATE == expected.keys()
+    ours = application == 0 and version in (0, 2) and plain and tables | ADDED_LATE == expected.keys()
     if ours and all(_columns(db, name) == expected[name] for name in tables):
         return 2
     raise FusionbenchError(f"{path}: another program's database; nothing was written to it, choose another out=")

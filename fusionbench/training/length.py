@@ -15,6 +15,7 @@ from fusionbench.training.request import TrainRequest
 from fusionbench.training.settings import Settings, changed, flat_name
 
 Lengths = dict[str, int | float]
+MOST = 20_000_000  # pairs; each is counted, which takes seconds for a million of them
 
 
 def lengthened(request: TrainRequest, pairs: int) -> tuple[TrainRequest, int]:
@@ -28,8 +29,11 @@ def lengthened(request: TrainRequest, pairs: int) -> tuple[TrainRequest, int]:
         The request, its settings of length among its options; and how many pairs it sees, at most ``pairs``.
 
     Raises:
-        FusionbenchError: the shortest run is longer, or a setting of length is among the options as well.
+        FusionbenchError: the shortest run is longer, more than :data:`MOST` pairs or none can be seen, or a setting of
+            length is among the options as well.
     """
+    if pairs > MOST:
+        raise FusionbenchError(f"pairs={pairs}: is over the limit of {MOST}")
     base, names = request.settings, request.recipe().presets.lengths
     given = [option for option in request.options if matches(flat_name(option.partition("=")[0]), names)]
     if given:
@@ -40,7 +44,9 @@ def lengthened(request: TrainRequest, pairs: int) -> tuple[TrainRequest, int]:
     def seen(number: int) -> int:
         return pairs_seen(request, _with(base, _scaled(base, names, number)))
 
-    number = max(1, main * pairs // max(1, seen(main)))
+    if not seen(main):
+        raise FusionbenchError(f"pairs={pairs}: {request.name} reads no pair at these settings, however long it runs")
+    number = max(1, main * pairs // seen(main))
     while number > 1 and seen(number) > pairs:
         number -= 1
     while seen(number + 1) <= pairs:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fusionbench.errors import FusionbenchError, find
+from fusionbench.runtime.addresses import shown_of
 from fusionbench.training.options import Note
 
 if TYPE_CHECKING:
@@ -243,6 +244,6 @@ class Loggers:
             return work()
         except Exception as error:  # of any package: a run of days does not end for a curve
             self.open.pop(name, None)
-            text = " ".join(str(error).split())[:200]
+            text = " ".join(map(shown_of, str(error).split()))[:200]  # addresses of servers may hold passwords
             self.note(f"logger={name}: stopped, the run goes on without it ({type(error).__name__}: {text})")
             return None

@@ -56,6 +56,16 @@ def ray() -> None:
     pytest.importorskip("ray")
 
 
+@pytest.mark.parametrize("option", ["--cluster", "--shard"])
+def test_an_empty_word_is_not_this_machine_and_everything(root: Path, tmp_path: Path, option: str) -> None:
+    """As a script's variable is that was not set."""
+    done = fusionbench(*EVAL, "--data-root", root, "--out", tmp_path / "r", option, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {option}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.fixture(scope="module")
 def slurm() -> None:
     pytest.importorskip("submitit")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from fusionbench import environment
 from fusionbench.cli import spread_options
 from fusionbench.cluster import trying
 from fusionbench.cluster.engines import ClusterGone, Ended, attempt
-from fusionbench.cluster.gathering import Gathering
+from fusionbench.cluster.gathering import Gathering, keep_networks
 from fusionbench.cluster.units import Pairs, place
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
@@ -224,6 +226,54 @@ def test_what_a_worker_says_is_checked(root: Path, tmp_path: Path) -> None:
 
     with pytest.raises(FusionbenchError, match="what the worker said cannot be read"):
         gathered(root, tmp_path / "r", Stub(trouble))
+
+
+def spoiled(out: Path, statement: str, only: str) -> Stub:
+    """An engine whose workers change their store before they return it."""
+
+    def trouble(number: int, unit: Pairs) -> Ended:
+        folder = next(out.glob(".units-*")) / str(number)
+        reason = attempt(unit, folder)
+        with closing(sqlite3.connect(folder / "results.db")) as db, db:
+            assert db.execute(statement, {"only": only}).rowcount > 0
+        return Ended(number, reason)
+
+    return Stub(trouble)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE fused SET entry='of another' WHERE id=:only",
+        "UPDATE pairs SET dataset='m3fd' WHERE id=:only",
+        "INSERT INTO failures VALUES('of another', 'msrs', 'test', :only, 'why')",
+        "INSERT INTO task_gaps VALUES('m3fd', 'test', 'segmentation', :only)",
+    ],
+)
+def test_results_of_other_work_are_refused(root: Path, tmp_path: Path, statement: str) -> None:
+    first = make_plan(Request(methods=("average",), datasets=("msrs",), data_root=root)).sources[0].ids
+    statement = statement.replace("WHERE id=:only", "WHERE 1 OR :only")  # of each unit
+    with pytest.raises(FusionbenchError, match="not done by a worker: the worker returned results of other work"):
+        gathered(root, tmp_path, spoiled(tmp_path, statement, first[0]), methods=("average",))
+
+
+def test_a_store_without_a_board_is_no_error_of_ours(root: Path, one: str, tmp_path: Path) -> None:
+    found = gathered(root, tmp_path, spoiled(tmp_path, "DELETE FROM boards WHERE :only = :only", "x"))
+    assert found.table.strip() == one.strip()
+
+
+def test_only_networks_are_taken_of_a_workers_networks(tmp_path: Path) -> None:
+    own = tmp_path / "unit/tasks"
+    for name in ("good", ".waiting.earlier", "half", "linked"):
+        (own / name).mkdir(parents=True)
+        (own / name / "trained.json").write_text("{}")
+    for name in ("good", ".waiting.earlier"):
+        (own / name / "weights.safetensors").write_text("w")
+        (own / name / "more.pt").write_text("a pickle")
+    (own / "linked/weights.safetensors").symlink_to("/etc/passwd")
+    keep_networks(tmp_path / "unit", tmp_path / "r")
+    kept = {path.relative_to(tmp_path / "r/tasks").as_posix() for path in (tmp_path / "r/tasks").rglob("*.*")}
+    assert kept == {"good/trained.json", "good/weights.safetensors"}
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cluster.packing import packed, unpack
+from fusionbench.cluster.packing import packed, received, unpack
 from fusionbench.errors import FusionbenchError
 
 
@@ -47,3 +47,25 @@ def test_nothing_grows(tmp_path: Path) -> None:
 def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(FusionbenchError, match="cannot be unpacked"):
         unpack(data, tmp_path / "b")
+
+
+def test_an_encrypted_file(tmp_path: Path) -> None:
+    data = bytearray(archive("results.db"))
+    data[6] |= 1  # of the file's own head
+    data[data.index(b"PK\1\2") + 8] |= 1  # of the list
+    with pytest.raises(FusionbenchError, match="cannot be unpacked"):
+        unpack(bytes(data), tmp_path / "b")
+
+
+@pytest.mark.parametrize("answer", [None, 5, ("", "text"), (None, b""), (b"", b""), ("", b"", "more")])
+def test_a_worker_that_returns_something_else(tmp_path: Path, answer: object) -> None:
+    """It is a failure of its unit, not the end of the cluster."""
+    with pytest.raises(FusionbenchError, match="a worker returned something else than a unit"):
+        received(answer, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_worker_that_could_not(tmp_path: Path) -> None:
+    assert received(("no data", b""), tmp_path / "b") == "no data"
+    assert received(("", archive("results.db")), tmp_path / "b") == ""
+    assert (tmp_path / "b/results.db").is_file()

@@ -244,6 +244,23 @@ def view_for_table(path: Path) -> None:
         )
 
 
+def old_view_for_table(path: Path) -> None:
+    """Version 2, of which one table is a program that never ends."""
+    old_store(path.parent)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE pairs")
+        db.execute(
+            "CREATE VIEW pairs AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT 1 FROM n)"
+            " SELECT id AS dataset, id AS split, id, id AS hash FROM n"
+        )
+
+
+def old_trigger(path: Path) -> None:
+    old_store(path.parent)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TRIGGER runs AFTER INSERT ON runs BEGIN DELETE FROM entries; END")
+
+
 def text(path: Path) -> None:
     path.write_text("these are my notes\n" * 500)
 
@@ -266,6 +283,8 @@ def truncated(path: Path) -> None:
         (foreign_namesakes, "another program's database"),
         (further_table, "another program's database"),
         (view_for_table, "is damaged or no results store"),
+        (old_view_for_table, "another program's database"),
+        (old_trigger, "another program's database"),
         (text, "is damaged or no results store"),
         (truncated, "is damaged or no results store"),
     ],

@@ -81,6 +81,11 @@ def test_what_is_refused_in_a_line(repo: Path) -> None:
     (repo / "index.txt").write_text("nothing")
     with pytest.raises(frozen.FrozenError, match="no index"):
         frozen.read(repo / "index.txt")
+    out = repo / "written"
+    (repo / "index.txt").write_text(f"# commit --output={out}\n{'0' * 64}  leaderboards/msrs@v1.md\n")
+    with pytest.raises(frozen.FrozenError, match="no index"):
+        frozen.check(repo, repo / "index.txt")
+    assert not out.exists()
     (repo / "index.txt").write_text(f"# commit {'0' * 40}\n{'0' * 64}  leaderboards/msrs@v1.md\n")
     with pytest.raises(frozen.FrozenError, match="git archive"):
         frozen.check(repo, repo / "index.txt")

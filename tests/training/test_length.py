@@ -11,6 +11,7 @@ import pytest
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import Training, trainings
+from fusionbench.training import length
 from fusionbench.training.length import lengthened, pairs_seen
 from fusionbench.training.request import TrainRequest
 from tests.harness.test_eval_tasks import ask
@@ -93,3 +94,16 @@ def test_not_with_a_sweep(root: Path) -> None:
                     "--pairs", "48", "--sweep", "batch=2,4", "--show-config")  # fmt: skip
     assert code == 2
     assert "--pairs and --sweep" in err
+
+
+def test_more_than_can_be_counted(root: Path) -> None:
+    with pytest.raises(FusionbenchError, match="pairs=99999999999: is over the limit of 20000000"):
+        lengthened(request("seafusion", root), 99999999999)
+
+
+def test_a_recipe_without_a_step(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a run is made, it sees nothing: that is an error, and no endless search."""
+    looks = iter(range(10))
+    monkeypatch.setattr(length, "pairs_seen", lambda *_: 0 * next(looks))
+    with pytest.raises(FusionbenchError, match="seafusion reads no pair at these settings"):
+        lengthened(request("seafusion", root), 40)

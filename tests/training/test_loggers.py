@@ -149,6 +149,18 @@ def test_one_that_fails_is_left(name: str, tmp_path: Path, monkeypatch: pytest.M
         assert [n for n in notes if "logger" in n] == [said]
 
 
+def test_a_password_in_an_address_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's errors repeat the address of its server."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    notes: list[str] = []
+    session = kinds.Session(folder=tmp_path, step=0, settings={})
+    kinds.Loggers({"mlflow": "http://somebody:hunter2@127.0.0.1:9"}, session, notes.append)
+    (line,) = notes
+    assert "127.0.0.1" in line
+    assert "hunter2" not in line
+    assert "somebody" not in line
+
+
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys.Toy, "validate", lambda _: {"score": float("nan"), "luck": 1.0})
     notes: list[str] = []
