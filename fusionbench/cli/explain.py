@@ -30,7 +30,8 @@ Means = dict[str, dict[str, float | None]]  # whose pictures of which dataset ->
 @click.argument("value", type=float, required=False)
 @click.option("--paper", metavar="'EN=6.70 VIF=0.97 ...'", help="A whole printed row; needs one of --datasets.")
 @click.option(
-    "--method",
+    "--methods",
+    "method",
     metavar="NAME",
     shell_complete=names("method"),
     help="With --paper: whose row it is, measured beside it.",
@@ -60,7 +61,7 @@ def explain_command(
             raise FusionbenchError("--paper: a row stands alone, without METRIC, VALUE and --images")
         explain_paper(paper, datasets, method, json_)
     elif method is not None:
-        raise FusionbenchError("--method: is of a whole row, --paper")
+        raise FusionbenchError("--methods: is of a whole row, --paper")
     elif metric is None or value is None:
         raise FusionbenchError("give a METRIC and a VALUE, or a row: --paper 'EN=6.70 VIF=0.97' --datasets msrs")
     else:

@@ -24,7 +24,7 @@ def own_rows(answer: Answer, method: str) -> dict[str, dict[str, float]]:
     """
     if not answer.profiles:
         raise FusionbenchError(
-            f"--method {method}: no evaluator could be judged, so that there is no row to set beside"
+            f"--methods {method}: no evaluator could be judged, so that there is no row to set beside"
         )
     judged = answer.profiles[0]
     found: dict[str, dict[str, float]] = {}
@@ -37,7 +37,7 @@ def own_rows(answer: Answer, method: str) -> dict[str, dict[str, float]]:
     entries = matches(method, found, titles)
     if not entries:
         raise FusionbenchError(
-            f"--method {method}: not in the committed tables of {answer.dataset} under {judged.profile}; "
+            f"--methods {method}: not in the committed tables of {answer.dataset} under {judged.profile}; "
             f"{did_you_mean(method, list(found))}"
         )
     return {entry: found[entry] for entry in entries}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,9 @@ def test_help_is_quick() -> None:
     process("--help")
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = os.times()
         assert process("--help").returncode == 0
-        times.append(time.perf_counter() - began)
+        times.append(sum(os.times()[2:4]) - sum(began[2:4]))  # of the processor: a busy machine makes no difference
     assert min(times) < 0.3
 
 

@@ -77,7 +77,7 @@ def test_all_evaluators_are_judged_by_the_same_methods() -> None:
 
 def test_a_wrong_cell_is_named_and_the_method_s_own_row_stands_beside() -> None:
     right = "EN=6.71 SF=11.63 SCD=1.67 VIF=0.51 Qabf=.69 SSIM=.70"  # refusion on MSRS under tdfusion
-    words = ("explain", "--datasets", "msrs", "--method", "ReFusion", "--paper")
+    words = ("explain", "--datasets", "msrs", "--methods", "ReFusion", "--paper")
     for wrong, heading in (("SCD=2.67", "SCD"), ("SF=21.63", "SF")):
         text = right.replace(next(cell for cell in right.split() if cell.startswith(heading)), wrong)
         lines = fusionbench(*words, text).stdout.splitlines()
@@ -87,8 +87,8 @@ def test_a_wrong_cell_is_named_and_the_method_s_own_row_stands_beside() -> None:
         assert {line.split()[0] for line in own if "the same in print" not in line} == {heading}
     lines = fusionbench(*words, right).stdout.splitlines()
     assert sum("the same in print" in line for line in lines) == 6
-    done = fusionbench(*words[:-1], "--paper", right, "--method", "nosuch")
-    assert "--method nosuch: not in the committed tables of msrs under tdfusion" in done.stderr
+    done = fusionbench(*words[:-1], "--paper", right, "--methods", "nosuch")
+    assert "--methods nosuch: not in the committed tables of msrs under tdfusion" in done.stderr
 
 
 def test_what_nobody_reached_is_said() -> None:
