@@ -12,7 +12,7 @@ import pytest
 from benchmarks._docs import metric_pages
 from fusionbench import environment
 from tests.conftest import REPO, fusionbench
-from tests.site.blocks import PAGES, Command, commands, commands_in
+from tests.docs.blocks import PAGES, Command, commands, commands_in
 
 RUN_ELSEWHERE = {REPO / "docs/plugins.md"}  # tests/harness/test_docs.py::test_the_plugin_guide
 EVERY = {page: commands(page) for page in PAGES if page not in RUN_ELSEWHERE}
