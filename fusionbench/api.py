@@ -78,7 +78,8 @@ def evaluate(
         methods: as on the command line (``gff``, ``refusion[ivif]``); all runnable ones by default.
         datasets: ``msrs``, ``folder=DIR``...; all present ones by default.
         metrics: ``vif``, ``vif@cddfuse``...; those of the dataset's protocol by default.
-        images, images_root: ``NAME=DIR``: pictures that another program made; folder of a tree METHOD/DATASET of such.
+        images: ``NAME=DIR``: pictures that another program made.
+        images_root: folder of a tree METHOD/DATASET of such pictures.
         reading: how files are read and paired, e.g. ``fusionbench.data.Reading(ir_range=(7000, 9000))``.
         data_root: where the datasets lie; ``FUSIONBENCH_DATA`` by default.
         limit: only the first images of each split.
@@ -87,7 +88,8 @@ def evaluate(
         device: ``cpu`` or ``cuda``.
         jobs: images worked on at once; all processors by default.
         fresh_versions: compute again what other versions of torch or another processor have computed.
-        precision, compiled: of networks: ``float32``, ``tf32`` or ``bf16``; whether through ``torch.compile``.
+        precision: of networks: ``float32``, ``tf32`` or ``bf16``; float32 by default.
+        compiled: whether networks go through ``torch.compile``.
         batch: pairs of 480x640 that go through a method at once; 1 on a processor by default, else 8.
         out: directory of the results store; a temporary one by default.
         who: signs the results, with the time and the machine; ``FUSIONBENCH_WHO`` by default, else nobody does.
@@ -95,13 +97,10 @@ def evaluate(
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
-    here = Request(device=device, jobs=jobs, precision=precision, compiled=compiled, batch=batch)
+    named = Request(methods=tuple(methods), datasets=tuple(datasets), metrics=tuple(metrics), images=tuple(images))
+    here = replace(named, device=device, jobs=jobs, precision=precision, compiled=compiled, batch=batch)
     request = replace(
         here,
-        methods=tuple(methods),
-        datasets=tuple(datasets),
-        metrics=tuple(metrics),
-        images=tuple(images),
         images_root=Path(images_root) if images_root else None,
         reading=reading,
         data_root=Path(data_root) if data_root else None,
