@@ -77,7 +77,7 @@ def test_it_goes_on_and_a_plugin_adds_its_row(small: Path, monkeypatch: pytest.M
     assert rows.keys() == {"average", "maximum", "ydtr[same]"}
     page = Path("runs.md").read_text()
     assert "Not trained: datfuse: not finished" in page
-    assert "Not trained: lrrnet: error: setting 'vgg' is empty" in page
+    assert "Not trained: lrrnet: setting 'vgg' is empty" in page
     assert "| ydtr[same] | 16 | 4 | epochs 2 of 10 |" in page
     monkeypatch.setattr(same_data.subprocess, "Popen", popen)
     made = os.stat("runs/ydtr-same/weights.safetensors").st_mtime_ns
