@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -28,6 +29,14 @@ def _absent(what: str, reason: str) -> None:
     if what in os.environ.get("FUSIONBENCH_REQUIRE", "").split(","):
         pytest.fail(f"required here: {reason}")
     pytest.skip(reason)
+
+
+def package(name: str, what: str) -> Any:
+    """A package that is not among those of every test; `what` needs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        _absent(what, f"{name} is not installed: {error}")
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +87,7 @@ def browser() -> Iterator[Any]:
     driver, program = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
     if not driver or not program:
         _absent("browser", "chromium and chromedriver are not installed")
-    webdriver = pytest.importorskip("selenium.webdriver")
+    webdriver = package("selenium.webdriver", "browser")
     options = webdriver.ChromeOptions()
     options.binary_location = str(program)
     for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-quic",

@@ -15,7 +15,7 @@ import pytest
 
 from fusionbench.cluster.on_slurm import minutes
 from tests.cluster.processes import below, waited
-from tests.conftest import fusionbench, make_tree
+from tests.conftest import fusionbench, make_tree, package
 from tests.harness.test_eval import tables
 
 EVAL = ("eval", "--methods=average,laplacian,gff,visible", "--datasets=msrs", "--metrics=en,sf,vif,qabf")
@@ -53,7 +53,7 @@ def is_process(command: str) -> bool:
 
 @pytest.fixture(scope="module")
 def ray() -> None:
-    pytest.importorskip("ray")
+    package("ray", "cluster")
 
 
 @pytest.mark.parametrize("option", ["--cluster", "--shard"])
@@ -68,7 +68,7 @@ def test_an_empty_word_is_not_this_machine_and_everything(root: Path, tmp_path: 
 
 @pytest.fixture(scope="module")
 def slurm() -> None:
-    pytest.importorskip("submitit")
+    package("submitit", "cluster")
 
 
 @pytest.mark.slow

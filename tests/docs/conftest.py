@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
+from tests.conftest import REPO, package
 
 ALONE = """
 import runpy, socket, sys
@@ -23,7 +23,7 @@ runpy.run_module("mkdocs", run_name="__main__")
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the site, as `make docs` builds it, in a process that can open no connection."""
-    pytest.importorskip("material")
+    package("material", "docs")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-c", ALONE, "build", "--strict", "--site-dir", folder],
