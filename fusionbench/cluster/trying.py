@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,14 +43,12 @@ def do_all(
         here: the devices of this machine, for what is left of a cluster that is gone.
         smaller: the units in whose place one may be tried that always dies; none where that is of no use.
     """
-    for old in folder.glob(f"{SCRATCH}*"):  # of a run that was killed
-        if time.time() - old.stat().st_mtime > DAY:
-            shutil.rmtree(old, ignore_errors=True)
+    _sweep(folder)
     waiting, tries = list(units), 1
     while waiting:
         again: list[U] = []
         open_ = dict(enumerate(waiting))
-        with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch:  # 0700
+        with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch, _held(Path(scratch)):  # 0700
             try:
                 for ended in engine.run(waiting, Path(scratch)):
                     unit, own = open_.pop(ended.number), Path(scratch, str(ended.number))
@@ -62,3 +63,26 @@ def do_all(
                 note(f"warning: {error}; {len(open_)} units are done on this machine alone")
                 engine, again = Processes(here), [*again, *open_.values()]
         waiting, tries = again, tries + 1 if tries < TRIES else 1
+
+
+@contextmanager
+def _held(scratch: Path) -> Iterator[None]:
+    """Tells other runs that this folder is in use, for as long as this process lives.
+
+    Raises:
+        BlockingIOError: it is in use.
+    """
+    number = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what runs left behind that were killed; their jobs in a queue may go on for a day."""
+    for old in folder.glob(f"{SCRATCH}*"):
+        with suppress(OSError), _held(old):
+            if time.time() - old.stat().st_mtime > DAY:
+                shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,6 +20,7 @@ from fusionbench.cli import spread_options
 from fusionbench.cluster import trying
 from fusionbench.cluster.engines import ClusterGone, Ended, attempt
 from fusionbench.cluster.gathering import Gathering, keep_networks
+from fusionbench.cluster.trying import do_all
 from fusionbench.cluster.units import Pairs, place
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
@@ -301,3 +304,19 @@ def test_task_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.returncode != 0
     assert "error: detection, scenes-m3fd test" in done.stderr
     assert "no disk" in done.stderr
+
+
+def test_folders_of_a_killed_run_go_and_those_of_a_living_one_stay(tmp_path: Path) -> None:
+    """However long it waits in a queue."""
+    out = tmp_path / "r"
+    dead, living = (out / f".units-{name}" for name in ("dead", "living"))
+    for folder in (dead, living):
+        folder.mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    held = os.open(living, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        do_all(Stub(), [], out, lambda *_: None, print, ["cpu"])
+    finally:
+        os.close(held)
+    assert [path for path in (dead, living) if path.is_dir()] == [living]
