@@ -212,6 +212,8 @@ def test_a_second_page_takes_the_place_of_the_first_and_of_nothing_else(store: P
     (tmp_path / "other").mkdir()
     (tmp_path / "other/index.html").write_text("mine")
     assert "holds other files" in refused("site", "--out", tmp_path / "other", store)
+    (tmp_path / "file").write_text("mine")
+    assert "is a file; name a folder" in refused("site", "--out", tmp_path / "file", store)
     assert (tmp_path / "other/index.html").read_text() == "mine"
 
 

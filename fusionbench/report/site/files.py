@@ -52,6 +52,8 @@ def clear(folder: Path) -> None:
     index = folder / "index.html"
     try:
         if not (folder / LIST).is_file():
+            if folder.exists() and not folder.is_dir():
+                raise FusionbenchError(f"--out {folder}: is a file; name a folder")
             if index.exists() or (folder.is_dir() and any(folder.iterdir())):
                 raise FusionbenchError(f"--out {folder}: holds other files than a page of ours; name another folder")
             return
