@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from fusionbench.cli.leaderboard import Selection
 from fusionbench.cli.options import Comma, as_json, boards_of, data_root, names, out, records
 from fusionbench.cli.paper_options import renamed
 from fusionbench.cli.spelling import note, say
+from fusionbench.cli.table_options import Selection
 from fusionbench.cli.words import Group, OneOf
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import variants_of

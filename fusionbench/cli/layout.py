@@ -10,7 +10,7 @@ from fusionbench.cli.spelling import say
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
-    from fusionbench.cli.leaderboard import Form, Selection
+    from fusionbench.cli.table_options import Form, Selection
 
 
 def print_layout(selection: Selection, form: Form, out: Path, name: str) -> None:

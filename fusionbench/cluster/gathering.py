@@ -15,9 +15,10 @@ from fusionbench.cluster.units import Networks, Pairs, Place, heard
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import runner
 from fusionbench.evaluation.outcome import FailedImage, Outcome
-from fusionbench.evaluation.plan import Plan, Request, Source
+from fusionbench.evaluation.plan import Plan, Request
 from fusionbench.evaluation.runner import Progress
 from fusionbench.evaluation.shards import Shard
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import hashed
 from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_run import Problems, run_tasks

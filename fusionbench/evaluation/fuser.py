@@ -13,9 +13,9 @@ from fusionbench.errors import DataError
 from fusionbench.evaluation.batches import Pair, fuse_pairs, together
 from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.fusing import fuse_pair
-from fusionbench.evaluation.plan import Source
 from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.scoring import reason_of
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import SourcePairs
 from fusionbench.pixels.images import picture_digest, write_image
 from fusionbench.plugins.method import Context, Method

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from fusionbench.data.looks import warnings
 from fusionbench.errors import DataError
-from fusionbench.evaluation.plan import Source
+from fusionbench.evaluation.source import Source
 
 SAMPLE = 16  # pairs that are looked at where everything was fused and scored before
 

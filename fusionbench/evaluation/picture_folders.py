@@ -15,7 +15,7 @@ from fusionbench.pixels.names import hidden, listing, nfc
 from fusionbench.plugins.cards import MethodCard, cards
 
 if TYPE_CHECKING:
-    from fusionbench.evaluation.plan import Source
+    from fusionbench.evaluation.source import Source
 
 Names = Mapping[str, Collection[str]]  # dataset's label to the names that its folder may have
 

@@ -11,8 +11,9 @@ from fusionbench.data.label_checks import check_labels
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
 from fusionbench.evaluation.outcome import FailedImage
-from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
+from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.runner import Progress, fuse_only
+from fusionbench.evaluation.source import Source
 from fusionbench.pixels.images import MAX_BYTES
 from fusionbench.results.records import SOURCE_NAME
 from fusionbench.results.store import Store

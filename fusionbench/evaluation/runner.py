@@ -19,8 +19,9 @@ from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fuser import BadPair, CannotWrite, Fuser, entry_folder, in_batches
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome, verb_of
 from fusionbench.evaluation.parallel import parallel
-from fusionbench.evaluation.plan import Plan, Source
+from fusionbench.evaluation.plan import Plan
 from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import Progress as Progress
 from fusionbench.evaluation.source_pairs import SourcePairs, hashed
 from fusionbench.plugins.fingerprint import named_code

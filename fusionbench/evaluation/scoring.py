@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry
-from fusionbench.evaluation.plan import Source
 from fusionbench.evaluation.protocol import Metric
+from fusionbench.evaluation.source import Source
 from fusionbench.metrics import Planes
 from fusionbench.pixels.images import grey, picture_digest, read_image
 from fusionbench.plugins.registry import resolve

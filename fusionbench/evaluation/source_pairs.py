@@ -15,7 +15,7 @@ from fusionbench.results.records import SOURCE, Case, Failures
 from fusionbench.runtime.files import is_text, printable
 
 if TYPE_CHECKING:
-    from fusionbench.evaluation.plan import Source
+    from fusionbench.evaluation.source import Source
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 Pair = tuple[np.ndarray, np.ndarray]  # infrared uint8 [1,H,W], visible uint8 [3,H,W]

@@ -17,7 +17,7 @@ from fusionbench.evaluation.adopted import narrowed
 from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.keys import labels_said
 from fusionbench.evaluation.pictures import Pictures, fused_pictures, labelled
-from fusionbench.evaluation.plan import Source
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.task_jobs import Fold
 from fusionbench.evaluation.task_plan import SplitPictures, TaskPlanner, TaskRequest, TaskRun
 from fusionbench.evaluation.task_training import restore, trained_by

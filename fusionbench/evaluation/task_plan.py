@@ -19,8 +19,9 @@ from fusionbench.data import Dataset
 from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.keys import labels_said, task_code, training_code
 from fusionbench.evaluation.pictures import Pictures
-from fusionbench.evaluation.plan import Plan, Source
+from fusionbench.evaluation.plan import Plan
 from fusionbench.evaluation.runner import Progress
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.task_jobs import Job
 from fusionbench.evaluation.task_training import Trained, restore, trained_by
 from fusionbench.plugins.weights import sha256

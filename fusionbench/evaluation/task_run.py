@@ -16,8 +16,9 @@ from fusionbench.data import open_dataset
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import one_entry
 from fusionbench.evaluation.pictures import BrokenPair, Pictures, fused_pictures, labelled
-from fusionbench.evaluation.plan import Plan, Source
+from fusionbench.evaluation.plan import Plan
 from fusionbench.evaluation.runner import Progress, one_thread
+from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.task_folds import folded
 from fusionbench.evaluation.task_jobs import Job
 from fusionbench.evaluation.task_plan import (

@@ -11,9 +11,10 @@ from fusionbench.data.opening import open_spec
 from fusionbench.data.pairing import Reading
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry
-from fusionbench.evaluation.plan import Plan, Request, Source, make_plan
+from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.protocol import metric
 from fusionbench.evaluation.runner import Progress, run
+from fusionbench.evaluation.source import Source
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.report.claims import Claims, contradictions, read_claims, runnable_specs
