@@ -26,7 +26,7 @@ TRAINING = ("fusionbench.training.run", "fusionbench.training.loop", "fusionbenc
 # Plans and stores decide what is computed, not its value.
 _BESIDE = (
     *(package for package in HARNESS if package not in ("fusionbench.evaluation", "fusionbench.data")),
-    *(f"fusionbench.evaluation.{name}" for name in ("plan", "protocol", "entries", "runner")),
+    *(f"fusionbench.evaluation.{name}" for name in ("plan", "source", "protocol", "entries", "runner")),
     "fusionbench.data.pairing",  # which files are a pair; their bytes are in its hash
 )
 
