@@ -99,6 +99,23 @@ def test_no_sum_depends_on_the_processor():
     )
 
 
+BYTES = {  # of scenes as they were before any was varied, and of varied ones
+    ("msrs", False): "a2ce4fe747b96a2f",
+    ("m3fd", False): "dbc3fe9928b7e45c",
+    ("llvip", False): "dc9933b6d4d75a1b",
+    ("msrs", True): "cc9798b6f57a7032",
+    ("m3fd", True): "4a8982936e9a2464",
+    ("llvip", True): "b6e9030fd334549c",
+}
+
+
+@pytest.mark.parametrize(("preset", "varied"), BYTES)
+def test_both_versions_give_the_bytes_that_tables_and_weights_were_made_of(preset, varied):
+    drawn = [scene(k, (72, 96), condition, preset, varied) for k, condition in enumerate(("day", "night", "fog"))]
+    pixels = b"".join(s.ir.tobytes() + s.vis.tobytes() for s in drawn)
+    assert hashlib.sha256(pixels).hexdigest()[:16] == BYTES[preset, varied]
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_varied_scene_is_the_same_scene_taken_otherwise(preset):
     for k in range(4):
@@ -120,6 +137,19 @@ def test_varied_scenes_are_wider_than_others():
         assert min(p.std() for p in other) < 0.8 * min(p.std() for p in usual)
         fine = [[np.median(np.abs(ndimage.laplace(p))) for p in pictures] for pictures in (usual, other)]
         assert np.median(fine[1]) < 0.8 * np.median(fine[0])
+
+
+def test_varied_scenes_reach_what_real_pictures_show():
+    """Extremes of TNO, VIFB, M3FD and LLVIP (docs/data.md): nearly black nights, bright days, hardly any noise."""
+    drawn = [scene(k, (120, 160), None, preset, True) for preset in ("msrs", "m3fd", "llvip") for k in range(10)]
+    vis = [s.vis.astype(float) @ [0.299, 0.587, 0.114] for s in drawn]
+    ir = [s.ir.astype(float) for s in drawn]
+    assert min(p.mean() for p in vis) < 34 < 150 < max(p.mean() for p in vis)
+    assert min(p.mean() for p in ir) < 75 < 145 < max(p.mean() for p in ir)
+    assert max(np.percentile(p, 1) for p in ir) > 75  # not every camera's black is black
+    assert min(p.std() for p in vis) < 21
+    noise = [np.median(np.abs(ndimage.laplace(p))) * 1.4826 / np.sqrt(20) for p in ir]
+    assert min(noise) < 0.7 < 1.5 < max(noise)
 
 
 def test_conditions_follow_the_preset():

@@ -202,7 +202,7 @@ def _method(entry: MethodCard) -> list[str]:
         file = " + ".join(p.file for p in listed.parts) or listed.file or "comes with fusionbench"
         runs = "".join(f"{key}={value}, " for key, value in listed.options.items())
         text = f"sha256 {listed.sha256[:12]}..., {runs}trained on {listed.trained_on} ({state})"
-        lines.append(f"weights {listed.name}: {file} {text}")
+        lines.append(f"weights {listed.name}: {file} {text}{listed.aside and f'; not in eval --all: {listed.aside}'}")
     for name, own in usable.items():
         if not own.listed:
             lines.append(f"weights {name}: yours, sha256 {own.sha256[:12]}..., trained on {own.trained_on} (here)")

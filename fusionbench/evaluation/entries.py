@@ -18,7 +18,7 @@ from fusionbench.evaluation.keys import BATCHES, PIXELS, harness_hash
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import MethodCard, card, cards
 from fusionbench.plugins.fingerprint import code_hash, named_code
-from fusionbench.plugins.records import OutputFacts, Value
+from fusionbench.plugins.records import OutputFacts, Value, WeightFacts
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed
 from fusionbench.results.records import EntryInfo, WeightsInfo
@@ -206,7 +206,13 @@ def usual(kind: str) -> int:
 
 def tied(entry: MethodCard, weights: Weights | None) -> dict[str, Value]:
     """Options that a checkpoint which the card lists runs with, where the user says nothing."""
-    return next((w.options for w in entry.facts.weights if weights and w.sha256 == weights.sha256), {})
+    listed = _listed(entry, weights)
+    return listed.options if listed else {}
+
+
+def _listed(entry: MethodCard, weights: Weights | None) -> WeightFacts | None:
+    """What the card says of a checkpoint."""
+    return next((w for w in entry.facts.weights if weights and w.sha256 == weights.sha256), None)
 
 
 SPEC = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<inside>.*)\])?$")
@@ -294,7 +300,10 @@ def single(spec: str, rows: list[Entry]) -> Entry:
 
 
 def runnable(rule: str = RELEASED, untrained: bool = False) -> tuple[list[Entry], list[Skip]]:
-    """Every entry that can run as it is and is not slow, and what is left out; see :func:`entries`."""
+    """Every entry that can run as it is, is not slow and not set aside by its card, and what is left out.
+
+    With ``untrained``, for which values do not matter, nothing is set aside; see :func:`entries`.
+    """
     every: list[Entry] = []
     skipped: list[Skip] = []
     for name, entry in cards("method").items():
@@ -304,7 +313,12 @@ def runnable(rule: str = RELEASED, untrained: bool = False) -> tuple[list[Entry]
             skipped.append(Skip(name, "takes seconds a picture", f"name it with methods={name}"))
             continue
         rows, missing = entries(name, rule, untrained)
-        every += rows
+        for row in rows:
+            listed = _listed(entry, row.weights)
+            if listed and listed.aside and not untrained:
+                skipped.append(Skip(row.id, listed.aside, f"name it with methods={row.id}"))
+            else:
+                every.append(row)
         skipped += missing
     return every, skipped
 

@@ -207,6 +207,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
         packaged: the file beside the card, for weights that come with the plugin.
         parts: its files, in the order of the method's ``files``.
         options: those it was trained for or is released to run with, in the place of the defaults.
+        aside: why ``eval --all`` leaves its rows out, or "": it has them. They run when named.
     """
 
     name: str
@@ -217,6 +218,7 @@ class WeightFacts(Record, frozen=True, kw_only=True):
     packaged: str = ""
     parts: tuple[PartFacts, ...] = ()
     options: dict[str, Value] = {}
+    aside: str = ""
 
 
 class MethodFacts(Facts, frozen=True, kw_only=True):

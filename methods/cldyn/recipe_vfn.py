@@ -75,6 +75,8 @@ class VFNSettings(Settings):
     variant: Variant = "released"  # of the loss, see fusion_loss; paper: the weight is lambda, of the gradient term
     weight: NotNegative = 0.2  # in the loss, see fusion_loss; released
     lr: Positive = 1e-3  # of Adam; released
+    decay_every: Count | None = None  # epochs; None: one rate throughout, as released
+    decay: Positive = 0.1  # factor of the rate then; ours
     batch: Count = 16  # released
     crop: Count = 256  # side in pixels; released
     splits_roadscene: str = "test"  # of RoadScene, which has no other; all other datasets: train
@@ -176,6 +178,13 @@ class VFNRecipe(Recipe[VFNSettings, Batch]):
         vi = luma(batch.vis)
         fused = self.vfn(batch.ir, vi)
         return fusion_loss(fused.float(), batch.ir, vi, self.settings.weight, self.settings.variant)
+
+    def epoch_end(self, epoch: int) -> None:
+        """Lower the learning rate where asked; it is part of the optimiser's state."""
+        every = self.settings.decay_every
+        if every and (epoch + 1) % every == 0:
+            for group in self.optimiser.param_groups:
+                group["lr"] *= self.settings.decay
 
     @torch.no_grad()
     def validate(self) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ import pytest
 
 from fusionbench import environment
 from fusionbench.errors import PluginError
-from fusionbench.evaluation.entries import one_entry
+from fusionbench.evaluation.entries import entries, one_entry, runnable
 from fusionbench.plugins import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.plugins.registry import resolve
@@ -82,9 +82,50 @@ def test_options_that_a_checkpoint_runs_with(tmp_path: Path, monkeypatch: pytest
     assert len({e.key for e in found.values()}) == 4
 
 
+ASIDE = (
+    CARD
+    + """requires_weights = true
+
+[[weights]]
+name = "grey"
+sha256 = "%s"
+trained_on = "pairs"
+aside = "its nights are grey"
+
+[[weights]]
+name = "good"
+sha256 = "%s"
+trained_on = "pairs"
+"""
+)
+
+
+def test_weights_that_their_card_sets_aside_run_when_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = {"grey": "5" * 64, "good": "6" * 64, "own": "7" * 64}
+    plugin(tmp_path / "p", ASIDE % (digests["grey"], digests["good"]))
+    monkeypatch.setenv("FUSIONBENCH_PLUGINS", str(tmp_path / "p"))
+    environment.apply()
+    for name, digest in digests.items():
+        record = locations.current().cache / "weights/mine" / f"{name}.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"method": "mine", "name": name, "sha256": digest, "stored_sha256": "1", "trained_on": "x"}
+        record.write_text(json.dumps({**facts, "listed": name != "own"}))
+    rows, skipped = runnable()
+    assert [row.id for row in rows if row.card.name == "mine"] == ["mine[good]", "mine[own]"]
+    (line,) = (str(skip) for skip in skipped if skip.what.startswith("mine"))
+    assert line == "mine[grey]: its nights are grey; name it with methods=mine[grey]"
+    assert one_entry("mine[grey]").id == "mine[grey]"
+    assert len(entries("mine")[0]) == 3
+    costs, _ = runnable(untrained=True)  # what a network costs does not depend on its weights
+    assert "mine[grey]" in {row.id for row in costs}
+    done = fusionbench("--plugins", tmp_path / "p", "show", "mine")
+    assert "not in eval --all: its nights are grey" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
+        (ASIDE.replace('"its nights are grey"', "true") % ("5" * 64, "6" * 64), "aside"),
         (TIED % ("5" * 64, "3"), "weights sum set scheme to another type"),
         (TIED.replace("[options.scheme]", "[options.other]") % ("5" * 64, '"sum"'), "'scheme', which is no option"),
         ("kind = ", "not a readable TOML card"),
