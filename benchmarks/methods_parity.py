@@ -26,6 +26,14 @@ Weights are the authors' checkpoint of that name, or **generated**: for every fl
 `0.1 * rng.standard_normal(s)` with `running_mean`, `1 + 0.1 * rng.standard_normal(s)` for vectors whose name ends with
 `weight`, else `rng.standard_normal(s) * gain / sqrt(fan_in)`, where fan_in is the product of all sizes but the first.
 With generated weights names, shapes and arithmetic are proven; the authors' checkpoint is loaded strictly by them.
+"in file" are weights that lie beside the arrays: those of a network at the start of training. TDFusion's fusion network
+is ReFusion's; of CLDyN this is the fusion network alone, and its closed loop, given a task's features, agrees with the
+released code's in float64 to 1e-12 (`tests/methods/test_cldyn.py`), as TDFusion's meta step does to 1e-8
+(`tests/methods/test_tdfusion.py`).
+
+A card of ours that names a paper has figures here, or agreement with published pictures, or says why there is neither
+(`unverified`, below), and then its rows have no rank; a test holds every card to it. Average, maximum and the Laplacian
+pyramid are baselines of ours, in nobody's program, and are ranked.
 
 | method | year | family | parameters | compared | weights | max abs | equal |
 |---|--:|---|--:|---|---|--:|--:|

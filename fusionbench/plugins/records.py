@@ -142,10 +142,13 @@ class ParityFacts(Record, frozen=True, kw_only=True):
 
     Attributes:
         file: of reference arrays: what the authors' released code gave, in the reference material or in the checkout.
-        weights: name of the checkpoint it ran with, or ``generated``: by the rule in docs/methods-parity.md.
+        weights: name of the checkpoint it ran with; ``generated``: by the rule in docs/methods-parity.md; ``in file``:
+            they lie beside the arrays.
         options: of the method, for this comparison.
         same: names of generated tensors, or their beginnings, that are one with an earlier tensor.
-        inputs: arrays that the network takes, in its order; ``NAME:I`` is channel I alone.
+        state: of weights in the file: how the arrays' names begin, and how the checkpoint's do.
+        inputs: arrays that the network takes, in its order; ``NAME:I`` is channel I alone, ``NAME/255`` that in 0..1.
+        part: the attribute of the method that holds the network.
         call: what of the network is called; where it gives a dict, ``output`` without ``out_`` is the name in it.
         output: array that the network gives.
         picture: array of the picture that the authors' program saves of the arrays ``crop_ir_u8``, ``crop_vi_rgb_u8``.
@@ -158,10 +161,12 @@ class ParityFacts(Record, frozen=True, kw_only=True):
     output: str
     inputs: tuple[str, ...]
     max_abs: float
+    part: str = "network"
     call: str = "forward"
     weights: str = "generated"
     options: dict[str, Value] = {}
     same: dict[str, str] = {}
+    state: dict[str, str] = {}
     picture: str = ""
     grey: bool = False
     equal: float = 0.0
