@@ -3,19 +3,11 @@
     python benchmarks/authors_losses.py --repositories DIR            # compare with what is kept
     python benchmarks/authors_losses.py --repositories DIR --write    # keep it anew
 
-``DIR`` holds a checkout of densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is SeAFusion's),
-SwinFusion, TarDAL and UAAFusion, each under its name, and the sources of kornia: 0.2.0 (``kornia/``), whose SSIM
-CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL trains. Their code is run as it
-stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
-SwinFusion, SeAFusion, SegMiF, MRFS and IRFS, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose
-SSIM CDDFuse and DIDFuse train with. Their code is run as it stands, without packages that a loss does not use; numbers
-alone are kept, in ``tests/methods/authors/losses.json``.
-SwinFusion, TarDAL, UAAFusion, SAGE_IVIF and DetFusion, each under its name, and the sources of kornia: 0.2.0
-(``kornia/``), whose SSIM CDDFuse and DIDFuse train with, and 0.6.8 (``kornia-0.6.8/kornia/``), with which TarDAL
-trains. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 ``DIR`` holds a checkout of imagefusion-LRRNet, densefuse-pytorch, DATFuse, YDTR, MMIF-CDDFuse (whose ``Fusionloss`` is
-SeAFusion's) and SwinFusion, each under its name, and the sources of kornia 0.2.0 (``kornia/``), whose SSIM CDDFuse and
-DIDFuse train with. Their code is run as it stands; numbers alone are kept, in ``tests/methods/authors/losses.json``.
+SeAFusion's), MMIF-EMMA, SwinFusion, SeAFusion, SegMiF, MRFS, IRFS, TarDAL, UAAFusion, SAGE_IVIF and DetFusion, each
+under its name, and the sources of kornia: 0.2.0 (``kornia/``), which CDDFuse, DIDFuse and EMMA train with, and 0.6.8
+(``kornia-0.6.8/kornia/``), with which TarDAL trains. Their code is run as it stands, without packages that a loss does
+not use; numbers alone are kept, in ``tests/methods/authors/losses.json``.
 """
 
 from __future__ import annotations
@@ -277,6 +269,7 @@ def values(code: Path) -> dict[str, float]:
         **uaafusion(code),
         **sage(code),
         **detfusion(code),
+        **emma(code),
     }
     return {name: float(value.detach()) for name, value in found.items()}
 
@@ -306,6 +299,28 @@ def lrrnet(code: Path) -> dict[str, Tensor]:
         "gram_distance": mse(tools.gram_matrix(own[3]), tools.gram_matrix(deep)),
         "stretched": (tools.normalize_tensor(255 * fused) * ir).mean(),
     }
+
+
+def emma(code: Path) -> dict[str, Tensor]:
+    """EMMA's distance and motions, with the files of kornia 0.2.0 that it calls."""
+    fused, _, vis = images()
+    ramp = torch.linspace(0, 1, 20)[:, None, None, None] * torch.linspace(0.5, 1, 112)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kornia"]:
+        del sys.modules[name]
+    for name in ("kornia", "kornia.geometry", "kornia.geometry.transform"):
+        stand_in(name).__path__ = [str(code / name.replace(".", "/"))]
+    for name in ("cv2", "skimage.io", "h5py"):
+        stand_in(name)
+    whole, shapes = sys.modules["kornia"], sys.modules["kornia.geometry.transform"]
+    for name in ("conversions", "transform.affwarp", "transform.flips"):
+        part = importlib.import_module(f"kornia.geometry.{name}")
+        for package in (whole, shapes):
+            vars(package).update({k: v for k, v in vars(part).items() if not k.startswith("__")})
+    whole.filters = importlib.import_module("kornia.filters.sobel")  # type: ignore[attr-defined]
+    tools = module(code / "MMIF-EMMA/utils.py", "emma_utils")
+    with patch.object(tools.random, "sample", lambda *_: [-7, 5, 30]):
+        there = tools.Transformer(3, 3, 3).apply(fused)
+    return {"distance of EMMA": tools.loss_fusion()(fused, vis), "moved": (there * ramp).mean()}
 
 
 def main() -> None:

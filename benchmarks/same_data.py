@@ -5,9 +5,10 @@ python benchmarks/same_data.py --data DIR [--weights DIR] --work build/same [--p
 One dataset is drawn with masks, boxes and salient objects, so that every recipe finds the labels that it learns from.
 Each method that the registry has a recipe of, a plugin's too (`FUSIONBENCH_PLUGINS`), is trained at size `tiny` by
 `fusionbench train --pairs`: settings of length alone are changed, so that every method sees the same number of pairs;
-stages that begin with an earlier one's weights share that number with it. A recipe that needs what is not at hand is
-named with what it says. A killed run goes on where it was; a new plugin adds its row. DIR of --data holds TNO and MSRS,
-that of --weights whatever checkpoints of the authors there are, of which the first that a card lists stands beside.
+a stage that needs an earlier one's weights shares that number with it, and a task's network that it needs is trained
+before, by as many. A recipe that needs what is not at hand is named with what it says. A killed run goes on where it
+was; a new plugin adds its row. DIR of --data holds TNO, VIFB and MSRS, that of --weights whatever checkpoints of the
+authors there are, of which the first that a card lists stands beside.
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import publish
+import same_data_jobs
 import tables
+from same_data_jobs import NAME, Job, jobs
 
 from fusionbench.environment import apply
 from fusionbench.plugins.cards import card
-from fusionbench.plugins.trainable import Training, training, trainings
+from fusionbench.plugins.trainable import training
 from fusionbench.plugins.weights import installed
 from fusionbench.training.recipe import Recipe
 
 PAIRS, TRAIN, TEST, SIZE, SEED = 288, 24, 24, "128x160", 7
-NAME = "same"  # of the dataset and of the weights
 BESIDE = ("average", "maximum")  # what no training needs
 SCORED = {  # what is scored on, and how much of it
     "scenes": ("--datasets", "msrs", "--data-root", "scenes"),
     "tno": ("--datasets", "tno", "--data-root", "real"),
+    "vifb": ("--datasets", "vifb", "--data-root", "real"),
     "msrs": ("--datasets", "msrs", "--data-root", "real", "--split", "boxes-test", "--limit", "20"),
 }
 CARD = """\
@@ -74,72 +76,12 @@ metrics = ["en"]
 """
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training run.
-
-    Attributes:
-        name: of the method.
-        stage: of its recipe, or "".
-        pairs: to be seen.
-        entry: name of the weights that come out.
-        start: the weights to begin with, or "".
-        row: whether the weights are scored; those of an earlier stage that only another begins with are not.
-    """
-
-    name: str
-    stage: str
-    pairs: int
-    entry: str
-    start: str = ""
-    row: bool = True
-
-    @property
-    def folder(self) -> Path:
-        """Of the run."""
-        return Path("runs") / f"{self.name}-{self.entry}"
-
-    @property
-    def done(self) -> bool:
-        """Whether the weights are there."""
-        return (self.folder / "weights.safetensors").is_file()
-
-    def command(self) -> list[str]:
-        """Arguments of ``fusionbench``."""
-        words = ["train", self.name, "--datasets", NAME, "--data-root", "data", "--size", "tiny", "--resume"]
-        words += ["--pairs", str(self.pairs), "--as", self.entry, "--out", str(self.folder)]
-        words += ["--stage", self.stage] if self.stage else []
-        return [*words, *(["--from", self.start] if self.start else [])]
-
-
-def recipes() -> list[Training]:
-    """Those of methods, a plugin's too."""
-    return [training for training in trainings() if training.card.kind == "method"]
-
-
-def jobs(pairs: int) -> list[Job]:
-    """What is to be trained, an earlier stage before the one that begins with its weights."""
-    found, every = [], recipes()
-    for last in every:
-        chain = [last]
-        while chain[0].after:
-            chain.insert(0, next(t for t in every if (t.name, t.stage) == (last.name, chain[0].after)))
-        share, start = pairs // len(chain), ""
-        end = f"{NAME}-{last.stage}" if last.stage else NAME
-        for part in chain[:-1]:
-            entry = f"{end}-after-{part.stage}"
-            found.append(Job(last.name, part.stage, share, entry, start, row=False))
-            start = entry
-        found.append(Job(last.name, last.stage, share, end, start))
-    return found
-
-
 def dataset_card() -> str:
     """The dataset's card: classes and objects as in the layout of MSRS, and every recipe may learn from it."""
     base = card("dataset", "msrs").path.read_text(encoding="utf-8")
     classes = base[base.index("[classes]") : base.index("[protocols")]
     scenes = base[base.index("[scenes]") :].replace("[scenes]\n", "[scenes]\nsaliency = true\n", 1)
-    rules = {t.name: "msrs" if "msrs" in t.datasets else t.datasets[0] for t in recipes()}
+    rules = {t.name: "msrs" if "msrs" in t.datasets else t.datasets[0] for t in same_data_jobs.recipes()}
     learnt = "".join(f'\n[[training]]\nrecipe = "{name}"\nlike = "{like}"\n' for name, like in rules.items())
     return f"{CARD}\n{classes}{learnt}\n{scenes}"
 
@@ -217,10 +159,11 @@ def row(job: Job) -> str:
     assert isinstance(recipe, Recipe)
     first = recipe.presets.lengths[0]
     settings = json.loads((job.folder / "config.json").read_text())
-    published = getattr(recipe.presets.choose([chosen.datasets[0]]), first)
+    published = getattr(recipe.presets.choose([chosen.datasets[0]], network=chosen.network), first)
     seconds, processor = (sum(line[key] for line in own) for key in ("seconds", "processor"))
     length = f"{first} {settings[first]} of {published}"
-    cells = [f"{job.name}[{job.entry}]", own[-1]["pairs"], steps, length, f"{processor:.0f}", f"{seconds:.0f}"]
+    name = f"{job.name}, frozen in others" if job.network else f"{job.name}[{job.entry}]"
+    cells = [name, own[-1]["pairs"], steps, length, f"{processor:.0f}", f"{seconds:.0f}"]
     return f"| {' | '.join(map(str, [*cells, shown(means[0]), shown(means[-1])]))} |"
 
 
@@ -275,7 +218,7 @@ def entries(every: Sequence[Job]) -> list[str]:
 
 
 def score(names: Sequence[str]) -> None:
-    """Held-out scenes, TNO and a part of MSRS; a page of each with intervals."""
+    """Held-out scenes, TNO, VIFB and a part of MSRS; a page of each with intervals."""
     for label, words in SCORED.items():
         tables.run(("eval", "--methods", ",".join(names), *words, "--out", f"scores-{label}", "--jobs", "1"))
         for page in sorted(Path(f"scores-{label}/tables").glob("*.json")):
@@ -300,7 +243,7 @@ def put(every: Sequence[Job]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of TNO and MSRS")
+    parser.add_argument("--data", type=Path, required=True, help="folder of TNO, VIFB and MSRS")
     parser.add_argument("--weights", type=Path, help="folder of released checkpoints; without it none stand beside")
     parser.add_argument("--work", type=Path, required=True, help="keeps everything that is made")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="that every method sees")
@@ -311,8 +254,7 @@ def main() -> None:
     prepare(weights)
     every = jobs(asked.pairs)
     for job in every:
-        begun = all(other.done for other in every if (other.name, other.entry) == (job.name, job.start))
-        if begun and not job.done:
+        if job.ready and not job.done:
             train(job)
     score(entries(every))
     text = runs(every)

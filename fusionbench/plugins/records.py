@@ -64,6 +64,8 @@ class Training(Record, frozen=True, kw_only=True):
         stage: name of the stage where training has several, else "".
         together: whether several datasets are trained on in one run.
         after: the stage whose weights this one begins with, "" for none.
+        weights: settings that name a run whose weights are needed, each with a stage of this method, or with the
+            setting that names the task's network of that run.
     """
 
     recipe: str
@@ -71,6 +73,7 @@ class Training(Record, frozen=True, kw_only=True):
     stage: str = ""
     together: bool = False
     after: str = ""
+    weights: dict[str, str] = {}
 
 
 class LearntFrom(Record, frozen=True, kw_only=True):

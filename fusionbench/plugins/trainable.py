@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.naming import matches
@@ -23,6 +24,8 @@ class Training:
         datasets: names for which there are recipes; others get the settings that are no dataset's own.
         together: whether several datasets are trained on at once.
         after: the stage whose weights this one begins with, "" for none.
+        weights: settings that name a run whose weights are needed, each with a stage of this method, or with the
+            setting that names the task's network of that run.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Training:
     datasets: tuple[str, ...]
     together: bool
     after: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def network(self) -> str | None:
@@ -84,7 +88,7 @@ def trainings() -> list[Training]:
     every += [(entry, (entry.name,)) for entry in cards("method").values()]
     every += [(entry, entry.facts.networks) for entry in cards("task").values()]
     return [
-        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together, rule.after)
+        Training(name, entry, rule.stage, rule.recipe, rule.datasets, rule.together, rule.after, rule.weights)
         for entry, known in every
         for rule in entry.facts.training
         for name in known

@@ -52,7 +52,8 @@ class RSCSettings(Settings):
     """Three tasks. Values are the paper's and the released ones, where not said otherwise.
 
     A task is trained when its dataset is among those of the run, so a run on m3fd and fmb leaves saliency out
-    altogether; ``leave_out`` leaves a task out of training but measures it.
+    altogether; ``leave_out`` leaves a task out of training but measures it. The only dataset of a run, where no task
+    names it, serves every task whose labels it has.
     """
 
     vfn: str | None = None  # a checkpoint or run of stage vfn, or the name of installed weights of cldyn; needed
@@ -162,8 +163,11 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
         return list(self.settings.keep)
 
     def _tasks(self) -> dict[str, Dataset]:
-        """The tasks that have a dataset, and which; a dataset serves every task that names it."""
+        """The tasks that have a dataset, and which; a dataset serves every task that names it, see the settings."""
         wanted = {task: self.settings.of(task).dataset for task in TASKS}
+        if len(self.datasets) == 1 and not self.datasets.keys() & set(wanted.values()):
+            ((only, dataset),) = self.datasets.items()
+            wanted = {task: only for task in TASKS if dataset.layout.has(resolve("task", task)().needs)}
         tasks = {task: self.datasets[name] for task, name in wanted.items() if name in self.datasets}
         used = {dataset.name for dataset in tasks.values()}
         for name in self.datasets:
@@ -175,7 +179,7 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
     def _network(self, task: str) -> tuple[TaskNetwork, dict[str, Any]]:
         """A task's trained network, frozen, and how to build it again."""
         wanted = self.settings.of(task)
-        name, dataset = wanted.network, wanted.dataset
+        name, dataset = wanted.network, self.tasks[task].name
         make = f"make one: fusionbench train {name} --datasets {dataset}"
         if not wanted.weights:
             raise FusionbenchError(

@@ -17,6 +17,7 @@ from tests.conftest import REPO
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 import same_data
+import same_data_jobs
 
 OWN = REPO / "tests/own_plugins"
 TOYS = ("datfuse", "ydtr", "lrrnet", "blend")  # of which one needs a file that is not here, and one is a stranger's
@@ -24,14 +25,36 @@ TOYS = ("datfuse", "ydtr", "lrrnet", "blend")  # of which one needs a file that 
 
 def test_stages_share_the_pairs() -> None:
     jobs = {(job.name, job.entry): job for job in same_data.jobs(100)}
-    assert jobs.keys() >= {(t.name, f"same-{t.stage}" if t.stage else "same") for t in same_data.recipes()}
-    later = [t for t in same_data.recipes() if t.after]
+    every = same_data_jobs.recipes()
+    assert jobs.keys() >= {(t.name, f"same-{t.stage}" if t.stage else "same") for t in every}
+    later = [t for t in every if t.after]
     assert later
     for training in later:
         end = jobs[training.name, f"same-{training.stage}"]
         start = jobs[training.name, end.start]
         assert (start.stage, start.row, start.pairs, end.row, end.pairs) == (training.after, False, 50, True, 50)
-    assert {job.pairs for job in jobs.values() if job.row and job.name not in {t.name for t in later}} == {100}
+    alone = {t.name for t in every} - {t.name for t in every if t.after or t.weights}
+    assert {job.pairs for job in jobs.values() if job.row and job.name in alone} == {100}
+
+
+def test_what_a_setting_names_is_trained_before() -> None:
+    order = same_data.jobs(100)
+    by_folder = {job.folder: job for job in order}
+    assert len(by_folder) == len(order)  # a network that two need is trained once
+    needing = [t for t in same_data_jobs.recipes() if t.weights]
+    assert needing
+    for training in needing:
+        end = by_folder[Path("runs") / f"{training.name}-same-{training.stage}"]
+        given = dict(end.given)
+        assert given.keys() == training.weights.keys()
+        assert all(order.index(by_folder[folder]) < order.index(end) for folder in given.values())
+        stages = {key: by_folder[folder] for key, folder in given.items() if not by_folder[folder].network}
+        assert {key: job.stage for key, job in stages.items()}.items() <= training.weights.items()
+        assert all((job.name, job.pairs, job.row) == (training.name, 50, False) for job in stages.values())
+        assert {by_folder[folder].pairs for folder in given.values()} == {50, 100}
+        words = end.command()
+        assert words[words.index("--cfg-options") + 1 :] == [f"{key}={folder}" for key, folder in given.items()]
+        assert not end.ready
 
 
 @pytest.fixture
@@ -48,7 +71,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def few() -> list[Training]:
         return [training for training in trainings() if training.name in TOYS]
 
-    monkeypatch.setattr(same_data, "recipes", few)
+    monkeypatch.setattr(same_data_jobs, "recipes", few)
     return tmp_path
 
 

@@ -302,6 +302,7 @@ def test_rsc_refuses(scenes, trained, tmp_path):
         r"holds ctdnet-tiny \(saliency\), wanted is segformer", f"networks.segmentation.weights={trained['saliency']}"
     )
     refused(r"dataset=msrs: no task of this recipe", datasets=opened(scenes, "fmb", "msrs"))
+    refused("detection_weights is not set.*train yolov5-tiny --datasets msrs", datasets=opened(scenes, "msrs"))
     refused("leave_out=segmentation: must be one of several", "leave_out=segmentation", datasets=opened(scenes, "fmb"))
     refused("solver=magic: choose one of cagrad, released, mean", "solver=magic")
     refused("6 training pairs are fewer than a batch of 7", "batch=7")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.authors_losses import boxes, class_scores, classes, coloured, critic, fill, images, labels, slopes
+from fusionbench.methods.emma.sensing import distance, moved
 from fusionbench.methods.irfs import recipe as irfs
 from fusionbench.methods.losses import (
     adversarial,
@@ -31,6 +32,7 @@ KEPT: dict[str, float] = json.loads((Path(__file__).parent / "authors/losses.jso
 FUSED, IR, VIS = (x.double() for x in images())
 MEAN = (IR + VIS) / 2
 LOGITS, LABELS = classes()
+RAMP = torch.linspace(0, 1, 20)[:, None, None, None] * torch.linspace(0.5, 1, 112)
 BASE = (torch.cat((IR, IR**2), 1), torch.cat((FUSED, FUSED**2), 1))
 DETAIL = (torch.cat((VIS, 1 - VIS**3), 1), torch.cat((FUSED, 1 - FUSED**3), 1))
 
@@ -87,6 +89,8 @@ OURS: dict[str, Callable[[], Tensor]] = {
     "student_intensity": lambda: distillation.student_intensity(FUSED, IR, VIS, VIS.sqrt()),
     "student_gradient": lambda: distillation.student_gradient(FUSED, IR, VIS, VIS.sqrt()),
     "object_content": lambda: detection.object_content(FUSED, IR, VIS, boxes()),
+    "distance of EMMA": lambda: distance(FUSED, VIS),
+    "moved": lambda: (moved(FUSED, [(-7, -7), (5, 5), (30, 30)], 3, 3) * RAMP).mean(),
     "correlation": lambda: decomposition.correlation(*BASE),
     "decomposition": lambda: decomposition.decomposition(BASE, DETAIL),
 }

@@ -29,7 +29,7 @@ from tests.training.toys import weights
 
 PATCH = {"ydtr": 16, "swinfusion": 8}  # side with which a run takes seconds, where it is not 32
 LEAST = 16  # side with which there is something to learn
-QUICK = {"cddfuse": ["patch=16", "batch=2"], "didfuse": ["patch=16"]}  # to resume
+QUICK = {"cddfuse": ["patch=16", "batch=2"], "didfuse": ["patch=16"], "emma": ["patch=16", "width=2"]}  # to resume
 
 
 def kinds() -> dict[str, type[PairRecipe[Any]]]:
@@ -48,7 +48,7 @@ KINDS = kinds()
 
 
 def test_there_are_some() -> None:
-    assert KINDS.keys() >= {"densefuse", "datfuse", "ydtr", "didfuse", "cddfuse", "rfnnest", "lrrnet"}
+    assert KINDS.keys() >= {"densefuse", "datfuse", "ydtr", "didfuse", "cddfuse", "rfnnest", "lrrnet", "emma"}
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ from fusionbench.plugins.cards import cards
 from fusionbench.plugins.trainable import Training, trainings
 from fusionbench.training.checkpoint import Checkpoint
 from fusionbench.training.options import RunOptions
+from fusionbench.training.recipe import Recipe
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.run import run
+from fusionbench.training.settings import kinds
 
 PAIRS, SIZE = 8, (128, 160)
 STEPS, STOP = 3, 1
@@ -34,6 +36,7 @@ def check_recipes(name: str, report: Report) -> None:
 
 
 def _check(training: Training, scratch: Path) -> None:
+    _check_weights(training)
     data = _dataset(training, scratch)
     straight = _request(training, data, scratch / "straight")
     try:
@@ -52,6 +55,19 @@ def _check(training: Training, scratch: Path) -> None:
         f"stopped after step {STOP} and resumed, {', '.join(differing[:3])} differ from those of the run in one go; "
         "everything a step depends on belongs in state()",
     )
+
+
+def _check_weights(training: Training) -> None:
+    """That what the card says of other runs' weights names settings and stages that there are."""
+    recipe = training.make()
+    known = kinds(recipe.presets.record) if isinstance(recipe, Recipe) and training.weights else {}
+    stages = {other.stage for other in trainings() if other.name == training.name and other.stage}
+    for setting, source in training.weights.items():
+        need(setting in known, f"{training.card.path}: weights: {setting} is no setting of {training.recipe}")
+        need(
+            source in stages or source in known,
+            f"{training.card.path}: weights: {setting} = {source!r} is neither a stage nor a setting",
+        )
 
 
 def _dataset(training: Training, scratch: Path) -> str:
