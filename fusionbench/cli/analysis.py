@@ -12,6 +12,7 @@ import numpy as np
 
 from fusionbench.cli.options import Comma, as_json, boards_of, datasets, names, out
 from fusionbench.cli.spelling import say
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
 from fusionbench.plugins.cards import profiles
@@ -65,7 +66,7 @@ def compare_command(
 def print_comparison(comparison: Comparison) -> None:
     """One line per metric."""
     c = comparison
-    say(f"{c.dataset}, {c.protocol}, {c.images} images: {c.first} minus {c.second}, mean over images")
+    say(f"{c.dataset}, {c.protocol}, {counted(c.images, 'image')}: {c.first} minus {c.second}, mean over images")
     say(f"  {'metric':<18} {'difference':>12} {'95 % interval':>26} {'p (Holm)':>10} {'d':>7}  better")
     for d in c.differences:
         digits = d.metric.digits + 1
@@ -142,7 +143,8 @@ def print_halves(tables: Mapping[str, Table], times: int, output: Path | None, j
         click.echo(json.dumps({profile: item.to_dict() for profile, item in items.items()}, indent=1))
     for profile, item in items.items():
         table = tables[profile]
-        title = f"{table.board.dataset}, {profile}: {len(table.metrics)} metrics, {len(table.ids)} images"
+        size = f"{counted(len(table.metrics), 'metric')}, {counted(len(table.ids), 'image')}"
+        title = f"{table.board.dataset}, {profile}: {size}"
         if not json_:
             say(f"{title}; average rank, then median [best, worst] position on {len(item.positions)} halves")
             for number, name in enumerate(item.names):

@@ -14,6 +14,7 @@ import click
 from fusionbench.cli.options import Comma, Size, as_json, boards_of, compiled, names, out, precision, records
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import note, show
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError, find
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def cost_command(what: Measured, beside: Beside, output: Path | None, json_: boo
         if len(found) > 1:
             raise FusionbenchError(f"--picture {beside.picture}: several machines or sizes; choose with --methods")
         (title, group), (name, values) = next(iter(found.items())), next(iter(quality.items()))
-        note(f"{draw(title, group, name, values, beside.picture)} entries in {beside.picture}")
+        note(f"{counted(draw(title, group, name, values, beside.picture), 'entry')} in {beside.picture}")
     if any(row.failure for row in rows):
         sys.exit(1)
 
@@ -183,7 +184,9 @@ def means(out: Path, beside: Beside) -> Quality:
     with Store(out, create=False) as store:
         boards = boards_of(store, [beside.dataset or ""])
         if len(boards) != 1:
-            raise FusionbenchError(f"{out}: {len(boards)} tables of {beside.dataset}; name one that eval has made")
+            raise FusionbenchError(
+                f"{out}: {counted(len(boards), 'table')} of {beside.dataset}; name one that eval has made"
+            )
         table = build(store, boards[0], [])
     known = {name: m for m in table.metrics for name in (m.card.name, m.id)}
     shown = [known[find(name, list(known), f"the table of {beside.dataset} has no column")] for name in beside.metrics]

@@ -31,6 +31,7 @@ from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.spread_options import SpreadOptions
 from fusionbench.cli.task_options import TaskOptions
+from fusionbench.counting import counted
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.outcome import Outcome
@@ -274,9 +275,12 @@ def phases(plan: Plan) -> dict[str, int]:
 
 def describe(plan: Plan) -> str:
     """The plan in words."""
-    lines = [f"{len(plan.entries)} entries: " + ", ".join(e.id for e in plan.entries)]
+    lines = [f"{counted(len(plan.entries), 'entry')}: " + ", ".join(e.id for e in plan.entries)]
     for s in plan.sources:
         part = f" of {s.expected}, partial" if s.partial else ""
-        lines.append(f"{s.label} {s.split}: {len(s.ids)} pairs{part}; {s.token}: " + ", ".join(m.id for m in s.metrics))
+        lines.append(
+            f"{s.label} {s.split}: {counted(len(s.ids), 'pair')}{part}; {s.token}: "
+            + ", ".join(m.id for m in s.metrics)
+        )
     lines += [f"warning: {s.unmatched}" for s in plan.sources if s.unmatched]
     return "\n".join([*lines, *(spelt(f"skipped {line}") for line in skips(plan.skipped))])

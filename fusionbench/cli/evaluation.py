@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionbench.cli.spelling import note, show, spelt
+from fusionbench.counting import counted
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.entries import Skip
@@ -57,7 +58,7 @@ class Evaluation:
         """Metrics without a value on some images, a line for each entry."""
         by_metric: dict[tuple[str, str], list[str]] = {}
         for (e, d, m), ids in sorted(self.outcome.undefined.items()):
-            by_metric.setdefault((m, e), []).append(f"{len(ids)} images of {d}, e.g. {ids[0]}")
+            by_metric.setdefault((m, e), []).append(f"{counted(len(ids), 'image')} of {d}, e.g. {ids[0]}")
         return [f"{m} of {e} is undefined on {'; '.join(where)}" for (m, e), where in by_metric.items()]
 
     def exit_code(self, plan: Plan) -> int:
@@ -106,9 +107,10 @@ class Evaluation:
             note(f"error: {line}")
         where = os.path.commonpath([str(f.parent) for f in files]) if files else "-"
         done = self.outcome
-        pictures = f"{done.fused} images fused, " if done.fused or not done.read else ""
-        pictures += f"{done.read} pictures read, " if done.read else ""
-        note(f"{pictures}{done.cached} kept, {done.scored} values computed in {done.seconds:.1f} s; tables in {where}")
+        pictures = f"{counted(done.fused, 'image')} fused, " if done.fused or not done.read else ""
+        pictures += f"{counted(done.read, 'picture')} read, " if done.read else ""
+        values = counted(done.scored, "value")
+        note(f"{pictures}{done.cached} kept, {values} computed in {done.seconds:.1f} s; tables in {where}")
 
 
 def skips(skipped: Iterable[Skip]) -> list[str]:

@@ -15,6 +15,7 @@ import click
 from fusionbench.cli.options import Comma, as_json, data_root, names
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import say
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.evaluation.protocol import parsed
 from fusionbench.plugins.cards import card
@@ -91,7 +92,7 @@ def explain_value(
         for s in v.spans:
             say(
                 f"              measured {s.low:.4g} to {s.high:.4g} "
-                f"({s.entries} methods, {s.dataset}, {s.images} images)"
+                f"({counted(s.entries, 'method')}, {s.dataset}, {counted(s.images, 'image')})"
             )
         if v.verdict == "unreached":
             nearest = min((end for s in v.spans for end in (s.low, s.high)), key=lambda end: abs(end - value))
@@ -164,7 +165,7 @@ def score(metric: str, images: tuple[str, ...], datasets: tuple[str, ...], root:
             table = build(store, s.board(), [m.id for m in s.metrics], keys, ids=s.ids)
             for row in table.rows:
                 values = {m.id: row.mean(m.id) for m in table.metrics}
-                means[f"{row.id} on {s.label} {s.split}, {len(table.ids)} images"] = {
+                means[f"{row.id} on {s.label} {s.split}, {counted(len(table.ids), 'image')}"] = {
                     k: None if math.isnan(v) else v for k, v in values.items()
                 }
     return means

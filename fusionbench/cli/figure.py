@@ -16,6 +16,7 @@ from fusionbench.cli.paper_options import renamed
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.table_options import Selection
 from fusionbench.cli.words import Group, OneOf
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import variants_of
 
@@ -145,7 +146,10 @@ def _drawn(draw: Draw, shown: Shown, output: Path, span: str, out: Path) -> None
     with Store(out, create=False) as store:
         table = shown.table(store)
     draw(table, output, span, shown.names)
-    say(f"{output}: {len(table.rows)} entries, {len(table.metrics)} metrics, {len(table.ids)} images", err=True)
+    size = (
+        counted(len(of), noun) for of, noun in ((table.rows, "entry"), (table.metrics, "metric"), (table.ids, "image"))
+    )
+    say(f"{output}: {', '.join(size)}", err=True)
 
 
 @figure_command.command("compare")

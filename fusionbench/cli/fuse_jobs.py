@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionbench.cli.spelling import note
+from fusionbench.counting import counted
 from fusionbench.data import video
 from fusionbench.data.pairing import Pattern, Reading, by_order, holds, nearest, partners, shown, unpaired
 from fusionbench.errors import FusionbenchError
@@ -73,6 +74,6 @@ def _of_folders(ir: Path, vis: Path, output: Path, reading: Reading) -> list[Job
     if lone := sorted(left.keys() ^ right.keys()):
         here, other = (left, right) if lone[0] in left else (right, left)
         near = nearest(lone[0], other.keys() - here.keys())
-        note(f"warning: {len(lone)} files have no partner and are left out, first {here[lone[0]]}{near}")
+        note(f"warning: {counted(len(lone), 'file')} without a partner left out, first {here[lone[0]]}{near}")
     name = (reading.pattern("fused") or Pattern()).text
     return [Job(left[i], right[i], output / f"{name.replace('{id}', i)}{suffix}") for i in both]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fusionbench.cli.findings import Finding
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import cards
 
@@ -33,7 +34,7 @@ def gpu(device: str = "cuda") -> Iterator[Finding]:
     if not far:
         largest = max(worst.values(), default=0.0)
         found = f"as on the processor, within {largest:.1e} (relative)"
-        yield Finding("ok", f"{device}, {len(names)} metrics", found)
+        yield Finding("ok", f"{device}, {counted(len(names), 'metric')}", found)
 
 
 def _difference(name: str, device: str) -> float:

@@ -12,6 +12,7 @@ from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
 from fusionbench.cli.spelling import retypable, say, spelt
 from fusionbench.cli.variants import bounds, measured, variant_lines
 from fusionbench.cli.words import OneOf
+from fusionbench.counting import counted
 from fusionbench.plugins.cards import (
     KINDS,
     Card,
@@ -45,7 +46,7 @@ def list_command(what: str | None, json_: bool) -> None:
             rows = {n: p.title for n, p in profiles().items()}
         elif name == "protocols":
             rows = {
-                f"{p}@v{facts.version}": f"{c.title}, split {facts.split}, {len(facts.metrics)} metrics"
+                f"{p}@v{facts.version}": f"{c.title}, split {facts.split}, {counted(len(facts.metrics), 'metric')}"
                 for c in cards("dataset").values()
                 for p, facts in c.facts.protocols.items()
             }
@@ -169,7 +170,9 @@ def _training(entry: Card[Facts]) -> list[str]:
 
 def _dataset(entry: DatasetCard) -> list[str]:
     facts = entry.facts
-    lines = [f"split {s.name}: {'?' if s.count is None else s.count} pairs ({s.source})" for s in facts.splits]
+    lines = [
+        f"split {s.name}: {counted('?' if s.count is None else s.count, 'pair')} ({s.source})" for s in facts.splits
+    ]
     classes = facts.classes
     for kind, names in (
         ("segmentation", classes.segmentation),

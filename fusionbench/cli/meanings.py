@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from fusionbench.cli.options import plugins
 from fusionbench.cli.spelling import spelt
 from fusionbench.cli.variants import measured, variant_lines
+from fusionbench.counting import counted
 from fusionbench.errors import PluginError, find
 from fusionbench.evaluation.protocol import Protocol, metric, metrics_of, parsed, profile_name, protocol
 from fusionbench.naming import matches
@@ -142,7 +143,7 @@ def _protocol(text: str) -> Meaning | None:
 
 def _rules(dataset: DatasetCard, rules: Protocol) -> list[str]:
     split = next((s for s in dataset.facts.splits if s.name == rules.split), None)
-    pairs = f": {'?' if split.count is None else split.count} pairs ({split.source})" if split else ""
+    pairs = f": {counted('?' if split.count is None else split.count, 'pair')} ({split.source})" if split else ""
     return [
         f"split:    {rules.split}{pairs}",
         f"colour:   {rules.colour}: {COLOURS[rules.colour]}",

@@ -8,6 +8,7 @@ import click
 
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.words import OneOf
+from fusionbench.counting import counted
 from fusionbench.plugins.scaffold import KINDS, begin, marked
 
 REPOSITORY = "results-repository"
@@ -39,4 +40,4 @@ def new_command(kind: str, name: str, output: Path | None) -> None:
         files, tried = begin(kind, name, folder), f"try them: fusionbench --plugins {folder} validate {name}"
     for path, number, line in marked(files):
         say(f"{path}:{number}: {line}")
-    note(f"{len(files)} files in {folder / name}; {tried}")
+    note(f"{counted(len(files), 'file')} in {folder / name}; {tried}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from fusionbench.counting import counted
 from fusionbench.plugins.cards import profiles
 from fusionbench.report.paper_row import CLEAR, Answer, Fit, Judged, Printed
 
@@ -130,5 +131,5 @@ def _span(fit: Fit) -> str:
     if fit.evidence is None:
         return "not measured"
     s = fit.evidence.span
-    images = f", {s.images} images" if s.images else ""
+    images = f", {counted(s.images, 'image')}" if s.images else ""
     return f"{s.low:.4g} to {s.high:.4g} ({s.entries} method{'s' * (s.entries > 1)}{images})"

@@ -16,6 +16,7 @@ from fusionbench.cli.options import Comma, as_json, data_root, records
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.counting import counted
 
 if TYPE_CHECKING:
     from fusionbench.report.checking import Checked
@@ -183,7 +184,7 @@ def report(again: Reproduction) -> None:
     )
     say(f"{again.cells} means compared: {state}" if again.cells else nothing)
     if again.task_results:
-        say(f"{again.task_results} results of task networks scored again")
+        say(f"{counted(again.task_results, 'result')} of task networks scored again")
     if again.recorded:
         say(f"task columns recorded only: {len(again.recorded)}; nothing verified their scores")
 
@@ -218,6 +219,9 @@ def check_tables(folder: Path | None, out: Path | None, rerun: Rerun, available:
     if json_:
         found = [{"table": t.name, "seconds": round(t.seconds, 1), **plain(t.found)} for t in done]
         click.echo(json.dumps(found, indent=1))
-    note(", ".join(f"{states.count(s)} {s}" for s in ("same", "not here", "differs")) + f" of {len(tables)} tables")
+    note(
+        ", ".join(f"{states.count(s)} {s}" for s in ("same", "not here", "differs"))
+        + f" of {counted(len(tables), 'table')}"
+    )
     allowed = {"same", "not here"} if available else {"same"}
     return 0 if set(states) <= allowed else 1

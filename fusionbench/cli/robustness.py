@@ -11,6 +11,7 @@ import click
 
 from fusionbench.cli.options import Comma, as_json, names, out
 from fusionbench.cli.spelling import note, show
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def tables_of(out: Path, dataset: str, methods: tuple[str, ...]) -> list[Table]:
         good = store.boards(dataset)
         if len(good) != 1:
             have = ", ".join(f"{b.split} with output {b.output}" for b in good) or "none"
-            raise FusionbenchError(f"{out}: of {dataset} there are {len(good)} results ({have}), one is needed")
+            raise FusionbenchError(
+                f"{out}: of {dataset} there are {counted(len(good), 'result')} ({have}), one is needed"
+            )
         place = (good[0].split, good[0].output)
         corrupted = [
             board

@@ -11,6 +11,7 @@ import click
 
 from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out
 from fusionbench.cli.spelling import note, say
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
     if rows.empty:
         raise FusionbenchError(f"{out}: no scores to export" + (f" for {', '.join(datasets)}" if datasets else ""))
     write_frame(output, rows)
-    say(f"{len(rows)} scores of {rows['entry'].nunique()} entries in {output}", err=True)
+    say(f"{counted(len(rows), 'score')} of {counted(rows['entry'].nunique(), 'entry')} in {output}", err=True)
 
 
 @click.command("merge")
@@ -103,5 +104,5 @@ def verified(place: LocalStore, count: int, data_root: Path | None) -> bool:
         note(f"not verified: {place.name}: {line}")
     for line in result.wrong:
         say(f"wrong: {place.name}: {line}")
-    note(f"{result.checked} scores of {place.name} computed again, {len(result.wrong)} of them are wrong")
+    note(f"{counted(result.checked, 'score')} of {place.name} computed again, {len(result.wrong)} of them are wrong")
     return not result.wrong

@@ -8,6 +8,7 @@ import click
 
 from fusionbench.cli.options import Comma, datasets, names
 from fusionbench.cli.spelling import note, say
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 
@@ -78,5 +79,5 @@ def site_command(
     count, size, notes = write_page(out, request)
     for line in notes:
         note(line)
-    note(f"{count} tables, {size / 1e6:.1f} MB; open it in a browser:")
+    note(f"{counted(count, 'table')}, {size / 1e6:.1f} MB; open it in a browser:")
     say(str(out / "index.html"))

@@ -14,6 +14,7 @@ import click
 from fusionbench.cli.options import command_line
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import note
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class SpreadOptions:
             with Store(out, create=False) if there else Store(Path(scratch)) as store:
                 gathering, threads = gathering_of(request, plan, store, data_root, bar)
                 units = gathering.missing(SLOTS)
-            lines = [f"cached: {gathering.outcome.cached} pictures of {out}, which are not made again"]
+            lines = [f"cached: {counted(gathering.outcome.cached, 'picture')} of {out}, which are not made again"]
             lines += [f"unit {number}: {unit.name}" for number, unit in enumerate(units)]
             lines += [
                 "bundled with each unit: names, settings, hashes; no picture and no weights, which each worker has "

@@ -12,6 +12,7 @@ import click
 from fusionbench.cli.options import command_line
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.spread_options import engine_of
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def run_all(runs: Sequence[Run], train: Train, max_seconds: float | None) -> int
     finally:
         done = sum(run.finished() for run in runs)
         left_over = "" if done == len(runs) else "; the same command with --resume does what is left"
-        note(f"{done} of {len(runs)} runs are finished{left_over}")
+        note(f"{done} of {counted(len(runs), 'run', 'are')} finished{left_over}")
     show(runs)
     for name, reason in failed.items():
         note(f"failed: {name}: {reason}")
@@ -92,7 +93,7 @@ def run_elsewhere(runs: Sequence[Run], cluster: str, slurm: Sequence[str], reque
 
     with engine_of(cluster, slurm, request.device, 1) as engine:
         failed = train_all(engine, runs, place(request.data_root), command_line(), note, [request.device])
-    note(f"{sum(run.finished() for run in runs)} of {len(runs)} runs are finished")
+    note(f"{sum(run.finished() for run in runs)} of {counted(len(runs), 'run', 'are')} finished")
     show(runs)
     for name, reason in failed.items():
         note(f"failed: {name}: {reason}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from fusionbench.counting import counted
 from fusionbench.errors import PluginError
 from fusionbench.evaluation.protocol import in_profile
 from fusionbench.plugins.cards import MetricCard
@@ -37,7 +38,9 @@ class Agreement(msgspec.Struct, frozen=True):
         who = f"the published {self.program.upper()} sheet" if self.kind == "sheet" else self.program
         verb = "differs from" if self.claimed is None else "agrees with"
         claim = "" if self.claimed is None else f", claimed {self.claimed:g}"
-        return f"  {verb} {who} ({self.theirs}) on {self.images} images: measured <= {self.deviation:g}{claim}"
+        return (
+            f"  {verb} {who} ({self.theirs}) on {counted(self.images, 'image')}: measured <= {self.deviation:g}{claim}"
+        )
 
 
 def measured(path: Path) -> dict[str, list[Agreement]]:

@@ -9,6 +9,7 @@ import click
 
 from fusionbench.cli.options import data_root
 from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 
@@ -46,6 +47,7 @@ def verify_command(folders: tuple[Path, ...], pictures: int, available: bool, da
         for line in found.faults:
             say(f"refused: {folder}: {spelt(line)}")
         refused += bool(found.faults)
-        note(f"{folder}: {found.pictures} pictures are what their records say, {found.scores} scores computed again")
+        checked = f"{counted(found.pictures, 'picture')} as recorded, {counted(found.scores, 'score')} computed again"
+        note(f"{folder}: {checked}")
     note(f"{len(folders) - refused} of {len(folders)} can be taken")
     sys.exit(1 if refused else 0)

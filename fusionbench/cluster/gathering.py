@@ -12,6 +12,7 @@ from typing import Any
 from fusionbench.cluster.engines import Ended, Engine
 from fusionbench.cluster.trying import do_all
 from fusionbench.cluster.units import Networks, Pairs, Place, heard
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import runner
 from fusionbench.evaluation.outcome import FailedImage, Outcome
@@ -160,7 +161,7 @@ class Gathering:
             images_root=None,
             jobs=self.threads,
         )
-        name = f"{source.label} {source.split}, {len(ids)} pairs, {', '.join(keys.values())}"
+        name = f"{source.label} {source.split}, {counted(len(ids), 'pair')}, {', '.join(keys.values())}"
         own = {"name": name, "place": self.place, "device": self.plan.device, "command": self.command}
         return {**own, "request": request, "source": source.label, "keys": keys, "ids": tuple(ids)}
 

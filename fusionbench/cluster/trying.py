@@ -15,6 +15,7 @@ from typing import TypeVar
 from fusionbench.cluster.engines import ClusterGone, Ended, Engine
 from fusionbench.cluster.processes import Processes
 from fusionbench.cluster.units import Unit
+from fusionbench.counting import counted
 from fusionbench.runtime.files import DAY
 
 U = TypeVar("U", bound=Unit)
@@ -60,7 +61,7 @@ def do_all(
                         take(unit, ended, own)
                     shutil.rmtree(own, ignore_errors=True)
             except ClusterGone as error:
-                note(f"warning: {error}; {len(open_)} units are done on this machine alone")
+                note(f"warning: {error}; {counted(len(open_), 'unit', 'are')} done on this machine alone")
                 engine, again = Processes(here), [*again, *open_.values()]
         waiting, tries = again, tries + 1 if tries < TRIES else 1
 

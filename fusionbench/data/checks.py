@@ -11,6 +11,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from fusionbench.counting import counted
 from fusionbench.data import Dataset, Sample
 from fusionbench.data.acquire import instructions
 from fusionbench.data.beforehand import look_at
@@ -206,7 +207,7 @@ def _counted(dataset: Dataset, name: str, here: int) -> list[Finding]:
         every = {i for f in spec.folders for role in ("ir", "vis") for i in dataset.layout.index(role, f)}
         declared = {i for n in dataset.splits() for i in dataset.split(n).ids or ()}
         if extra := sorted(every - declared):
-            text = f"{name}: {len(extra)} images in the folder are in no list and ignored (first: {extra[0]})"
+            text = f"{name}: {counted(len(extra), 'image')} in the folder but in no list, ignored (first: {extra[0]})"
             findings.append(Finding("note", text, name))
     return findings
 
@@ -308,10 +309,9 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
     kept = [finding for finding in findings if not isinstance(finding, _Stray)]
     for split, own in strays.items():
         worst = max(own, key=lambda stray: stray.beyond)
-        text = (
-            f"{split}: {sum(stray.count for stray in own)} boxes of {len(own)} images leave their image, by up to "
-            f"{worst.beyond:.4g} pixels (in {worst.id})"
-        )
+        many = f"{counted(sum(stray.count for stray in own), 'box')} of {counted(len(own), 'image')}"
+        by = counted(f"{worst.beyond:.4g}", "pixel")
+        text = f"{split}: {many} beyond the edge, by up to {by} (in {worst.id})"
         kept.append(Finding("note", text, split, worst.id))
     return kept
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.errors import DataError
 from fusionbench.pixels.names import SUFFIXES, hidden, listing, natural, nfc
 
@@ -157,7 +158,9 @@ def by_order(names: Sequence[str], files: Mapping[str, Path], what: str, where: 
         DataError: they are not as many.
     """
     if len(names) != len(files):
-        raise DataError(f"{where}: {len(files)} pictures for {len(names)} {what}; by order there must be as many")
+        raise DataError(
+            f"{where}: {counted(len(files), 'picture')} for {len(names)} {what}; by order there must be as many"
+        )
     return dict(zip(names, (files[key] for key in sorted(files, key=natural)), strict=True))
 
 
@@ -262,7 +265,7 @@ def unpaired(ir: Mapping[str, Path], vis: Mapping[str, Path]) -> str:
         return f"{there}; these names pair with pattern={','.join(f'{role}={text}' for role, text in texts.items())}"
     if len(ir) == len(vis):
         return f"{there}; they are as many: if they are in the same order, match=order pairs them"
-    return f"{there} ({len(ir)} and {len(vis)} pictures); rename them, or give pattern=ir=...,vis=..."
+    return f"{there} ({len(ir)} and {counted(len(vis), 'picture')}); rename them, or give pattern=ir=...,vis=..."
 
 
 def _around(stems: Sequence[str]) -> str:

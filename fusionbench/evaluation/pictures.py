@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.data.label_checks import check_labels
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
@@ -121,5 +122,5 @@ def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str],
         pictures, missing = fused_pictures(plan, [entry], store, source, trained, lambda *_: None)
     for name, reason in missing.items():
         raise FusionbenchError(f"{name} has not every picture of {dataset.name} {split}: {reason}")
-    note(f"training on {len(pictures[entry.key].files)} pictures of {entry.id}")
+    note(f"training on {counted(len(pictures[entry.key].files), 'picture')} of {entry.id}")
     return dict(pictures[entry.key].files)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import torch
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
@@ -237,7 +238,7 @@ class _Work:
         if changed:
             folder = entry.options[entry.card.facts.path_options[0]]
             self.outcome.replaced.append(
-                f"{entry.id} on {source.label}: {len(changed)} pictures are not those of an earlier run, "
+                f"{entry.id} on {source.label}: {counted(len(changed), 'picture', 'are')} not those of an earlier run, "
                 f"e.g. {changed[0]}; its row is now that of {folder}"
             )
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.adopted import narrowed
 from fusionbench.evaluation.entries import Entry
@@ -57,7 +58,7 @@ def check_folds(request: TaskRequest, source: Source, task: Task, device: str) -
     task.places(tuple(facts["classes"]), source.dataset)
     if 0 < (count := len(labelled(source, source.split, task.needs).ids)) < request.folds:
         raise FusionbenchError(
-            f"folds={request.folds}: {source.label} {source.split} has {count} pairs with {task.needs}"
+            f"folds={request.folds}: {source.label} {source.split} has {counted(count, 'pair')} with {task.needs}"
         )
     asked = draft(request, source, task, device, 0).canonical()
     asked.settings_text()

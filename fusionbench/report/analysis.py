@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.ranking import holm
@@ -197,7 +198,7 @@ def _overall(tables: Mapping[str, Table]) -> Stability:
     shared = sorted(set.intersection(*(set(own) for own in ranks.values())))
     return Stability(
         metric=AVERAGE,
-        variants={p: f"{len(table.metrics)} metrics" for p, table in tables.items()},
+        variants={p: counted(len(table.metrics), "metric") for p, table in tables.items()},
         order={p: sorted(shared, key=lambda e: (own[e], e)) for p, own in ranks.items()},
         means={p: {e: own[e] for e in shared} for p, own in ranks.items()},
         tau={

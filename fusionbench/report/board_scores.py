@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.rows import Row
@@ -55,7 +56,7 @@ class BoardScores:
             if own:
                 pictures[key] = own
             elif reasons:
-                notes.append(f"No row for {ident}: {len(reasons)} images failed, e.g. {reasons[0]}")
+                notes.append(f"No row for {ident}: {counted(len(reasons), 'image')} failed, e.g. {reasons[0]}")
             elif fused:
                 notes.append(f"No row for {ident}: not scored with all of these metrics.")
         return pictures, notes

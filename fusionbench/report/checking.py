@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.runner import Progress
 from fusionbench.report.claims import read_claims
@@ -44,7 +45,7 @@ class Checked:
         found, largest = self.found, self.largest
         state = found.state
         if found.task_results:
-            state += f"; {found.task_results} results of task networks scored again"
+            state += f"; {counted(found.task_results, 'result')} of task networks scored again"
         if found.recorded:
             state += f"; task columns recorded only: {len(found.recorded)}"
         return [

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.naming import fold, matches
 from fusionbench.plugins.cards import cards
@@ -98,7 +99,9 @@ class Filler:
             made = f"; synthetic images: {board.origin.source}" if board.origin.generator else ""
             pairs = self._pairs(board)
             of = f" of {board.expected}" if board.expected is not None else ""
-            notes.append(f"{board.title}: {board.protocol}, split {board.split}, {pairs}{of} pairs{made}.")
+            notes.append(
+                f"{board.title}: {board.protocol}, split {board.split}, {counted(f'{pairs}{of}', 'pair')}{made}."
+            )
         return FilledLayout(name, layout, cells, tuple(notes))
 
     def cell(self, layout: Layout, row: LayoutRow, column: LayoutColumn) -> Filled:
@@ -136,7 +139,7 @@ class Filler:
         mean = table.rows[0].mean(column.metric.id)
         if math.isnan(mean):
             return Filled(why=f"{column.metric.title} of {entry.id} is undefined on {board.dataset}")
-        remark = f"{entry.id} on {len(table.ids)} pairs of {board.dataset}"
+        remark = f"{entry.id} on {counted(len(table.ids), 'pair')} of {board.dataset}"
         return Filled(fixed(mean, column.metric.digits), mean, remark=remark, ranked=entry.ranked)
 
     def _cost(self, row: LayoutRow, column: LayoutColumn) -> Filled:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.report.rows import Values, interval
 from fusionbench.report.tables import Table
@@ -311,7 +312,8 @@ def halves(table: Table, times: int = 50, seed: int = 0) -> Halves:
     count = len(table.ids)
     if len(names) < 3 or count < 4:
         raise FusionbenchError(
-            f"{table.board.dataset}: {len(names)} ranked entries on {count} images; halves need at least 3 on 4"
+            f"{table.board.dataset}: {len(names)} ranked entries on {counted(count, 'image')}; "
+            "halves need at least 3 on 4"
         )
     values = _signed(table, names)
     average = _average(values)

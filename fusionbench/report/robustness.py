@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError, find
 from fusionbench.pixels.corruption import KINDS, Corruption, corruption
 from fusionbench.report.colours import looks_of
@@ -70,8 +71,8 @@ def robustness(good: Table, corrupted: Sequence[Table], name: str) -> Robustness
     for table in corrupted:
         if table.ids != good.ids:
             raise FusionbenchError(
-                f"{table.board.dataset}: {len(table.ids)} pairs, not the {len(good.ids)} of {good.board.dataset}; "
-                "run eval on both with the same options"
+                f"{table.board.dataset}: {counted(len(table.ids), 'pair')}, not the {len(good.ids)} of "
+                f"{good.board.dataset}; run eval on both with the same options"
             )
     titles = {m.id: (m.card.name, m.title) for m in good.metrics} | {c.id: (c.title,) for c in good.tasks}
     chosen = find(name, titles, f"the table of {good.board.dataset} has no column", titles)
@@ -108,7 +109,7 @@ def markdown(r: Robustness) -> str:
     """A table with an entry a row and a corruption a column."""
     head = " | ".join(["Method", "good pairs", *map(str, r.means)])
     lines = [
-        f"{r.title}: mean {r.column} over {r.images} pairs. Methods get corrupted pairs, scores look at the good ones.",
+        _about(r),
         "",
         f"| {head} |",
         f"|---|{'---:|' * (1 + len(r.means))}",
@@ -119,6 +120,13 @@ def markdown(r: Robustness) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _about(r: Robustness) -> str:
+    return (
+        f"{r.title}: mean {r.column} over {counted(r.images, 'pair')}. "
+        "Methods get corrupted pairs, scores look at the good ones."
+    )
+
+
 def drawn(r: Robustness, width: int) -> RenderableType:
     """The same for a terminal of so many characters, with the best and the second of each column marked."""
     columns = [r.clean, *r.means.values()]
@@ -126,10 +134,7 @@ def drawn(r: Robustness, width: int) -> RenderableType:
     rows = [
         (name, [(cell, own.get(name, 0)) for cell, own in zip(cells, marks, strict=True)]) for name, cells in _cells(r)
     ]
-    about = (
-        f"{r.title}: mean {r.column} over {r.images} pairs. Methods get corrupted pairs, scores look at the good ones."
-    )
-    return grid(about, ["good pairs", *map(str, r.means)], rows, [f"{how}: {how.text}." for how in r.means], width)
+    return grid(_about(r), ["good pairs", *map(str, r.means)], rows, [f"{how}: {how.text}." for how in r.means], width)
 
 
 def _cells(r: Robustness) -> list[tuple[str, list[str]]]:

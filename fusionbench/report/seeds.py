@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from fusionbench.counting import counted
 from fusionbench.results.records import EntryInfo
 
 _SEED = re.compile(r"(?<=, )seed \d+(?=,|$)")  # in what `train` says of its weights
@@ -56,7 +57,7 @@ def _name(own: Sequence[EntryInfo], taken: set[str]) -> str:
     names = [info.weights.name for info in own if info.weights]
     shared = {_IN_NAME.sub("", name) for name in names}
     name = shared.pop() if len(shared) == 1 else "+".join(names)
-    label = f"{name}, {len(own)} seeds" if name else f"{len(own)} seeds"
+    label = f"{name}, {counted(len(own), 'seed')}" if name else counted(len(own), "seed")
     first = own[0].id
     ident = first.replace(f"[{names[0]}", f"[{label}", 1)
     return first.replace(f"[{names[0]}", f"[{'+'.join(names)}", 1) if ident in taken else ident

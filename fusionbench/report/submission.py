@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.pixels.images import picture_digest, read_image
 from fusionbench.report.verify import Verification, verify
@@ -74,7 +75,7 @@ def check(folder: Path, count: int, data_root: Path | None = None, available: bo
         if not result.faults:  # else pictures are not what they are scored as
             _scores(result, verify(store, count, data_root), every, store, available)
     if every.tasks:
-        result.notes.append(f"{len(every.tasks)} results of task networks: recorded only")
+        result.notes.append(f"{counted(len(every.tasks), 'result')} of task networks: recorded only")
     return result
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from scipy.stats import rankdata
 
+from fusionbench.counting import counted
 from fusionbench.evaluation.protocol import Metric, metric, metric_change
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.records import COLOURS, SOURCES
@@ -73,14 +74,18 @@ class Table:
     @property
     def pairs_in_words(self) -> str:
         """``14 pairs``, or ``3 of 361 pairs`` where the split has more."""
-        count = f"{len(self.ids)} of " if self.partial else ""
-        return f"{count}{self.board.expected if self.partial else len(self.ids)} pairs"
+        of = f" of {self.board.expected}" if self.partial else ""
+        return counted(f"{len(self.ids)}{of}", "pair")
 
     @property
     def caption(self) -> str:
         """Protocol, split, image count, rules and what is not ranked."""
         b = self.board
-        count = f"{len(self.ids)} of {b.expected} pairs" if b.expected is not None else f"{len(self.ids)} pairs"
+        count = (
+            f"{len(self.ids)} of {counted(b.expected, 'pair')}"
+            if b.expected is not None
+            else counted(len(self.ids), "pair")
+        )
         partial = ", partial" if self.partial else ""
         partial += f", shard {self.shards}: complete when all are merged" if self.shards else ""
         text = f"{b.title}, split {b.split}: {count}{partial}. Protocol {b.protocol}: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from fusionbench.plugins.cards import cards
@@ -41,10 +43,16 @@ def task_contradictions(facts: Provenance, table: PublishedTable) -> list[str]:
             lines.append(f"task column {name}: not checked, the provenance has no result of it")
         else:
             column = columns[name]
-            if (head.title, head.note, head.direction) != (column.title, column.note, "up" if column.up else "down"):
+            said = (head.title, _in_the_singular(head.note), head.direction)
+            if said != (column.title, column.note, "up" if column.up else "down"):
                 lines.append(f"task column {name}: its head or note is not what its results say: {column.note}")
             lines += _values(name, column, table)
     return lines + [f"task column {name}: in the provenance, not in the table" for name in columns if name not in heads]
+
+
+def _in_the_singular(note: str) -> str:
+    """A note with what earlier versions wrote as ``1 seeds`` and ``1 pairs`` as it is written now."""
+    return re.sub(r"(?<= )1 (seed|pair)s(?= |,)", r"1 \1", note)
 
 
 def _values(name: str, column: TaskColumn, table: PublishedTable) -> list[str]:

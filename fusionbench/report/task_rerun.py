@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fusionbench.counting import counted
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.evaluation.entries import Entry, one_entry
@@ -319,7 +320,7 @@ class _Check:
             why = "their networks are not at hand; " + how
             if is_folded(first):
                 why = "networks of folds are trained again by the command that made them alone"
-            line = f"{group}: {len(own)} results are recorded only: {why}"
+            line = f"{group}: {counted(len(own), 'result', 'are')} recorded only: {why}"
             if first.code != code:
                 line += "; the task's code has changed since"
             if is_given(first) and not first.weights:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fusionbench.counting import counted
 from fusionbench.plugins.cards import TaskCard, cards
 from fusionbench.report.markup import escape_markdown
 from fusionbench.report.numbers import fixed, places
@@ -119,7 +120,7 @@ def columns_of(rows: Iterable[tuple[str, TaskResult]]) -> list[TaskColumn]:
         note, split, images = _note(f"{task} {network} {protocol}", every), every[0].test_split, every[0].images
         elsewhere = _elsewhere(recipe)
         where = f", {split}" if elsewhere else ""
-        few = (elsewhere or is_folded(every[0])) and images < FEWEST
+        few = (is_given(every[0]) or is_folded(every[0])) and images < FEWEST
         for score, title in known[task].facts.columns:
             values = {entry: tuple(_value(r, score) for r in results) for entry, results in own.items()}
             ident = f"{task}/{network}/{protocol}/{recipe}/{score}"
@@ -177,7 +178,7 @@ def _note(title: str, results: Sequence[TaskResult]) -> str:
     """What the results of one group are, in a line."""
     first, seeds = results[0], len({r.seed for r in results})
     trained = sorted({r.trained_on for r in results})
-    images = f"{first.images} pairs of {first.test_split}"
+    images = f"{counted(first.images, 'pair')} of {first.test_split}"
     over = "mean ± half of the 95 % interval over {} (Student's t); not in the average rank."
     if is_given(first):
         given = "a network" if seeds == 1 else f"{seeds} networks"
@@ -187,7 +188,7 @@ def _note(title: str, results: Sequence[TaskResult]) -> str:
         over = "not in the average rank."
     data = trained[0] if len(trained) == 1 else "each entry's own pictures of the training split"
     return (
-        f"{title}: recipe {first.recipe}, {seeds} seeds, network trained on {data}, tested on {images}; "
+        f"{title}: recipe {first.recipe}, {counted(seeds, 'seed')}, network trained on {data}, tested on {images}; "
         f"{over.format('seeds')}"
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from fusionbench.counting import counted
 from fusionbench.data import Dataset, open_spec
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric
@@ -60,7 +61,7 @@ def verify(
             metrics[name] = metric(name)
     scores = store.scores({name: m.code for name, m in metrics.items()})
     if missing := len(store.metrics()) - len({name for _, _, name in scores}):
-        result.unchecked.append(f"{missing} metrics: computed by other code, or not here")
+        result.unchecked.append(f"{counted(missing, 'metric')}: computed by other code, or not here")
     with one_thread(), torch.inference_mode():
         for board in store.boards() if store.rows(BoardRow) else ():
             try:
@@ -100,7 +101,7 @@ def _other_list(dataset: Dataset, board: Board) -> str:
     if board.split_sha256 != split.sha256:
         return f"{board.dataset} {board.split}: the list of images is another here"
     if not board.origin.generator and None not in (count, board.expected) and count != board.expected:
-        return f"{board.dataset} {board.split}: {count} images belong to it, not {board.expected}"
+        return f"{board.dataset} {board.split}: {counted(str(count), 'image', 'belong')} to it, not {board.expected}"
     return ""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from fusionbench.counting import counted
 from fusionbench.results.records import EntryInfo
 
 Place = tuple[str, str]  # dataset, split
@@ -48,8 +49,8 @@ def _fold_into(db: sqlite3.Connection, newest: str, older: str) -> list[str]:
         if differ := [i for i in other if own.get(i, other[i]) != other[i]]:
             where = " ".join(filter(None, place)) or "pairs that are gone"
             notes.append(
-                f"{where}: {len(differ)} pictures of an earlier folder are others, e.g. {differ[0]}; its row is that "
-                "of the folder that was read last, run `fusionbench eval --images NAME=DIR` for another"
+                f"{where}: {counted(len(differ), 'picture')} of an earlier folder changed, e.g. {differ[0]}; "
+                "its row is that of the folder that was read last, run `fusionbench eval --images NAME=DIR` for another"
             )
         else:
             _move(db, newest, older, place, own)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.results import packed
 from fusionbench.results.merged_pictures import copy_picture, is_safe, sample
@@ -182,7 +183,7 @@ class Merger:
             else:
                 paths[row.path] = row.image
         for reason, count in reasons.items():
-            self._conflict(f"{count} pictures refused ({reason}), e.g. {example[reason]}", "none of them")
+            self._conflict(f"{counted(count, 'picture')} refused ({reason}), e.g. {example[reason]}", "none of them")
 
     def write(self, db: sqlite3.Connection) -> None:
         """Add all rows to the target, in its transaction."""

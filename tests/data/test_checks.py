@@ -79,7 +79,7 @@ def test_every_kind_of_damage(make):
     assert any("1 of 8 images have no mask in" in t for t in texts(report, "missing"))
     assert texts(report, "note") == [
         f"test: the infrared image is the visible image in 1 of 5 pairs (first {ids[6]}); one folder copied to both?",
-        f"test: 1 boxes of 1 images leave their image, by up to 6 pixels (in {ids[5]})",
+        f"test: 1 box of 1 image beyond the edge, by up to 6 pixels (in {ids[5]})",
     ]
     assert report.exit_code() == 1
     assert seen[-1] == ("checking msrs", 8, 8)
@@ -95,7 +95,7 @@ def test_images_in_no_list(make):
     for path in (files.ir, files.vis):
         path.with_stem("extra").write_bytes(path.read_bytes())
     report = check(opened("msrs", dataset.root), ["test"])
-    assert texts(report, "note") == ["test: 1 images in the folder are in no list and ignored (first: extra)"]
+    assert texts(report, "note") == ["test: 1 image in the folder but in no list, ignored (first: extra)"]
     assert report.counts["test"] == (1, 361)
 
 
@@ -185,8 +185,8 @@ def test_boxes_that_leave_their_image_are_told_once(make):
         path = dataset.files(split, ident).boxes
         path.write_text(re.sub(r"<xmax>[^<]*</xmax>", "<xmax>41</xmax>", path.read_text()))
     report = check(opened("m3fd", dataset.root), [split])
-    (text,) = [t for t in texts(report, "note") if "leave" in t]
-    assert re.fullmatch(rf"{split}: \d+ boxes of 3 images leave their image, by up to 1 pixels \(in \d+\)", text)
+    (text,) = [t for t in texts(report, "note") if "beyond the edge" in t]
+    assert re.fullmatch(rf"{split}: \d+ boxes of 3 images beyond the edge, by up to 1 pixel \(in \d+\)", text)
 
 
 def test_near_duplicates_chunks_and_empty():

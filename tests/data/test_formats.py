@@ -304,7 +304,7 @@ def test_the_range_is_part_of_the_protocol(tmp_path: Path, name: str) -> None:
     (fused,) = (tmp_path / "r/fused").rglob("*.png")
     np.testing.assert_array_equal(read_image(fused), read_image(tmp_path / "f/001.png"))
     other = average(*asked, f"--ir-range={low:g},{2 * high:g}")
-    assert "1 images fused, 0 kept" in other.stderr
+    assert "1 image fused, 0 kept" in other.stderr
     for wrong in ("7000", "a,b", "9,2", "1,2,3", "nan,1"):
         assert fusionbench(*asked, f"--ir-range={wrong}").returncode == 2
 

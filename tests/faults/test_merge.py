@@ -209,7 +209,7 @@ def test_only_pictures_below_fused_are_copied(tmp_path: Path, path: str) -> None
         shutil.copy(tmp_path / "b/fused/gff-other/d-test/a.png", tmp_path / "b" / name)
     names = files(tmp_path / "a")
     added, (line,) = merged(tmp_path / "a", tmp_path / "b")
-    assert "1 pictures refused (its path is not one of a fused picture), e.g. new d test a" in line
+    assert "1 picture refused (its path is not one of a fused picture), e.g. new d test a" in line
     assert (added["fused"], added["scores"]) == (1, 1)
     assert files(tmp_path / "a") - names == {"fused/gff-other/d-test/b.png"}
     assert not Path("/tmp/escaped-of-merge.png").exists()

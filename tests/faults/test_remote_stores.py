@@ -147,7 +147,7 @@ def test_no_path_of_a_row_is_fetched_unless_safe(memory: Any, tmp_path: Path, pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cls, "open", lambda self, p, *a, **k: (asked.append(p), memory_open(self, p, *a, **k))[1])
         _, (line,) = merged(tmp_path / "all", "memory://x")
-    assert "1 pictures refused (its path is not one of a fused picture)" in line
+    assert "1 picture refused (its path is not one of a fused picture)" in line
     assert asked == ["/x/results.db", "/x/results.db-wal"]
     assert {f for f in files(tmp_path / "all") if not f.startswith("results.db")} == set()
 
@@ -208,7 +208,7 @@ def test_a_changed_picture_is_refused(memory: Any, tmp_path: Path) -> None:
     write_image(tmp_path / "other/fused/gff-k/d-test/a.png", pixels(77))
     put(memory, tmp_path / "other", "/x")
     added, (line,) = merged(tmp_path / "all", "memory://x")
-    assert "1 pictures refused (its pixels are not those of its record)" in line
+    assert "1 picture refused (its pixels are not those of its record)" in line
     assert added["fused"] == 1
 
 

@@ -154,7 +154,7 @@ def test_folders_of_one_name_become_one_entry(tmp_path: Path, case: str, create:
 def test_a_folded_entry_is_announced(tmp_path: Path) -> None:
     add_folders(old_store(tmp_path / "old"), FOLDERS["other pictures of one dataset"][0])
     done = fusionbench("merge", tmp_path / "old", "--out", tmp_path / "new")
-    assert "images[Z] on vifb test: 1 pictures of an earlier folder are others, e.g. 1" in done.stdout
+    assert "images[Z] on vifb test: 1 picture of an earlier folder changed, e.g. 1" in done.stdout
 
 
 def test_a_reader_leaves_an_older_store_as_it_is(tmp_path: Path) -> None:

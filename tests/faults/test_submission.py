@@ -64,7 +64,7 @@ def test_good(submission: Path, data: Path) -> None:
     done = verified(submission, data)
     assert done.returncode == 0, done.stdout
     assert done.stdout == ""
-    assert "4 pictures are what their records say, 8 scores computed again" in done.stderr
+    assert "4 pictures as recorded, 8 scores computed again" in done.stderr
     assert "1 of 1 can be taken" in done.stderr
 
 

@@ -153,7 +153,7 @@ def test_folders_of_videos(tmp_path: Path) -> None:
     write(tmp_path / "ir/c.mkv")
     done = fuse(tmp_path / "ir", tmp_path / "vis", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "1 files have no partner and are left out, first " in done.stderr
+    assert "1 file without a partner left out, first " in done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mkv", "b.mkv"]
 
 

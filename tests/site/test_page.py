@@ -238,7 +238,7 @@ def test_pictures_that_are_not_what_was_scored_are_left_out(tmp_path: Path) -> N
     path.write_bytes((folder / "fused/3/1.png").read_bytes())
     done = fusionbench("site", "--out", tmp_path / "p", folder, "--pictures", ",".join(IDS[:2]), "--entries", "gff")
     assert done.returncode == 0
-    assert f"1 pictures are not there or not what they were, e.g. msrs {IDS[0]} of gff" in done.stderr
+    assert f"1 picture missing or changed, e.g. msrs {IDS[0]} of gff" in done.stderr
     shown = data(tmp_path / "p")["pictures-0"]
     assert shown["ids"] == list(IDS[:2])
     assert shown["entries"] == ["infrared", "visible", "gff"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.pixels.images import picture_digest, read_image
 from fusionbench.report.compare_figure import picked
@@ -92,7 +93,7 @@ def pictures_of(
             name = f"pictures/{number}/{row}-{column}"
             files[f"{name}.png"], files[f"{name}-small.jpg"] = _packed(pixels)
             cells.append([row, column, f"{name}.png", f"{name}-small.jpg", *pixels.shape[:0:-1]])
-    told = f"{len(missing)} pictures are not there or not what they were, e.g. {missing[0]}" if missing else ""
+    told = f"{counted(len(missing), 'picture')} missing or changed, e.g. {missing[0]}" if missing else ""
     return {"ids": ids, "entries": shown, "sources": sources, "files": cells}, files, [told] if told else []
 
 

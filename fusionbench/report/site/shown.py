@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric, metrics_of
 from fusionbench.plugins.cards import profiles
@@ -264,5 +265,5 @@ class _Makers:
                         {str(made[f.made]) if f.made in made else "versions not recorded" for f in fused.values()}
                     )
                     if fused:
-                        lines[info.id].append(f"{name}: {len(fused)} pictures, {'; '.join(who)}")
+                        lines[info.id].append(f"{name}: {counted(len(fused), 'picture')}, {'; '.join(who)}")
         return {entry: tuple(own) for entry, own in lines.items()}
