@@ -100,6 +100,6 @@ def jobs(pairs: int) -> list[Job]:
                     needed[key] = Job(name, "", pairs, NAME, row=False, network=True)
                     found += [needed[key]] if needed[key] not in found else []
             given = tuple((key, job.folder) for key, job in needed.items())
-            start, share = made.get(part.after, ""), pairs // len(parts)
+            start, share = made[part.after] if part.after else "", pairs // len(parts)
             found.append(Job(last.name, part.stage, share, made[part.stage], start, part is last, given))
     return found

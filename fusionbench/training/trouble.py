@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +14,15 @@ import torch
 
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.training.settings import Settings
+
+SIDES = ("patch", "crop", "size", "resize", "task_crop")  # what recipes call the size of windows and images
+TOO_SMALL = (  # what torch says of an image that a layer has no room in, and of a statistic over one value
+    "Padding size should be less than",
+    "Kernel size can't be greater than",
+    "utput size is too small",
+    "Expected more than 1 value per channel",
+    "Expected more than 1 spatial element",
+)
 
 
 def _no_memory(error: BaseException) -> bool:
@@ -25,7 +34,7 @@ def _no_memory(error: BaseException) -> bool:
 
 @contextmanager
 def explained(settings: Settings, batch_key: str, where: str, untried: Path | None = None) -> Iterator[None]:
-    """Turn what a user can mend into a :class:`FusionbenchError`: no memory left, a lost partner process.
+    """Turn what a user can mend into a :class:`FusionbenchError`: no memory left, images too small, a lost partner.
 
     Args:
         settings: of the recipe.
@@ -37,11 +46,16 @@ def explained(settings: Settings, batch_key: str, where: str, untried: Path | No
         yield
     except FusionbenchError:
         raise
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:
         if _no_memory(error):
             raise FusionbenchError(f"out of memory {where}; {_smaller(settings, batch_key)}") from error
         if "Connection closed by peer" in str(error) or "Connection reset by peer" in str(error):
             raise FusionbenchError(f"{where}: another process of this run has ended; its message says why") from error
+        if untried is None and _too_small(error):
+            raise FusionbenchError(
+                f"{where}: what the networks were given is too small for them ({_in_a_line(error)}); take larger "
+                f"windows or images, here {_sizes(settings, batch_key)}"
+            ) from error
         if untried is None:
             raise
         raise _unfit(untried, where, error) from error
@@ -52,11 +66,25 @@ def explained(settings: Settings, batch_key: str, where: str, untried: Path | No
 
 
 def _unfit(checkpoint: Path, where: str, error: Exception) -> WeightsError:
-    text = " ".join(str(error).split())[:200]
     return WeightsError(
-        f"{checkpoint}: resumed from it, training fails {where} ({type(error).__name__}: {text}); the checkpoint is "
-        "damaged or of another version of the recipe: train anew into another folder"
+        f"{checkpoint}: resumed from it, training fails {where} ({type(error).__name__}: {_in_a_line(error)}); "
+        "the checkpoint is damaged or of another version of the recipe: train anew into another folder"
     )
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _too_small(error: BaseException) -> bool:
+    return isinstance(error, (RuntimeError, ValueError)) and any(part in str(error) for part in TOO_SMALL)
+
+
+def _sizes(settings: Settings, batch_key: str) -> str:
+    """The settings that say how large what a step is given is: ``patch=8, batch=1``."""
+    held = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    given = [name for name in (*SIDES, batch_key) if held.get(name) is not None]
+    return ", ".join(f"{name}={str(held[name]).replace(' ', '')}" for name in given) or "those of the recipe"
 
 
 def _smaller(settings: Settings, key: str) -> str:

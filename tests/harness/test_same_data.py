@@ -34,7 +34,8 @@ def test_stages_share_the_pairs() -> None:
         start = jobs[training.name, end.start]
         assert (start.stage, start.row, start.pairs, end.row, end.pairs) == (training.after, False, 50, True, 50)
     alone = {t.name for t in every} - {t.name for t in every if t.after or t.weights}
-    assert {job.pairs for job in jobs.values() if job.row and job.name in alone} == {100}
+    single = [job for job in jobs.values() if job.row and job.name in alone]
+    assert {(job.pairs, job.start, job.given, job.ready) for job in single} == {(100, "", (), True)}
 
 
 def test_what_a_setting_names_is_trained_before() -> None:

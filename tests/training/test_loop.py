@@ -29,6 +29,7 @@ from fusionbench.training.settings import (
     flat_name,
     settings_text,
 )
+from fusionbench.training.trouble import explained
 from tests.conftest import fusionbench
 from tests.training import toys
 from tests.training.toys import run, settings
@@ -113,6 +114,32 @@ def test_other_errors_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     breaking(monkeypatch, 1, raising(RuntimeError("shapes")))
     with pytest.raises(RuntimeError, match="shapes"):
         run("toy", tmp_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowed(toys.ToySettings):
+    """With settings of size, as recipes have them."""
+
+    patch: Count = 1
+    crop: Size = (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "sides"),
+    [
+        (torch.nn.ReflectionPad2d(1), (1, 1)),
+        (torch.nn.Conv2d(1, 1, 5), (3, 3)),
+        (torch.nn.MaxPool2d(2), (1, 1)),
+        (torch.nn.BatchNorm2d(1), (1, 1)),
+        (torch.nn.InstanceNorm2d(1), (1, 1)),
+    ],
+)
+def test_images_that_a_layer_has_no_room_in(layer: torch.nn.Module, sides: tuple[int, int]) -> None:
+    with (
+        pytest.raises(FusionbenchError, match=r"^at step 1: .* too small .* here patch=1, crop=\(1,2\), batch=4$"),
+        explained(Windowed(), "batch", "at step 1"),
+    ):
+        layer(torch.zeros(1, 1, *sides))
 
 
 def test_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

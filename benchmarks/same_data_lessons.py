@@ -1,0 +1,284 @@
+"""What leaderboards/same-data/ teaches, in sentences whose every number is computed from its tables.
+
+python benchmarks/same_data_lessons.py            # prints them
+python benchmarks/same_data_lessons.py --write    # puts them into its README.md
+
+A method's released row is the one with the weights that its card lists first, its own row the one that was trained on
+the same data. Rows are ranked in each column, the mean of these ranks orders them; orders are compared by Spearman's
+correlation. The page beside a table holds the intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import publish
+from scipy import stats
+
+FOLDER = publish.BOARDS / "same-data"
+HOME = "scenes-msrs"  # the dataset that was drawn by the generator of the training pairs
+FEWEST = 4  # rows whose order is compared
+INTERVAL = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table.
+
+    Attributes:
+        dataset: whose pairs.
+        images: how many.
+        columns: metric to 1 where more is better, else -1.
+        rows: entry to the mean of each metric.
+        intervals: entry to the 95 % interval of each metric.
+    """
+
+    dataset: str
+    images: int
+    columns: dict[str, int]
+    rows: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+
+    @classmethod
+    def read(cls, path: Path) -> Board:
+        """A table's JSON, and its page."""
+        table = json.loads(path.read_text())
+        columns = {m["id"]: 1 if m["direction"] == "up" else -1 for m in table["metrics"]}
+        rows = {r["id"]: {m: r["scores"][m]["mean"] for m in columns} for r in table["rows"]}
+        intervals = {}
+        for line in path.with_suffix(".md").read_text().splitlines():
+            name, *cells = line.strip("| ").split(" | ")
+            if name in rows:
+                found = [INTERVAL.search(cell) for cell in cells[: len(columns)]]
+                ends = [(float(m[1]), float(m[2])) for m in found if m]
+                intervals[name] = dict(zip(columns, ends, strict=True))
+        return cls(table["dataset"], table["images"], columns, rows, intervals)
+
+    @property
+    def title(self) -> str:
+        """As sentences call it."""
+        return f"held-out scenes ({self.images} pairs)" if self.dataset == HOME else f"{self.name} ({self.images})"
+
+    @property
+    def name(self) -> str:
+        """Short."""
+        return "scenes" if self.dataset == HOME else self.dataset.upper()
+
+    @cached_property
+    def own(self) -> list[str]:
+        """What was trained on the same data, without other rows of the same weights."""
+        return [name for name in self.rows if "[same" in name and "," not in name]
+
+    @cached_property
+    def both(self) -> dict[str, tuple[str, str]]:
+        """Method to its released and its own row, where it has both; of two stages the one that comes first."""
+        found: dict[str, tuple[str, str]] = {}
+        for name in sorted(self.own, key=lambda n: ("ct" in n, "rsc" in n, n)):
+            method = name.partition("[")[0]
+            released = [r for r in self.rows if r.startswith(f"{method}[") and "same" not in r and "," not in r]
+            if released and method not in found:
+                found[method] = (released[0], name)
+        return found
+
+    def ranks(self, names: Iterable[str], metrics: Iterable[str] | None = None) -> dict[str, float]:
+        """Mean rank of each of some rows among them, over some columns; 1 is best."""
+        chosen = list(names)
+        every = [
+            stats.rankdata([-self.columns[m] * self.rows[name][m] for name in chosen])
+            for m in (metrics or self.columns)
+        ]
+        return dict(zip(chosen, np.mean(every, axis=0).tolist(), strict=True))
+
+    def gain(self, method: str, metric: str) -> float:
+        """By how much of the released row's value the own row is better; negative where it is worse."""
+        released, own = (self.rows[name][metric] for name in self.both[method])
+        return self.columns[metric] * (own - released) / abs(released)
+
+    def apart(self, method: str, metric: str) -> int:
+        """-1 where the own row is worse and intervals do not meet, 1 where it is better and they do not, else 0."""
+        (low, high), (own_low, own_high) = (self.intervals[name][metric] for name in self.both[method])
+        if own_low <= high and low <= own_high:
+            return 0
+        return 1 if self.gain(method, metric) > 0 else -1
+
+
+def agreement(one: dict[str, float], other: dict[str, float]) -> float:
+    """Spearman's correlation of two orders of the same rows."""
+    names = list(one)
+    return float(stats.spearmanr([one[n] for n in names], [other[n] for n in names]).statistic)
+
+
+def listed(texts: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def shown(metric: str) -> str:
+    """A column's name."""
+    return {"qabf": "Qabf", "qcv": "Qcv"}.get(short := metric.partition("@")[0], short.upper())
+
+
+def ends(values: dict[str, float], digits: str = ".2f") -> str:
+    """The largest and the smallest of some named values."""
+    high, low = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
+    return f"from {values[low]:{digits}} ({low}) to {values[high]:{digits}} ({high})"
+
+
+def sentences(boards: list[Board]) -> list[str]:
+    """All of them; the first table is that of held-out scenes."""
+    home, *real = boards
+    return [write(home, real) for write in WRITERS]
+
+
+def order_of_own(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in real:
+        names = [n for n in home.own if n in board.rows]
+        rho = agreement(home.ranks(names), board.ranks(names))
+        parts.append(f"{rho:.2f} with {board.title} over {len(names)} rows")
+    return f"The order on {home.title} of what was trained on equal data has a rank correlation of {listed(parts)}."
+
+
+def order_by_column(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in real:
+        names = [n for n in home.own if n in board.rows]
+        found = {shown(m): agreement(home.ranks(names, [m]), board.ranks(names, [m])) for m in home.columns}
+        parts.append(f"{ends(found)} with {board.name}")
+    return f"Column by column it goes {listed(parts)}."
+
+
+def order_of_released(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in real:
+        names = [home.both[m][0] for m in home.both if m in board.both]
+        parts.append(f"{agreement(home.ranks(names), board.ranks(names)):.2f} with {board.name}")
+    return f"The order on scenes of the {len(home.both)} released rows beside them has {listed(parts)}."
+
+
+def two_worlds(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        released, own = (_world(board, side) for side in (0, 1))
+        parts.append(f"{agreement(released, own):.2f} on {board.name} ({len(own)} methods)")
+    return (
+        "The order of methods among themselves with released weights and their order on equal data have a correlation "
+        f"of {listed(parts)}."
+    )
+
+
+def _world(board: Board, side: int) -> dict[str, float]:
+    names = {pair[side]: method for method, pair in board.both.items()}
+    return {names[name]: rank for name, rank in board.ranks(names).items()}
+
+
+def best_of_worlds(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        released, own = (min(world, key=world.__getitem__) for world in (_world(board, 0), _world(board, 1)))
+        parts.append(f"{released} and {own} on {board.name}")
+    return f"First among them with released weights, and first on equal data, are {listed(parts)}."
+
+
+def by_how_much(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        median = {shown(m): 100 * float(np.median([board.gain(k, m) for k in board.both])) for m in board.columns}
+        parts.append(f"{ends(median, '+.0f')} on {board.name}")
+    return (
+        "What equal data gain on the released weights of the same method, in per cent, the median over methods, goes "
+        f"by columns {listed(parts)}."
+    )
+
+
+def apart_or_not(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        found = [board.apart(method, metric) for method in board.both for metric in board.columns]
+        worse, same, better = (found.count(kind) for kind in (-1, 0, 1))
+        parts.append(f"{worse}, {same} and {better} on {board.name}")
+    return (
+        "Of these comparisons, a method in a column each, equal data are worse with intervals apart, not told from "
+        f"the released weights, and better with intervals apart in {listed(parts)}."
+    )
+
+
+def who_moves(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        place = board.ranks(board.rows)
+        lost = {method: place[own] - place[released] for method, (released, own) in board.both.items()}
+        parts.append(f"{ends(lost, '+.1f')} on {board.name}")
+    return f"The step from released weights to equal data costs, in mean rank among all rows, {listed(parts)}."
+
+
+def at_home(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        place = board.ranks(board.rows)
+        gaps = [place[own] - place[released] for released, own in board.both.values()]
+        parts.append(f"{np.mean(gaps):.1f} of {len(board.rows)} places on {board.name}")
+    return f"On average over methods that is {listed(parts)}: scenes are where what was trained here is at home."
+
+
+def rules(home: Board, real: list[Board]) -> str:
+    parts = []
+    for board in (home, *real):
+        place = board.ranks(board.rows)
+        better = [sum(place[name] < place[rule] for name in board.own) for rule in ("average", "maximum")]
+        parts.append(f"{better[0]} and {better[1]} of {len(board.own)} on {board.name}")
+    return (
+        "Two rules that learn nothing, average and maximum of both sources, have above them, of the rows trained here "
+        f"and by mean rank, {listed(parts)}."
+    )
+
+
+WRITERS: tuple[Callable[[Board, list[Board]], str], ...] = (
+    order_of_own,
+    order_by_column,
+    order_of_released,
+    two_worlds,
+    best_of_worlds,
+    by_how_much,
+    apart_or_not,
+    who_moves,
+    at_home,
+    rules,
+)
+
+
+def read(folder: Path) -> list[Board]:
+    """The tables of a folder, that of scenes first; those with too few own rows are left out."""
+    paths = [p for p in sorted(folder.glob("*.json")) if not re.search(r"\.(provenance|selected)\.json$", p.name)]
+    boards = [board for board in map(Board.read, paths) if len(board.both) >= FEWEST]
+    return sorted(boards, key=lambda board: board.dataset != HOME)
+
+
+def text(folder: Path) -> str:
+    """The sentences as a numbered list, once there is a table besides that of scenes."""
+    boards = read(folder)
+    lines = sentences(boards) if len(boards) > 1 else ["Nothing yet: there is no table of real pictures."]
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    found = text(FOLDER)
+    print(found)
+    if asked.write:
+        page = FOLDER / "README.md"
+        page.write_text(publish.between(page.read_text(), "lessons", found))
+
+
+if __name__ == "__main__":
+    main()
