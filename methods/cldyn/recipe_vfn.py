@@ -77,6 +77,7 @@ class VFNSettings(Settings):
     lr: Positive = 1e-3  # of Adam; released
     decay_every: Count | None = None  # epochs; None: one rate throughout, as released
     decay: Positive = 0.1  # factor of the rate then; ours
+    norms: Literal["batch", "kept"] = "batch"  # kept: batch normalisation keeps the statistics it has, see --from; ours
     batch: Count = 16  # released
     crop: Count = 256  # side in pixels; released
     splits_roadscene: str = "test"  # of RoadScene, which has no other; all other datasets: train
@@ -168,7 +169,7 @@ class VFNRecipe(Recipe[VFNSettings, Batch]):
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """See :meth:`Recipe.step`."""
         batch = batch.to(self.device)
-        self.vfn.train()
+        self.vfn.train(self.settings.norms == "batch")
         with self.precision.autocast():
             values = self._loss(batch)
         self.precision.update(values["loss"], self.optimiser)

@@ -139,6 +139,22 @@ def test_vfn_resumes_exactly(scenes, tmp_path):
     same(tmp_path / "calm", tmp_path / "torn")
 
 
+def test_vfn_kept_norms_and_a_falling_rate(scenes, tmp_path):
+    """Statistics stay where asked, and only there; the rate falls behind the epochs asked for, also after a resume."""
+    for norms, stay in (("batch", False), ("kept", True)):
+        recipe, out = VFNRecipe(), tmp_path / norms
+        chosen = settings("vfn", f"norms={norms}", epochs=3, decay_every=2, validate=0)
+        run(recipe, out, chosen, opened(scenes, "msrs"), max_steps=2)
+        recipe = VFNRecipe()
+        run(recipe, out, chosen, opened(scenes, "msrs"), resume=True)
+        fresh, now = VFN().state_dict(), recipe.vfn.state_dict()
+        kept = [torch.equal(fresh[name], now[name]) for name in now if "running" in name]
+        assert len(kept) == 36
+        assert all(kept) if stay else not any(kept)
+        assert not torch.equal(fresh["ir_feb.bfe.0.weight"], now["ir_feb.bfe.0.weight"])
+        assert recipe.optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
+
+
 def test_vfn_refuses(scenes, tmp_path):
     data = opened(scenes, "msrs")
     with pytest.raises(FusionbenchError, match="variant=mine: choose one of released, paper"):
