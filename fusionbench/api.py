@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusionbench import environment
+from fusionbench.cluster.choosing import check_cluster, engine_of, threads_of
+from fusionbench.cluster.gathering import Gathering
+from fusionbench.cluster.units import place
 from fusionbench.data.layout import DEFAULT
 from fusionbench.data.pairing import Reading
 from fusionbench.errors import FusionbenchError
@@ -23,6 +27,7 @@ from fusionbench.evaluation.runner import run
 from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
+from fusionbench.results.schema import FusedRow
 from fusionbench.results.store import Store
 from fusionbench.runtime.arithmetic import check_compiler
 from fusionbench.runtime.device import check_device
@@ -37,7 +42,7 @@ class Result:
     Attributes:
         tables: the leaderboards.
         outcome: what was computed, what failed.
-        notes: how files were paired, where names do not say it, and what fitted nothing.
+        notes: how files were paired, where names do not say it, what fitted nothing, and how a cluster fared.
     """
 
     def __init__(self, tables: Sequence[Table], outcome: Outcome, notes: Sequence[str] = ()) -> None:
@@ -71,6 +76,8 @@ def evaluate(
     batch: int = 0,
     out: str | Path | None = None,
     who: str = "",
+    pictures_at: str = "",
+    cluster: str | Sequence[str] = "",
 ) -> Result:
     """Fuse and score; what `out` already holds is not computed again.
 
@@ -93,28 +100,57 @@ def evaluate(
         batch: pairs of 480x640 that go through a method at once; 1 on a processor by default, else 8.
         out: directory of the results store; a temporary one by default.
         who: signs the results, with the time and the machine; ``FUSIONBENCH_WHO`` by default, else nobody does.
+        pictures_at: keeps them, if not `out`: ``s3://BUCKET/PREFIX``, a folder; ``FUSIONBENCH_PICTURES`` by default.
+        cluster: does the work: an address of Ray, ``local``, or ``("slurm", "partition=gpu", ...)``. Ray begins Python
+            anew, so a script has its call below ``if __name__ == "__main__":``.
 
     Raises:
         FusionbenchError: when what was asked does not exist or nothing could be scored.
     """
     named = Request(methods=tuple(methods), datasets=tuple(datasets), metrics=tuple(metrics), images=tuple(images))
     here = replace(named, device=device, jobs=jobs, precision=precision, compiled=compiled, batch=batch)
-    request = replace(
-        here,
-        images_root=Path(images_root) if images_root else None,
-        reading=reading,
-        data_root=Path(data_root) if data_root else None,
-        profile=profile,
-        output_rule=output_rule,
-        limit=limit,
-        fresh_versions=fresh_versions,
-    )
-    return _evaluated(request, out, who)
-
-
-def _evaluated(request: Request, out: str | Path | None, who: str) -> Result:
+    rules = replace(here, reading=reading, profile=profile, output_rule=output_rule, limit=limit)
+    images_from, data_from = (Path(place) if place else None for place in (images_root, data_root))
+    request = replace(rules, fresh_versions=fresh_versions, images_root=images_from, data_root=data_from)
     environment.apply()
     environment.sign(who, "who")
+    environment.keep_pictures(pictures_at)
+    return _evaluated(request, out, _work(cluster, fresh_versions))
+
+
+Work = Callable[[Plan, Store, Request], tuple[Outcome, list[str]]]  # with what there is to say of it
+
+
+def _work(cluster: str | Sequence[str], fresh_versions: bool) -> Work:
+    """What fuses and scores: this process, or a cluster."""
+    name, *slurm = [cluster] if isinstance(cluster, str) else list(cluster) or [""]
+    if not (name or slurm):
+        return lambda plan, store, _: (run(plan, store, command="fusionbench.evaluate"), [])
+    if fresh_versions:
+        raise FusionbenchError("fresh_versions=True: on this machine alone, whose versions it compares with")
+    check_cluster(name, slurm)
+    return partial(_elsewhere, name, slurm)
+
+
+def _elsewhere(
+    cluster: str, slurm: Sequence[str], plan: Plan, store: Store, request: Request
+) -> tuple[Outcome, list[str]]:
+    notes: list[str] = []
+    threads = threads_of(request.jobs, request.device)
+    gathering = Gathering(
+        request=request,
+        plan=plan,
+        store=store,
+        place=place(request.data_root),
+        command="fusionbench.evaluate",
+        threads=threads,
+        note=notes.append,
+    )
+    with engine_of(cluster, slurm, request.device, threads) as engine:
+        return gathering.run(engine, [])[0], notes
+
+
+def _evaluated(request: Request, out: str | Path | None, work: Work) -> Result:
     _check(request.limit, request.jobs, request.device)
     if request.batch < 0:
         raise FusionbenchError(f"batch={request.batch}: must be at least 1, or 0 for what suits the device")
@@ -122,8 +158,10 @@ def _evaluated(request: Request, out: str | Path | None, who: str) -> Result:
     if any(entry.compiled for entry in plan.entries):
         check_compiler(request.device)
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
-        outcome = run(plan, store, command="fusionbench.evaluate")
-        return Result(_tables(plan, store), outcome, plan.notes)
+        store.shelf.begin()
+        outcome, notes = work(plan, store, request)
+        outcome.odd += store.shelf.settled(store.rows(FusedRow))
+        return Result(_tables(plan, store), outcome, (*plan.notes, *notes))
 
 
 def _tables(plan: Plan, store: Store) -> list[Table]:

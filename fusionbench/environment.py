@@ -1,8 +1,8 @@
 """The environment variables, read where users come in: by the command line and the Python interface, nowhere else.
 
 ``FUSIONBENCH_PLUGINS``: folders of plugins, separated like ``PATH``. ``FUSIONBENCH_CACHE``, ``FUSIONBENCH_DATA`` and
-``FUSIONBENCH_OUT``: see :class:`fusionbench.runtime.locations.Locations`. ``FUSIONBENCH_WHO``: who signs results; the
-system's name of the user is never asked.
+``FUSIONBENCH_OUT``: see :class:`fusionbench.runtime.locations.Locations`. ``FUSIONBENCH_PICTURES``: where fused
+pictures are kept. ``FUSIONBENCH_WHO``: who signs results; the system's name of the user is never asked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.runtime import locations
+from fusionbench.runtime import locations, pictures_at
 from fusionbench.runtime.files import printable
 
 WHO, LONGEST = "FUSIONBENCH_WHO", 100  # characters of a name
+PICTURES = "FUSIONBENCH_PICTURES"
 FOLDERS = {"cache": "FUSIONBENCH_CACHE", "data": "FUSIONBENCH_DATA", "results": "FUSIONBENCH_OUT"}
 
 
@@ -31,9 +32,15 @@ def apply(plugins: Iterable[str | Path] = ()) -> None:
     plugins = tuple(plugins)
     every = tuple(dict.fromkeys(Path(os.path.abspath(folder)) for folder in [*named, *plugins]))
     folders = {field: Path(os.environ[name]) for field, name in FOLDERS.items() if os.environ.get(name)}
-    locations.use(
-        locations.Locations(every, tuple(map(str, plugins)), **folders, who=named_who(os.environ.get(WHO, ""), WHO))
-    )
+    who = named_who(os.environ.get(WHO, ""), WHO)
+    locations.use(locations.Locations(every, tuple(map(str, plugins)), **folders, who=who))
+    pictures_at.use(os.environ.get(PICTURES, ""))
+
+
+def keep_pictures(address: str) -> None:
+    """From now on pictures are kept there, whatever the environment says, where it is not empty."""
+    if address:
+        pictures_at.use(address)
 
 
 def sign(who: str, option: str = "--who") -> None:

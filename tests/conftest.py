@@ -143,8 +143,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the user's weights, data or plugins."""
     monkeypatch.setenv("FUSIONBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-    for name in ("FUSIONBENCH_DATA", "FUSIONBENCH_PLUGINS", "FUSIONBENCH_OUT", "FUSIONBENCH_WHO"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("DATA", "PLUGINS", "OUT", "PICTURES", "WHO"):
+        monkeypatch.delenv(f"FUSIONBENCH_{name}", raising=False)
     environment.apply()
 
 

@@ -235,6 +235,7 @@ def run(plan: Plan, store: Store, bar: Bar, work: Callable[[], tuple[Outcome, Pr
     """Fuse, score, train and score the task networks (`work`), and make the tables."""
     from fusionbench.errors import FusionbenchError
     from fusionbench.report.tables import build
+    from fusionbench.results.schema import FusedRow
 
     for source in plan.sources:
         if source.unmatched:
@@ -244,7 +245,9 @@ def run(plan: Plan, store: Store, bar: Bar, work: Callable[[], tuple[Outcome, Pr
         if source.shard:
             note(f"{source.label}: shard {source.shard}, complete when the stores of all shards are merged")
     bar.expect(phases(plan))
+    store.shelf.begin()
     outcome, problems = work()
+    outcome.odd += store.shelf.settled(store.rows(FusedRow))
     result = Evaluation(outcome=outcome)
     for (label, task), reason in problems.gaps.items():
         note(f"warning: {task} on {label}: {reason}")

@@ -9,10 +9,12 @@ import click
 from fusionbench.cli.options import Comma
 
 PLACES = {"wandb": "WANDB_MODE", "mlflow": "MLFLOW_TRACKING_URI"}  # where the user says that they write to
-QUIET = {  # neither of them sends anything unless it is told to; MLflow keeps files only when told so
+QUIET = {  # neither of them sends anything unless it is told to; MLflow keeps files only when told so, and asks twice
     "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
 logger_option = click.option(

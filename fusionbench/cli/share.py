@@ -79,6 +79,7 @@ def merge_command(
     What disagrees is named and ours is kept; exit code 1 then. Nothing is merged when a verified score is wrong.
     """
     from fusionbench.results.merge import merge
+    from fusionbench.results.shelf import shelf_of
     from fusionbench.results.sources import source
     from fusionbench.results.store import Store
 
@@ -88,6 +89,9 @@ def merge_command(
             sys.exit(1)
         with Store(out) as store:
             added, conflicts = merge(store, places, pictures)
+    for place in places:
+        if pictures != 0 and (told := shelf_of(place.folder).elsewhere):
+            note(f"{place.name}: {told}, and merges them too")
     for line in conflicts:
         say(f"conflict: {line}")
     say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)

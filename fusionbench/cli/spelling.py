@@ -34,11 +34,23 @@ PARAMETERS = (
     *("cfg_options", "check", "data_root", "datasets", "device", "format", "fresh_versions", "from"),
     *("frozen", "frozen_on", "images", "images_root", "ir", "ir_range", "jobs", "like", "match"),
     *("max_seconds", "max_steps", "methods", "metrics", "most", "name", "network", "networks", "on", "out"),
-    *("output_rule", "pattern", "plugins", "precision", "profile", "resume", "retrain", "rgbt4", "seeds"),
+    *(
+        "output_rule",
+        "pattern",
+        "pictures_at",
+        "plugins",
+        "precision",
+        "profile",
+        "resume",
+        "retrain",
+        "rgbt4",
+        "seeds",
+    ),
     *("sha256", "size", "split", "stage", "sweep", "task_networks", "task_options", "task_protocols", "task_size"),
     *("cluster", "shard", "slurm", "tasks", "test", "train", "url", "vis"),
 )
-_WORD = re.compile(rf"(?<![^\s(`])(?P<name>{'|'.join([*PARAMETERS, *RENAMED])})=(?:True\b)?(?P<value>[^\s.,;:)`])?")
+_NAMES = "|".join([*PARAMETERS, *RENAMED])
+_WORD = re.compile(rf"(?<![^\s(`])(?P<name>{_NAMES})=(?:True\b)?(?P<value>[^\s.,;:)`]|:(?=\S))?")
 
 
 # A command that a message proposes, not one that it tells of (a file that `fusionbench train` wrote).

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
 
+from fusionbench import environment
 from fusionbench.cli.options import command_line
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import note
+from fusionbench.cluster.choosing import check_cluster, engine_of, threads_of
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
-    from fusionbench.cluster.engines import Engine
     from fusionbench.cluster.gathering import Gathering
     from fusionbench.evaluation.outcome import Outcome
     from fusionbench.evaluation.plan import Plan, Request
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Parts = Sequence[tuple[Plan, TaskRequest]]
     Work = Callable[[Plan, Parts, Store, Bar], tuple[Outcome, Problems]]
-
-THREADS = 4  # of a unit on a graphics card, which read and write files beside it
 
 cluster = click.option(
     "--cluster",
@@ -47,7 +45,7 @@ slurm = click.option(
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadOptions:
-    """Which part of the work is done, and where."""
+    """Which part of the work is done, where, and where its pictures are kept."""
 
     shard: Annotated[
         str | None,
@@ -59,6 +57,22 @@ class SpreadOptions:
     ]
     cluster: Annotated[str | None, cluster]
     slurm: Annotated[tuple[str, ...], slurm]
+    send_data: Annotated[
+        bool,
+        click.option(
+            "--send-data", is_flag=True, help="With --cluster: send each unit's pairs to workers that lack them."
+        ),
+    ]
+
+    pictures_at: Annotated[
+        str,
+        click.option(
+            "--pictures-at",
+            default="",
+            metavar="ADDRESS",
+            help="Keep pictures there: another folder, s3://BUCKET/PREFIX, gs://, hf:// [--out; FUSIONBENCH_PICTURES].",
+        ),
+    ]
 
     def part(self) -> Shard | None:
         """The part that is asked for."""
@@ -71,7 +85,12 @@ class SpreadOptions:
         if self.cluster and (self.shard or len(devices) > 1):
             raise FusionbenchError("--cluster chooses parts and devices itself: without --shard, and with one --device")
         if fresh_versions and (self.cluster or len(devices) > 1):
-            raise FusionbenchError("--fresh-versions: on one device of one machine, as what is merged replaces nothing")
+            raise FusionbenchError(
+                "--fresh-versions: on one device of one machine, whose versions and processor it compares with; "
+                "others need not have these, and what is merged replaces nothing. Another --out has all of it anew"
+            )
+        if self.send_data and not self.cluster:
+            raise FusionbenchError("--send-data: is for --cluster")
         check_cluster(self.cluster, self.slurm)
 
     def describe(self, request: Request, plan: Plan, out: Path, data_root: Path | None) -> str:
@@ -82,12 +101,13 @@ class SpreadOptions:
         there = (out / "results.db").is_file()
         with tempfile.TemporaryDirectory() as scratch, Bar() as bar:
             with Store(out, create=False) if there else Store(Path(scratch)) as store:
-                gathering, threads = gathering_of(request, plan, store, data_root, bar)
+                gathering, threads = gathering_of(request, plan, store, data_root, bar, self.send_data)
                 units = gathering.missing(SLOTS)
             lines = [f"cached: {counted(gathering.outcome.cached, 'picture')} of {out}, which are not made again"]
             lines += [f"unit {number}: {unit.name}" for number, unit in enumerate(units)]
+            pairs = "its pairs" if self.send_data else "no picture"
             lines += [
-                "bundled with each unit: names, settings, hashes; no picture and no weights, which each worker has "
+                f"bundled with each unit: names, settings, hashes, {pairs}; no weights, which each worker has "
                 f"(data: its FUSIONBENCH_DATA, else {gathering.place.data})"
             ]
             if self.cluster == "slurm":
@@ -99,6 +119,8 @@ class SpreadOptions:
     def work(self, request: Request, devices: Sequence[str], data_root: Path | None) -> Work:
         """What fuses, scores and trains: this process, or others."""
         from fusionbench.evaluation import runner, task_run
+
+        environment.keep_pictures(self.pictures_at)
 
         def networks(tasks: Parts, store: Store, bar: Bar) -> Problems:
             problems = task_run.Problems()
@@ -114,7 +136,7 @@ class SpreadOptions:
         def elsewhere(plan: Plan, tasks: Parts, store: Store, bar: Bar) -> tuple[Outcome, Problems]:
             from fusionbench.cluster.processes import Processes
 
-            gathering, threads = gathering_of(request, plan, store, data_root, bar)
+            gathering, threads = gathering_of(request, plan, store, data_root, bar, self.send_data)
             bar.expect({})
             if not self.cluster:
                 outcome, problems = gathering.run(Processes(devices), [])
@@ -126,12 +148,14 @@ class SpreadOptions:
         return elsewhere if self.cluster or len(devices) > 1 else here
 
 
-def gathering_of(request: Request, plan: Plan, store: Store, data_root: Path | None, bar: Bar) -> tuple[Gathering, int]:
+def gathering_of(
+    request: Request, plan: Plan, store: Store, data_root: Path | None, bar: Bar, send: bool = False
+) -> tuple[Gathering, int]:
     """An evaluation in units, and the threads of each."""
     from fusionbench.cluster.gathering import Gathering
     from fusionbench.cluster.units import place
 
-    threads = request.jobs or (1 if request.device == "cpu" else THREADS)
+    threads = threads_of(request.jobs, request.device)
     gathering = Gathering(
         request=request,
         plan=plan,
@@ -139,33 +163,8 @@ def gathering_of(request: Request, plan: Plan, store: Store, data_root: Path | N
         place=place(data_root),
         command=command_line(),
         threads=threads,
+        send=send,
         note=note,
         progress=bar,
     )
     return gathering, threads
-
-
-def check_cluster(cluster: str | None, slurm: Sequence[str]) -> None:
-    """Refuse a cluster for which something is not installed, and options of another one."""
-    if cluster is not None and not cluster.strip():  # a script's variable that is not set would mean this machine
-        raise FusionbenchError("--cluster: names none; give an address, local or slurm")
-    if slurm and cluster != "slurm":
-        raise FusionbenchError(f"--slurm {slurm[0]}: is for --cluster slurm")
-    if cluster == "slurm":
-        from fusionbench.cluster.on_slurm import Slurm
-
-        Slurm(slurm, "cpu", 1)  # says what is wrong with the options
-    elif cluster:
-        from fusionbench.cluster.on_ray import check_installed
-
-        check_installed(cluster)
-
-
-@contextmanager
-def engine_of(cluster: str, slurm: Sequence[str], device: str, threads: int) -> Iterator[Engine]:
-    """The engine that --cluster names."""
-    from fusionbench.cluster.on_ray import Ray
-    from fusionbench.cluster.on_slurm import Slurm
-
-    with Slurm(slurm, device, threads) if cluster == "slurm" else Ray(cluster, device, threads) as engine:
-        yield engine

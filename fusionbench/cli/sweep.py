@@ -11,7 +11,7 @@ import click
 
 from fusionbench.cli.options import command_line
 from fusionbench.cli.spelling import note, say, spelt
-from fusionbench.cli.spread_options import engine_of
+from fusionbench.cluster.choosing import engine_of
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 

@@ -17,8 +17,9 @@ from fusionbench.cli.logger_option import chosen_loggers, logger_option
 from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
-from fusionbench.cli.spread_options import check_cluster, cluster, slurm
+from fusionbench.cli.spread_options import cluster, slurm
 from fusionbench.cli.sweep import SweepOptions, run_all, run_elsewhere
+from fusionbench.cluster.choosing import check_cluster
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.trainable import trainings
 
@@ -239,7 +240,7 @@ def train_command(
         train(request, how, launch)
     except KeyboardInterrupt as stop:
         if not stop.args and launch.rank == 0:  # not between two steps, where the loop says it
-            note("stopped; the newest checkpoint is kept, the same command with --resume goes on")
+            note(f"stopped; {_kept(request, several)}the same command with --resume goes on")
         raise click.exceptions.Exit(128 + signal_of(stop)) from None
     except FusionbenchError as error:
         text = spelt(str(error))
@@ -247,6 +248,15 @@ def train_command(
             raise FusionbenchError(text) from None
         say(f"error (process {launch.rank}): {text}", err=True)
         raise click.exceptions.Exit(2) from None
+
+
+def _kept(request: TrainRequest, several: SweepOptions) -> str:
+    """What there is of a run that was stopped."""
+    from fusionbench.training.checkpoint import Checkpoints
+
+    if several:
+        return ""
+    return "the newest checkpoint is kept, " if Checkpoints(request.out).files() else "there is no checkpoint yet, "
 
 
 def _lengthened(request: TrainRequest, pairs: int | None, several: SweepOptions) -> TrainRequest:

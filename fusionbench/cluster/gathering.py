@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.cluster.engines import Ended, Engine
+from fusionbench.cluster.parcels import ENOUGH, Parcel, parcel_of, weight_of
 from fusionbench.cluster.trying import do_all
 from fusionbench.cluster.units import Networks, Pairs, Place, heard
 from fusionbench.counting import counted
@@ -27,6 +28,7 @@ from fusionbench.evaluation.task_training import RECORD
 from fusionbench.results.merge import content, merge
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.schema import BoardRow, FailureRow, FusedRow, GapRow, PairRow, TaskRow
+from fusionbench.results.sources import LocalStore
 from fusionbench.results.store import Store
 from fusionbench.training.trained import WEIGHTS
 
@@ -45,6 +47,7 @@ class Gathering:
         place: where this process finds things.
         command: for the provenance.
         threads: of each unit.
+        send: whether pairs go with their units, for workers that lack them.
         note: takes remarks, a line each.
         progress: called as units end.
     """
@@ -55,6 +58,7 @@ class Gathering:
     place: Place
     command: str
     threads: int
+    send: bool = False
     note: Callable[[str], None]
     progress: Progress = lambda *_: None
     outcome: Outcome = field(default_factory=Outcome)
@@ -132,9 +136,17 @@ class Gathering:
         if not ids:
             return []
         size = min(max(FEWEST, -(-len(ids) // (ROUNDS * slots))), max(1, MOST // len(keys)))
+        if self.send:
+            size = min(size, max(1, ENOUGH // weight_of(source, ids)))
         count = -(-len(ids) // size)
         slices = [Shard(number, count).of(ids) for number in range(1, count + 1)]
-        return [Pairs(**self._common(source, keys, own)) for own in slices]
+        return [Pairs(**self._common(source, keys, own), parcel=self._parcel(source, own)) for own in slices]
+
+    def _parcel(self, source: Source, ids: Sequence[str]) -> Parcel | None:
+        """The pairs of a unit, where they are to be sent."""
+        if not self.send:
+            return None
+        return parcel_of(source, ids, self.hashes[source.label], self.request.split)
 
     def _networks(self, part: Plan, request: TaskRequest) -> Networks:
         """The unit of a part of the task networks."""
@@ -184,7 +196,7 @@ class Gathering:
             if not reason:
                 self._check(unit, folder)
                 said = heard(folder)
-                _, conflicts = merge(self.store, [folder])
+                _, conflicts = merge(self.store, [LocalStore(folder, str(folder), whole=True)])
                 for line in conflicts:
                     self.note(f"warning: conflict: {unit.name}: {line.removeprefix(f'{folder}: ')}")
                 self.outcome.add(said.outcome())

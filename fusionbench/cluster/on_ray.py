@@ -180,7 +180,12 @@ def _do(ray: Any, asked: Any, connection: Connection, slots: int, units: Sequenc
     while waiting or given:
         while waiting and len(given) < AHEAD * slots:
             number, unit = waiting.pop()
-            given[asked.remote(unit)] = number
+            try:
+                given[asked.remote(unit.sent())] = number  # what is sent lies in Ray's object store until it is done
+            except FusionbenchError as error:
+                connection.send(Ended(number, str(error)))
+        if not given:
+            continue
         ended, _ = ray.wait(list(given), num_returns=1, timeout=5)
         if not ended and not any(_resources(ray).get(kind, 0) for kind in ("CPU", "GPU")):
             connection.send("no machine is left in the cluster")

@@ -64,10 +64,17 @@ class Slurm:
             return
         jobs = folder / "jobs"
         jobs.mkdir(mode=0o700)
-        executor = self._executor(jobs)
+        executor, ready, submitted = self._executor(jobs), {}, []
+        for number, unit in enumerate(units):
+            try:
+                ready[number] = unit.sent(jobs / f"{number}.pairs")
+            except FusionbenchError as error:
+                yield Ended(number, str(error))
+        if not ready:
+            return
         with executor.batch():
-            submitted = [executor.submit(_write, unit, folder / str(number)) for number, unit in enumerate(units)]
-        waiting = dict(enumerate(submitted))
+            submitted = [executor.submit(_write, unit, folder / str(number)) for number, unit in ready.items()]
+        waiting = dict(zip(ready, submitted, strict=True))
         try:
             while waiting:
                 time.sleep(WAIT)
@@ -75,6 +82,7 @@ class Slurm:
                 for number, job in list(waiting.items()):
                     if (folder / str(number) / ENDED).is_file() or job.job_id not in alive:
                         del waiting[number]
+                        (jobs / f"{number}.pairs").unlink(missing_ok=True)
                         yield _ended(number, job, folder / str(number))
         finally:
             for job in waiting.values():

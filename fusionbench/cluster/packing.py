@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.runtime.files import read_regular
 
 
 def packed(folder: Path) -> bytes:
@@ -17,6 +19,24 @@ def packed(folder: Path) -> bytes:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 archive.write(path, path.relative_to(folder).as_posix())
+    return data.getvalue()
+
+
+def packed_files(files: Mapping[str, Path], limit: int) -> bytes:
+    """Some files under the names that they get, as :func:`packed`.
+
+    Raises:
+        FusionbenchError: one cannot be read, or they are too many bytes.
+    """
+    data, left = io.BytesIO(), limit
+    try:
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+            for name, path in files.items():
+                content = read_regular(path, "a file that is sent", max(0, left))
+                left -= len(content)
+                archive.writestr(zipfile.ZipInfo(name), content)
+    except (OSError, DataError) as error:
+        raise FusionbenchError(f"data cannot be sent: {error}") from None
     return data.getvalue()
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from fusionbench import environment
+from fusionbench.cluster.parcels import Parcel, differing
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import runner, task_run
 from fusionbench.evaluation.entries import Skip, one_entry
@@ -20,8 +22,10 @@ from fusionbench.evaluation.plan import Plan, Request, make_plan
 from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_training import RECORD
 from fusionbench.results.records import Record, TaskResult
+from fusionbench.results.storage_errors import storage_error
 from fusionbench.results.store import Store
-from fusionbench.runtime import locations
+from fusionbench.runtime import locations, pictures_at
+from fusionbench.runtime.pictures_at import HERE
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.run import run
@@ -38,17 +42,20 @@ class Place:
         given: whether the user named it in the command; then it is the workers' too.
         plugins: folders of plugins.
         who: signs the results.
+        pictures: where they are kept; "" for what comes back with the results.
     """
 
     data: Path
     given: bool
     plugins: tuple[Path, ...]
     who: str
+    pictures: str = ""
 
     def root(self) -> Path:
         """The folder of the datasets here, once this process has read its environment."""
         environment.apply(self.plugins)
         environment.sign(self.who)
+        environment.keep_pictures(self.pictures or HERE)
         own = locations.current().data
         return self.data if self.given or own == locations.Locations().data else own.absolute()
 
@@ -57,8 +64,17 @@ def place(data_root: Path | None) -> Place:
     """Of this process."""
     here = locations.current()
     return Place(
-        data=(data_root or here.data).absolute(), given=data_root is not None, plugins=here.plugins, who=here.who
+        data=(data_root or here.data).absolute(),
+        given=data_root is not None,
+        plugins=here.plugins,
+        who=here.who,
+        pictures=_portable(pictures_at.current()),
     )
+
+
+def _portable(pictures: str) -> str:
+    """Where pictures are kept, the same wherever a process begins."""
+    return pictures if "://" in pictures or pictures in ("", HERE) else str(Path(pictures).absolute())
 
 
 class Said(Record, frozen=True, kw_only=True):
@@ -118,6 +134,17 @@ class Unit:
         """
         raise NotImplementedError
 
+    def sent(self, file: Path | None = None) -> Unit:
+        """The unit with the data that go with it.
+
+        Args:
+            file: where they are laid for the worker; None for in the unit itself.
+
+        Raises:
+            FusionbenchError: they cannot be read or written.
+        """
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Unit):
@@ -128,16 +155,32 @@ class Pairs(Unit):
         source: its label.
         keys: entry key to id.
         ids: of the pairs.
+        parcel: these pairs, for a worker that has them not.
     """
 
     request: Request
     source: str
     keys: Mapping[str, str]
     ids: tuple[str, ...]
+    parcel: Parcel | None = None
+
+    def sent(self, file: Path | None = None) -> Pairs:
+        """With its pairs, where they are to be sent."""
+        if self.parcel is None:
+            return self
+        content = self.parcel.filled()
+        if file is not None:
+            try:
+                file.touch(0o600)
+                file.write_bytes(content)
+            except OSError as error:
+                raise storage_error(file, error) from None
+        return replace(self, parcel=replace(self.parcel, files={}, content=file or content))
 
     def do(self, folder: Path) -> None:
         """Fuse and score."""
-        outcome = self.evaluate(self.plan(), folder)
+        with self.planned() as plan:
+            outcome = self.evaluate(plan, folder)
         said = Said(
             fused=outcome.fused,
             read=outcome.read,
@@ -154,6 +197,33 @@ class Pairs(Unit):
         source = replace(plan.sources[0], ids=self.ids)
         with Store(folder) as store:
             return runner.run(replace(plan, sources=(source,)), store, self.command)
+
+    @contextmanager
+    def planned(self) -> Iterator[Plan]:
+        """The plan over the pairs that are here, else over those that were sent, for as long as it takes.
+
+        Raises:
+            FusionbenchError: neither are what they should be.
+        """
+        own = self._own()
+        if own or self.parcel is None:
+            yield own or self.plan()
+            return
+        with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
+            request = self.parcel.opened(Path(scratch, "sent"), self.request)
+            plan = replace(self, request=request).plan()
+            self.parcel.check(plan.sources[0].dataset, plan.sources[0].split)
+            yield plan
+
+    def _own(self) -> Plan | None:
+        """The plan over pairs that are here, where those that were sent need not be looked at."""
+        if self.parcel is None or self.parcel.content is None:
+            return self.plan()
+        with suppress(FusionbenchError):
+            plan = self.plan()
+            if not differing(plan.sources[0].dataset, plan.sources[0].split, self.parcel.hashes):
+                return plan
+        return None
 
     def plan(self) -> Plan:
         """The plan with these entries and this source.
@@ -190,6 +260,7 @@ class Networks(Pairs):
         """Train what is missing and score it; only results and networks stay in the folder."""
         plan = self.plan()
         source = replace(plan.sources[0], ids=self.ids)
+        environment.keep_pictures(HERE)  # those of a network's training are needed once
         with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch)) as store:
             for key, result in self.known:
                 store.put_task(key, self.source, self.split, result)

@@ -17,7 +17,7 @@ from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.scoring import reason_of
 from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import SourcePairs
-from fusionbench.pixels.images import picture_digest, write_image
+from fusionbench.pixels.images import picture_digest
 from fusionbench.plugins.method import Context, Method
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import short_name
@@ -123,7 +123,7 @@ class Fuser:
         self.odd[source.label, ident] = levels(picture, "fused")
         path = f"{entry_folder(self.entry, source)}/{short_name(ident)}.png"
         try:
-            write_image(self.store.folder / path, picture)
+            self.store.shelf.save(path, picture)
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):  # of this picture alone
                 raise DataError(f"{self.store.folder / path}: no file can have this name ({error.strerror})") from None

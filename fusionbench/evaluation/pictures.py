@@ -17,7 +17,7 @@ from fusionbench.evaluation.runner import Progress, fuse_only
 from fusionbench.evaluation.source import Source
 from fusionbench.pixels.images import MAX_BYTES
 from fusionbench.results.records import SOURCE_NAME
-from fusionbench.results.store import Store
+from fusionbench.results.store import Fused, Store
 from fusionbench.runtime.files import read_regular
 from fusionbench.tasks.task import Task, task
 from fusionbench.training.request import TrainRequest
@@ -78,7 +78,11 @@ def fused_pictures(
         have = {i: picture for i, picture in fused.items() if i not in failed}
         if len(have) == len(source.ids):
             text = "".join(f"{i} {picture.image}\n" for i, picture in sorted(have.items())) + labels.hexdigest()
-            files = {i: _file(store, picture.path) for i, picture in have.items()}
+            try:
+                files = {i: _file(store, picture) for i, picture in have.items()}
+            except FusionbenchError as error:  # kept at an address that cannot be reached
+                missing[entry.id] = str(error)
+                continue
             complete[entry.key] = Pictures(files, hashlib.sha256(text.encode()).hexdigest())
         else:
             ident = next(i for i in source.ids if i not in have)
@@ -86,9 +90,10 @@ def fused_pictures(
     return complete, missing
 
 
-def _file(store: Store, path: str) -> Path:
-    """Where a fused picture lies: below the store, or (pictures that another program made) where they are."""
-    return Path(path) if Path(path).is_absolute() else store.folder / path
+def _file(store: Store, picture: Fused) -> Path:
+    """Where a fused picture lies as a file, or (pictures that another program made) where they are."""
+    path = Path(picture.path)
+    return path if path.is_absolute() else store.shelf.file(picture.path, picture.image)
 
 
 def training_pictures(request: TrainRequest, folder: Path, note: Callable[[str], None]) -> dict[str, Path]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from fusionbench.data import Dataset, open_spec
 from fusionbench.errors import FusionbenchError, find
-from fusionbench.pixels.images import read_image
 from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, ZOOMS, save
 from fusionbench.report.numbers import fixed
 from fusionbench.report.paper_rows import Naming
@@ -140,7 +139,7 @@ def _cells(store: Store, table: Table, dataset: Dataset, ident: str, grid: Grid)
             raise FusionbenchError(f"{store.path}: {fused.path!r} is no path of a fused picture")
         values = {names.metric(m)[1]: (row.values[m.id][place], m.digits) for m in table.metrics}
         texts = [f"{title} {'–' if math.isnan(v) else fixed(v, digits)}" for title, (v, digits) in values.items()]
-        picture, name = _rgb(read_image(store.folder / fused.path)), names.entry(row.id)[1]
+        picture, name = _rgb(store.shelf.read(fused.path, fused.image)), names.entry(row.id)[1]
         cells.append(Cell(picture, name, "  ".join(texts) if grid.values else ""))
     return cells
 

@@ -72,6 +72,8 @@ def check(folder: Path, count: int, data_root: Path | None = None, available: bo
         if not every.fused:
             result.faults.append("there are no pictures in its records")
         _pictures(result, folder, every, count)
+        if told := store.shelf.elsewhere:
+            result.faults.append(f"{told}: `fusionbench merge {folder} --out NEW` makes a folder to hand in")
         if not result.faults:  # else pictures are not what they are scored as
             _scores(result, verify(store, count, data_root), every, store, available)
     if every.tasks:

@@ -17,7 +17,6 @@ from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric
 from fusionbench.evaluation.runner import one_thread
 from fusionbench.evaluation.scoring import Views, score
-from fusionbench.pixels.images import picture_digest, read_image
 from fusionbench.plugins.registry import resolve
 from fusionbench.report.places import Places
 from fusionbench.results.merged_pictures import is_safe
@@ -80,9 +79,9 @@ def verify(
                 try:
                     if reason := fetch(fused.path):
                         raise FusionbenchError(reason)
-                    again = _scores(dataset, board.split, ident, store.folder, fused, {n: metrics[n] for n in values})
+                    again = _scores(dataset, board.split, ident, store, fused, {n: metrics[n] for n in values})
                 except FusionbenchError as error:
-                    result.unchecked.append(f"{where}: {error}")
+                    result.unchecked.append(f"{where}: {str(error).replace(f'{store.folder}/', '')}")
                     continue
                 result.checked += len(again)
                 result.rows |= {(key, board.dataset, board.split)} if again else set()
@@ -124,7 +123,7 @@ def _drawn(store: Store, board: Board, count: int) -> Iterator[tuple[str, str, s
 
 
 def _scores(
-    dataset: Dataset, split: str, ident: str, folder: Path, fused: Fused, metrics: dict[str, Metric]
+    dataset: Dataset, split: str, ident: str, store: Store, fused: Fused, metrics: dict[str, Metric]
 ) -> dict[str, float]:
     """Scores of a picture by metric id.
 
@@ -135,9 +134,7 @@ def _scores(
         raise FusionbenchError("its source pair has other bytes here")
     if not is_safe(fused.path):
         raise FusionbenchError("its path is not one of a fused picture")
-    picture = read_image(folder / fused.path)
-    if picture_digest(picture) != fused.image:
-        raise FusionbenchError("its pixels are not those of its record")
+    picture = store.shelf.read(fused.path, fused.image)
     pair = dataset.pair(split, ident)
     views = [Views(array, "cpu") for array in (picture, pair.ir, pair.vis)]
     return {name: score(resolve("metric", m.card.name), m, *views) for name, m in metrics.items()}

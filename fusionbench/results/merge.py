@@ -170,13 +170,13 @@ class Merger:
         paths = {row.path: row.image for row in self.own.fused}
         reasons: Counter[str] = Counter()
         example: dict[str, str] = {}
-        for folder in {row.path.rpartition("/")[0] for row in self.other.fused if is_safe(row.path)}:
-            sweep(self.store.folder / folder, ".*.tmp")
-        for row, reason in self.source.fetched(r for r in self.other.fused if r in wanted and r[:4] not in own):
+        for below in {row.path.rpartition("/")[0] for row in self.other.fused if is_safe(row.path)}:
+            sweep(self.store.folder / below, ".*.tmp")
+        for row, reason, folder in self.source.fetched(r for r in self.other.fused if r in wanted and r[:4] not in own):
             if paths.get(row.path) == row.image and (self.store.folder / row.path).is_file():
                 continue
             taken = paths.get(row.path, row.image) != row.image
-            if reason := reason or copy_picture(row, self.source.folder, self.store.folder, taken):
+            if reason := reason or copy_picture(row, folder, self.store.folder, taken):
                 self.refused.add(row)
                 reasons[reason] += 1
                 example.setdefault(reason, f"{self._name(row.entry)} {row.dataset} {row.split} {row.id}")

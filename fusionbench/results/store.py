@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
@@ -22,6 +23,7 @@ from fusionbench.results.records import Board, Case, EntryInfo, Made, Run, TaskR
 from fusionbench.results.schema import VERSION as VERSION
 from fusionbench.results.schema import prepare, version_of
 from fusionbench.results.shards import with_shards
+from fusionbench.results.shelf import Shelf, shelf_of
 from fusionbench.results.storage_errors import storage_error as storage_error
 
 
@@ -99,9 +101,20 @@ class Store(Reader):
             raise
         return db
 
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Where its pictures lie.
+
+        Raises:
+            FusionbenchError: this process was given an address that is none.
+        """
+        return shelf_of(self.folder)
+
     def close(self) -> None:
         """Close the file; a later open sees everything that was written."""
         self._db.close()
+        if "shelf" in self.__dict__:
+            self.shelf.close()
 
     def __enter__(self) -> Store:
         return self

@@ -120,7 +120,7 @@ def test_the_cluster_is_killed(root: Path, calm: dict[str, bytes], tmp_path: Pat
 
 
 @pytest.mark.usefixtures("ray")
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", ":9"])
 def test_no_such_cluster(root: Path, tmp_path: Path, address: str) -> None:
     done = fusionbench(*EVAL, "--data-root", root, "--out", tmp_path / "r", "--cluster", address)
     assert done.returncode == 2

@@ -12,52 +12,16 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from fusionbench.errors import FusionbenchError
-from fusionbench.results import sources
+from fusionbench.results import remote, sources
 from fusionbench.results.merge import merge
 from fusionbench.results.sources import source
 from fusionbench.results.store import Store
 from tests.conftest import fusionbench
+from tests.faults.conftest import SECRET, put
 from tests.faults.test_merge import change, everything, files, make, pixels
-
-SECRET = "AKIAverysecret"
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """fsspec's files in memory, which a process has once."""
-    found = fsspec.filesystem("memory")
-    found.store.clear()
-    found.pseudo_dirs[:] = [""]
-    yield found
-    found.store.clear()
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket ``lab`` on a server of this machine that speaks S3."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": SECRET,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    found = fsspec.filesystem("s3", skip_instance_cache=True)
-    if found.exists("lab"):  # moto's state outlives its server
-        found.rm("lab", recursive=True)
-    found.mkdir("lab")
-    yield found
-    fsspec.filesystem("s3").clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture
@@ -76,11 +40,7 @@ def web(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def put(files: Any, folder: Path, place: str) -> None:
-    files.put(f"{folder}/", f"{place}/", recursive=True)
-
-
-def merged(target: Path, *places: str, most: int = sources.MOST_BYTES) -> tuple[dict[str, int], list[str]]:
+def merged(target: Path, *places: str, most: int = remote.MOST_BYTES) -> tuple[dict[str, int], list[str]]:
     with ExitStack() as stack:
         store = stack.enter_context(Store(target))
         return merge(store, [stack.enter_context(source(place, most)) for place in places])
@@ -161,7 +121,7 @@ def test_bounds(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(FusionbenchError, match=r"results\.db: over the limit of 1000 bytes for a store"):
             merged(tmp_path / "b", "memory://x")
     with monkeypatch.context() as small:
-        small.setattr(sources, "MOST_FILES", 2)
+        small.setattr(remote, "MOST_FILES", 2)
         with pytest.raises(FusionbenchError, match="over the limit of 2 files"):
             merged(tmp_path / "c", "memory://x")
     with monkeypatch.context() as small:
@@ -239,9 +199,9 @@ def test_damage_is_told_by_the_address(memory: Any, tmp_path: Path, damage: byte
         (f"s3://me:{SECRET}@lab/x", "s3://lab/x: an address holds no credentials"),
         (f"https://me:{SECRET}@host/x", "https://host/x: an address holds no credentials"),
         (f"https://host/x?X-Amz-Signature={SECRET}", "https://host/x?X-Amz-Signature=***: an address holds no cred"),
-        ("simplecache::s3://lab/x", "stores are read from file://, memory://, s3://"),
-        ("ssh://host/x", "ssh://host/x: stores are read from file://"),
-        ("reference://x", "reference://x: stores are read from file://"),
+        ("simplecache::s3://lab/x", "an address begins with file://, memory://, s3://"),
+        ("ssh://host/x", "ssh://host/x: an address begins with file://"),
+        ("reference://x", "reference://x: an address begins with file://"),
         ("file://host/x", "file://host/x: a file:// address has three slashes"),
         ("gs://lab/x", "gs://lab/x: needs gcsfs, which is not installed: pip install gcsfs"),
     ],

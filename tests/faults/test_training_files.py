@@ -149,7 +149,7 @@ def test_a_run_that_is_asked_to_end(tmp_path: Path, number: str, code: int, wher
     assert done.returncode == code, done.stderr
     said = "stopped at step 1; the checkpoint is saved, --resume goes on"
     if where == "build":
-        said = "stopped; the newest checkpoint is kept, the same command with --resume goes on"
+        said = "stopped; there is no checkpoint yet, the same command with --resume goes on"
     assert done.stderr.strip().splitlines()[-1] == said
 
 

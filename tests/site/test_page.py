@@ -383,3 +383,11 @@ def test_training_curves_are_thinned_not_changed(store: Path, tmp_path: Path) ->
     assert (curve["title"], curve["of"]) == ("loss", 1000)
     assert len(curve["steps"]) <= 400
     assert curve["values"] == [step / 7 for step in curve["steps"]]
+
+
+def test_very_many_curves(store: Path, tmp_path: Path) -> None:
+    log = tmp_path / "run.jsonl"
+    log.write_text(json.dumps({"step": 1, **{f"loss{n}": 1.0 for n in range(5000)}}) + "\n")
+    done = fusionbench("site", store, "--training", log, "--out", tmp_path / "page")
+    assert f"{log}: 5000 curves; the page shows the first 100" in done.stderr
+    assert sum(file.stat().st_size for file in (tmp_path / "page").rglob("training.js")) < 1 << 16

@@ -161,6 +161,16 @@ def test_a_password_in_an_address_is_not_told(tmp_path: Path, monkeypatch: pytes
     assert "somebody" not in line
 
 
+def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run goes on without it at once; MLflow alone would ask again for minutes."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # it is not even asked
+    notes: list[str] = []
+    run(tmp_path, {"mlflow": "http://127.0.0.1:9"}, notes)
+    line = "logger=mlflow: stopped, the run goes on without it (ConnectionError: nobody answers at 127.0.0.1:9: "
+    assert sum(note.startswith(line) for note in notes) == 1
+    assert (tmp_path / "log.jsonl").is_file()
+
+
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys.Toy, "validate", lambda _: {"score": float("nan"), "luck": 1.0})
     notes: list[str] = []

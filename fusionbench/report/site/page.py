@@ -23,9 +23,10 @@ from fusionbench.report.training_figure import read_log
 from fusionbench.results.provenance import version
 from fusionbench.results.reading import labelled
 from fusionbench.results.records import Board
+from fusionbench.results.shelf import shelf_of
 from fusionbench.results.store import Store
 
-MOST_POINTS = 400  # of a training curve
+MOST_POINTS, MOST_CURVES = 400, 100  # of a training curve, of a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def _write_data(
         if one.more:
             made.data(f"columns-{number}", payload.further(one.more))
         heads.append({**payload.head(one), "pictures": groups.get(_place(one), -1)})
-    costs, training = _costs(folders), _training(asked.training)
+    costs, training = _costs(folders), _training(asked.training, made.notes)
     if costs:
         made.data("costs", costs)
     if training:
@@ -170,13 +171,15 @@ def _pictures(
     every = [i for one in boards.values() for i in one.table.ids]
     named = tuple(find(i, every, "--pictures: no table has an image") for i in asked.ids)
     groups = {}
-    for number, (place, one) in enumerate(boards.items()):
-        told, own, notes = pictures_of(one.table, store, folders, replace(asked, ids=named), number)
-        made.notes += notes
-        if own:
-            groups[place] = number
-            made.data(f"pictures-{number}", told)
-            made.pictures |= own
+    with ExitStack() as stack:
+        shelves = [stack.enter_context(shelf_of(folder)) for folder in folders]
+        for number, (place, one) in enumerate(boards.items()):
+            told, own, notes = pictures_of(one.table, store, shelves, replace(asked, ids=named), number)
+            made.notes += notes
+            if own:
+                groups[place] = number
+                made.data(f"pictures-{number}", told)
+                made.pictures |= own
     return groups
 
 
@@ -189,13 +192,15 @@ def _costs(folders: Sequence[Path]) -> list[dict[str, object]]:
     ]
 
 
-def _training(paths: Sequence[Path]) -> list[dict[str, object]]:
-    """Curves of training runs, thinned to so many points that a page can hold them."""
+def _training(paths: Sequence[Path], notes: list[str]) -> list[dict[str, object]]:
+    """Curves of training runs, the first of each and thinned to so many points that a page can hold them."""
     runs: list[dict[str, object]] = []
     for path in paths:
         name = path.resolve().name if path.is_dir() else path.stem
-        curves = []
-        for title, (steps, values) in read_log(path).items():
+        every, curves = read_log(path), []
+        if len(every) > MOST_CURVES:
+            notes.append(f"{path}: {len(every)} curves; the page shows the first {MOST_CURVES}")
+        for title, (steps, values) in list(every.items())[:MOST_CURVES]:
             stride = -(-len(steps) // MOST_POINTS)
             curves.append({"title": title, "steps": steps[::stride], "values": values[::stride], "of": len(steps)})
         runs.append({"name": name, "colour": colour_of(name), "curves": curves})

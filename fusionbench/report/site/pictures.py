@@ -9,18 +9,17 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.pixels.images import picture_digest, read_image
 from fusionbench.report.compare_figure import picked
 from fusionbench.report.entry_names import entry_ids
 from fusionbench.report.tables import Table
 from fusionbench.results.merged_pictures import LARGEST, is_safe
+from fusionbench.results.shelf import Shelf
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import check_regular
 
@@ -51,14 +50,14 @@ def wanted(text: str, entries: Sequence[str]) -> Wanted:
 
 
 def pictures_of(
-    table: Table, store: Store, folders: Sequence[Path], asked: Wanted, number: int
+    table: Table, store: Store, shelves: Sequence[Shelf], asked: Wanted, number: int
 ) -> tuple[dict[str, object], dict[str, bytes], list[str]]:
     """The pictures of one table.
 
     Args:
         table: of the store.
         store: that records them.
-        folders: in which they may lie.
+        shelves: where they may lie.
         asked: which.
         number: of the table on the page; names the folder.
 
@@ -86,7 +85,7 @@ def pictures_of(
     for column, entry in enumerate(shown):
         fused = store.fused(keys[entry], table.board.dataset, table.board.split, pairs)
         for row, ident in enumerate(ids):
-            pixels = _pixels(folders, fused[ident].path, fused[ident].image) if ident in fused else None
+            pixels = _pixels(shelves, fused[ident].path, fused[ident].image) if ident in fused else None
             if pixels is None:
                 missing.append(f"{table.board.dataset} {ident} of {entry}")
                 continue
@@ -94,24 +93,28 @@ def pictures_of(
             files[f"{name}.png"], files[f"{name}-small.jpg"] = _packed(pixels)
             cells.append([row, column, f"{name}.png", f"{name}-small.jpg", *pixels.shape[:0:-1]])
     told = f"{counted(len(missing), 'picture')} missing or changed, e.g. {missing[0]}" if missing else ""
+    told += "".join(f"; {shelf.folder}: {line}" for shelf in shelves if told and (line := shelf.elsewhere))
     return {"ids": ids, "entries": shown, "sources": sources, "files": cells}, files, [told] if told else []
 
 
-def _pixels(folders: Sequence[Path], path: str, digest: str) -> np.ndarray | None:
-    """The picture in the first folder that holds it, with the recorded pixels; None elsewhere."""
+def _pixels(shelves: Sequence[Shelf], path: str, digest: str) -> np.ndarray | None:
+    """The picture of the first that holds it, with the recorded pixels; None elsewhere.
+
+    Raises:
+        FusionbenchError: an address cannot be reached.
+    """
     if not is_safe(path):
         return None
-    for folder in folders:
-        place = folder / path
-        if any(part.is_symlink() for part in (place, *place.parents) if folder in part.parents):
+    for shelf in shelves:
+        place = shelf.folder / path
+        if any(part.is_symlink() for part in (place, *place.parents) if shelf.folder in part.parents):
             continue
         try:
-            check_regular(place, limit=LARGEST)
-            pixels = read_image(place)
+            if place.exists():
+                check_regular(place, limit=LARGEST)
+            return shelf.read(path, digest)
         except (OSError, DataError):
             continue
-        if picture_digest(pixels) == digest:
-            return pixels
     return None
 
 
