@@ -214,19 +214,31 @@ def apart_or_not(home: Board, real: list[Board]) -> str:
 def who_moves(home: Board, real: list[Board]) -> str:
     parts = []
     for board in (home, *real):
-        place = board.ranks(board.rows)
-        lost = {method: place[own] - place[released] for method, (released, own) in board.both.items()}
+        lost = costs(board, common(home, *real))
         parts.append(f"{ends(lost, '+.1f')} on {board.name}")
     return f"The step from released weights to equal data costs, in mean rank among all rows, {listed(parts)}."
 
 
 def at_home(home: Board, real: list[Board]) -> str:
-    parts = []
+    rows, parts = common(home, *real), []
     for board in (home, *real):
-        place = board.ranks(board.rows)
-        gaps = [place[own] - place[released] for released, own in board.both.values()]
-        parts.append(f"{np.mean(gaps):.1f} of {len(board.rows)} places on {board.name}")
-    return f"On average over methods that is {listed(parts)}: scenes are where what was trained here is at home."
+        parts.append(f"{np.mean(list(costs(board, rows).values())):.1f} on {board.name}")
+    return (
+        f"On average over methods that is, of {len(rows)} places, {listed(parts)}: what was trained here is at home on "
+        "scenes, what the authors released is not."
+    )
+
+
+def common(*boards: Board) -> list[str]:
+    """Rows that all tables have."""
+    return [name for name in boards[0].rows if all(name in board.rows for board in boards)]
+
+
+def costs(board: Board, rows: list[str]) -> dict[str, float]:
+    """By how many places a method's own row stands behind its released row among these rows."""
+    place = board.ranks(rows)
+    pairs = {method: pair for method, pair in board.both.items() if set(pair) <= place.keys()}
+    return {method: place[own] - place[released] for method, (released, own) in pairs.items()}
 
 
 def rules(home: Board, real: list[Board]) -> str:

@@ -76,7 +76,7 @@ class Checkpoint:
             os.replace(part, path)
             sync_folder(path.parent)
         except (OSError, RuntimeError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+            reason = (_of_the_system(error) or str(error)).splitlines()[0]
             raise FusionbenchError(
                 f"{path}: cannot be written ({reason}); the checkpoint before it is kept, go on from there with "
                 "resume=True"
@@ -156,6 +156,13 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _of_the_system(error: BaseException | None) -> str:
+    """What the system said of a write; torch tells of its own archive instead, which that left torn. "" for nothing."""
+    while error and not (isinstance(error, OSError) and error.strerror):
+        error = error.__context__
+    return error.strerror if error and isinstance(error, OSError) else ""
 
 
 # ---------------------------------------------------------------- the files of a run

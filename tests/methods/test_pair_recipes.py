@@ -17,7 +17,7 @@ from benchmarks.authors_losses import fill
 from fusionbench.data import open_dataset
 from fusionbench.data.synth import synth
 from fusionbench.errors import FusionbenchError
-from fusionbench.methods.losses.perceptual import VGG16
+from fusionbench.methods.losses.perceptual import VGG16, vgg16
 from fusionbench.methods.pair_recipe import PairRecipe
 from fusionbench.methods.staged_recipe import StagedSettings
 from fusionbench.plugins.cards import cards
@@ -153,3 +153,14 @@ def test_no_file_of_vgg(scenes: Path, tmp_path: Path, given: str, message: str) 
     settings = recipe.presets.choose(["msrs"], size="tiny", options=[given.format(other=other)] if given else [])
     with pytest.raises(FusionbenchError, match=message):
         train(recipe, settings, tmp_path / "run", options=RunOptions(quiet=True))
+
+
+def test_a_file_of_vgg_with_the_names_of_torchvision(tmp_path: Path) -> None:
+    network, places = VGG16(), (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+    fill(network)
+    held = {"classifier.0.weight": torch.zeros(3), "features.24.weight": torch.zeros(3)}  # later layers, not read
+    for place, layer in zip(places, network.children(), strict=True):
+        held |= {f"features.{place}.{part}": value for part, value in layer.state_dict().items()}
+    torch.save(held, file := tmp_path / "vgg16.pth")
+    found = vgg16(str(file), "vgg").state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in network.state_dict().items())

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -150,6 +151,22 @@ def test_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monk
         run("toy", tmp_path, resume=True)
     assert Checkpoint.read(tmp_path / "last.pt").step == 2
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_what_the_system_says_of_a_file_that_cannot_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource, save = pytest.importorskip("resource"), torch.save
+
+    def limited(*given: Any) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        try:
+            save(*given)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    monkeypatch.setattr(torch, "save", limited)
+    with pytest.raises(FusionbenchError, match=r"cannot be written \(File too large\); the checkpoint before"):
+        run("toy", tmp_path, max_steps=2)
 
 
 def test_resume_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
