@@ -24,6 +24,8 @@ from fusionbench.evaluation.outcome import Outcome
 from fusionbench.evaluation.plan import Plan, Request, check_rule, make_plan
 from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.runner import run
+from fusionbench.evaluation.scoring import reason_of
+from fusionbench.evaluation.small import told
 from fusionbench.pixels.images import grey
 from fusionbench.report.formats import markdown
 from fusionbench.report.tables import Table, build
@@ -244,8 +246,11 @@ def fuse(
     b = np.repeat(b, 3, axis=0) if b.shape[0] == 1 else b
     check_room(entry, (a.shape[1], a.shape[2]), device)
     try:
-        picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
-    except ValueError as error:
-        raise FusionbenchError(f"{entry.id}: {error}") from error
+        with told((a.shape[1], a.shape[2])):
+            picture = fuse_pair(entry.build(device), entry.output_rule(), grey(a), b, device)
+    except FusionbenchError:
+        raise
+    except Exception as error:  # a method may fail in any way
+        raise FusionbenchError(f"{entry.id}: {reason_of(error)}") from error
     fused: np.ndarray = picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)
     return fused

@@ -51,7 +51,7 @@ class Measured:
             type=click.IntRange(0, 1000),
             default=3,
             show_default=True,
-            help="Pictures that are timed, behind one that is not; 0: parameters and operations alone.",
+            help="Pictures that are timed, behind a first that is not; 0: parameters and operations alone.",
         ),
     ]
     again: Annotated[bool, click.option("--again", is_flag=True, help="Measure also what was measured before.")]

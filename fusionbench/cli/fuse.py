@@ -128,6 +128,7 @@ class Work:
     def do(self, job: Job, bar: Bar | None) -> None:
         """Fuse a job; a method may fail in any way, the other jobs go on."""
         from fusionbench.cli.fuse_video import fuse_videos
+        from fusionbench.evaluation.scoring import reason_of
 
         try:
             if job.is_video:
@@ -135,9 +136,8 @@ class Work:
             else:
                 self.pictures(job)
         except Exception as error:
-            text = " ".join(str(error).split())
             known = isinstance(error, FusionbenchError)
-            line = f"failed: {text if known else f'{job.vis}: {type(error).__name__}: {text}'}"
+            line = f"failed: {reason_of(error) if known else f'{job.vis}: {reason_of(error)}'}"
             same = self.failures.setdefault(
                 re.sub(r"\d+", "", line.replace(job.vis.stem, "").replace(job.ir.stem, "")), []
             )
@@ -161,10 +161,13 @@ class Work:
         from fusionbench.data.pairs import for_methods
         from fusionbench.evaluation.fusing import fuse_pair
         from fusionbench.evaluation.room import check_room
+        from fusionbench.evaluation.small import told
         from fusionbench.plugins.method import Context
 
-        check_room(self.entry, (ir.shape[-2], ir.shape[-1]), self.how.device)
-        return fuse_pair(self.method, self.rule, *for_methods(ir, vis), self.how.device, Context([name]))
+        size = (ir.shape[-2], ir.shape[-1])
+        check_room(self.entry, size, self.how.device)
+        with told(size):
+            return fuse_pair(self.method, self.rule, *for_methods(ir, vis), self.how.device, Context([name]))
 
     def pictures(self, job: Job) -> None:
         """Fuse two pictures and save the result.

@@ -9,7 +9,7 @@ import msgspec
 
 from fusionbench.cli.meanings import FURTHER, known_names, meanings
 from fusionbench.cli.options import PLURALS, any_name, as_json, plugins, unknown
-from fusionbench.cli.spelling import retypable, say, spelt
+from fusionbench.cli.spelling import folded, retypable, say, spelt
 from fusionbench.cli.variants import bounds, measured, variant_lines
 from fusionbench.cli.words import OneOf
 from fusionbench.counting import counted
@@ -72,7 +72,7 @@ def list_command(what: str | None, json_: bool) -> None:
             continue
         width = max(map(len, rows))
         for key, text in rows.items():
-            say(f"  {key:<{width}}  {text}")
+            say(folded(f"  {key:<{width}}  ", text))
 
 
 def _families(rows: dict[str, str]) -> list[str]:
@@ -87,7 +87,7 @@ def _families(rows: dict[str, str]) -> list[str]:
         lines.append(f" {family or 'without a family'}")
         for name in (n for n in rows if known[n].facts.family == family):
             mark = "*" if name in lacking else " "
-            lines.append(f"  {name:<{width}}  {known[name].facts.year or '':<4}{mark} {rows[name]}")
+            lines.append(folded(f"  {name:<{width}}  {known[name].facts.year or '':<4}{mark} ", rows[name]))
     if lacking:
         lines.append("  * no weights here; `fusionbench show NAME` says where they are and how to add them")
     return lines

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from fusionbench.runtime.files import printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+NARROW = 20  # characters beside a name, below which folding would make a column of words
 # Parameters whose option on the command line has another name.
 RENAMED = {
     "compiled": "--compile",
@@ -87,6 +89,16 @@ def say(text: str, err: bool = False, nl: bool = True) -> None:
     Every text goes this way: cards, names of files and stores are other people's.
     """
     click.echo(printable(text, "\n\t"), err=err, nl=nl)
+
+
+def folded(head: str, text: str) -> str:
+    """A line of a list; on a terminal that is too narrow for it, what does not fit goes below the text's beginning."""
+    room = shutil.get_terminal_size().columns - len(head)
+    if not sys.stdout.isatty() or room < NARROW or len(text) <= room:
+        return head + text
+    return textwrap.fill(
+        text, room + len(head), initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
 
 
 def note(text: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from fusionbench.cluster.packing import packed_files, unpack
 from fusionbench.data import Dataset
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.evaluation.plan import Request, Source
+from fusionbench.evaluation.plan import Request
+from fusionbench.evaluation.source import Source
 from fusionbench.runtime.files import read_regular
 
 LARGEST = 1 << 30  # bytes of one parcel

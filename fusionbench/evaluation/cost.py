@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
@@ -28,6 +29,7 @@ from fusionbench.runtime.device import computing, device_kind
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PEAK_OF_ALL_MEMORY = "5"  # what Linux is told to begin the process's peak anew
+LONG = 5000.0  # milliseconds of a first picture, beside which what only a first one does is nothing
 
 
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,8 +49,10 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         parameters: of its networks; None where it has none.
         flops: floating-point operations of matrix products, convolutions and attention, as our network is written (a
             processor's shortcuts left aside); a multiplication and an addition count as two. None without a network.
-        milliseconds: from pair to picture, both as tensors on the device: median of the runs after the first. None
-            where operations alone were counted.
+        milliseconds: from pair to picture, both as tensors on the device: median of the runs after the first, or that
+            one where it took more than 5 seconds. None where operations alone were counted.
+        clock: whose milliseconds: ``processor`` is the time that the processor worked for it, which other work on the
+            machine does not lengthen; ``wall`` with several threads or a GPU.
         peak_mib: most memory during a picture, above what the process held with the method loaded; on a GPU, what torch
             allocated there. None where the system does not tell, or operations alone were counted.
         failure: why nothing was measured; the numbers are None then.
@@ -68,12 +72,13 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     flops: int | None = None
     milliseconds: float | None = None
     peak_mib: float | None = None
+    clock: Literal["wall", "processor"] = "wall"
     failure: str = ""
 
     @property
     def place(self) -> tuple[object, ...]:
         """What a measurement is known by: another one of the same replaces it."""
-        return self.key, self.height, self.width, self.device, self.processor, self.threads, self.torch
+        return self.key, self.height, self.width, self.device, self.processor, self.threads, self.torch, self.clock
 
 
 def measure(entries: Sequence[Entry], size: tuple[int, int], device: str, threads: int, runs: int) -> Iterator[Cost]:
@@ -84,7 +89,8 @@ def measure(entries: Sequence[Entry], size: tuple[int, int], device: str, thread
         size: height and width of the made pair, pixels.
         device: ``cpu``, ``cuda:1``...
         threads: of torch.
-        runs: pictures that are timed, behind a first one that is not; 0: parameters and operations alone.
+        runs: pictures that are timed, behind a first one that is not, unless it takes long; 0: parameters and
+            operations alone.
     """
     for entry in entries:
         yield _alone(entry, size, device, threads, runs)
@@ -136,6 +142,7 @@ def blank(entry: Entry, size: tuple[int, int], device: str, threads: int, failur
         threads=threads,
         torch=made.libraries["torch"],
         made=now(),
+        clock="processor" if device_kind(device) == "cpu" and threads == 1 else "wall",
         failure=failure,
     )
 
@@ -215,17 +222,20 @@ def _count(method: Method, ir: torch.Tensor, vis: torch.Tensor) -> int:
 def _timed(method: Method, ir: torch.Tensor, vis: torch.Tensor, empty: Cost, runs: int) -> Cost:
     """Milliseconds and memory of one picture."""
 
+    clock = time.process_time if empty.clock == "processor" else time.perf_counter
+
     def once() -> float:
-        began = time.perf_counter()
+        began = clock()
         method.fuse(ir, vis)
         if ir.is_cuda:
             torch.cuda.synchronize(ir.device)
-        return (time.perf_counter() - began) * 1000
+        return (clock() - began) * 1000
 
     before = _begin_peak(empty.device)
-    once()
+    took = once()
     peak = _peak(empty.device)
-    took = statistics.median(once() for _ in range(runs))
+    if took <= LONG:
+        took = statistics.median(once() for _ in range(runs))
     more = None if before is None or peak is None else max(0.0, (peak - before) / 2**20)
     return replace(empty, milliseconds=took, peak_mib=more)
 

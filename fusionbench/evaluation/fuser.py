@@ -15,6 +15,7 @@ from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.fusing import fuse_pair
 from fusionbench.evaluation.room import check_room
 from fusionbench.evaluation.scoring import reason_of
+from fusionbench.evaluation.small import in_words
 from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import SourcePairs
 from fusionbench.pixels.images import picture_digest
@@ -98,16 +99,18 @@ class Fuser:
 
     def _pictures(self, source: Source, pairs: list[Pair]) -> list[np.ndarray | BaseException]:
         """Pictures of pairs of one size, or why there are none."""
+        size = (pairs[0].ir.shape[-2], pairs[0].ir.shape[-1])
         if self.entry.batch > 1:
             context = Context([], source.label, source.split)
-            return [*fuse_pairs(self.method, self.rule, pairs, self.device, context, self.entry.batch)]
+            made = fuse_pairs(self.method, self.rule, pairs, self.device, context, self.entry.batch)
+            return [in_words(one, size) if isinstance(one, BaseException) else one for one in made]
         found: list[np.ndarray | BaseException] = []
         for ident, ir, vis in pairs:
             try:
                 context = Context([ident], source.label, source.split)
                 found.append(fuse_pair(self.method, self.rule, ir, vis, self.device, context))
             except BaseException as error:
-                found.append(error)
+                found.append(in_words(error, size))
         return found
 
     def _save(self, source: Source, ident: str, picture: np.ndarray | BaseException) -> Saved:

@@ -89,7 +89,8 @@ def groups(rows: Sequence[Cost]) -> dict[str, list[Cost]]:
     found: dict[str, dict[str, Cost]] = {}
     for row in sorted(rows, key=lambda r: r.made):
         threads = f", {row.threads} thread{'s' * (row.threads > 1)}" if row.device == "cpu" else ""
-        where = f"{row.processor}{threads}, {row.arithmetic}; torch {row.torch}"
+        clock = ", time of the processor" if row.clock == "processor" else ""
+        where = f"{row.processor}{threads}{clock}, {row.arithmetic}; torch {row.torch}"
         found.setdefault(f"A pair of {row.height}x{row.width} on {where}", {})[row.entry] = row
     return {title: sorted(group.values(), key=_slowness) for title, group in sorted(found.items())}
 

@@ -153,6 +153,21 @@ def test_quality_beside_cost(tmp_path: Path) -> None:
         assert "internal error" not in done.stderr
 
 
+def test_time_of_the_processor_on_one_thread(tmp_path: Path) -> None:
+    """A method that waits costs the processor nothing; on two threads the clock on the wall counts."""
+    plugin(
+        tmp_path / "own",
+        "own",
+        NETWORK.replace("        return", "        import time; time.sleep(0.4)\n        return"),
+    )
+    words = ("--plugins", tmp_path / "own", "cost", "--methods=own", "--size=32x32", "--runs=1", "--out", tmp_path)
+    assert ", 1 thread, time of the processor, float32" in fusionbench(*words).stdout
+    assert ", 2 threads, float32" in fusionbench(*words, "--threads=2").stdout
+    took = {row.clock: row.milliseconds for row in kept(tmp_path)}
+    assert took["processor"] < 300
+    assert took["wall"] >= 400
+
+
 @pytest.mark.parametrize("text", ["{", "[{}]", '{"entry": 3}', "\x00", "[" * 2000, "\n"])
 def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "costs.jsonl").write_text(text)
@@ -177,6 +192,11 @@ def test_other_machines_stand_apart(tmp_path: Path) -> None:
         "One, 1 thread, float32; torch 2": [newer],
         "Two, 1 thread, float32; torch 2": [two],
     }
+    timed = replace(one, clock="processor")  # older rows say nothing: of the clock on the wall
+    assert timed.place != one.place
+    assert [t.partition(" on ")[2] for t in groups([timed])] == [
+        "One, 1 thread, time of the processor, float32; torch 2"
+    ]
 
 
 def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path) -> None:

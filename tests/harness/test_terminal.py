@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from fusionbench.cli.progress import Overall
+from fusionbench.cli.spelling import folded
 from fusionbench.report.formats import cells_of
 from fusionbench.report.sheets import MAIN, as_html, as_xlsx
 from fusionbench.report.terminal import as_seen, drawn
@@ -33,6 +35,27 @@ def test_a_table_fits_the_terminal_and_lacks_nothing(width: int) -> None:
     assert all(text.split().count(cell) >= cells.count(cell) for cell in cells)
     assert sum(line.startswith("method ") for line in text.splitlines()) == 1 or width < 80
     assert all(m.card.title in text and m.variant in text for m in table.metrics)
+
+
+class Terminal(io.StringIO):
+    """Stands for stdout that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_of_a_list_is_folded_on_a_narrow_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, text = "  name  2020* ", "bands of two-dimensional wavelets by area-based maximum with a majority vote"
+    whole = head + text
+    assert folded(head, text) == whole  # a pipe
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    for width in (200, 80, 60, len(head) + 19):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = folded(head, text).splitlines()
+        assert (len(lines) == 1) == (width == 200 or width < 60)  # beside 19 characters it would be a column of words
+        assert " ".join(line.strip() for line in lines).split() == whole.split()
+        assert lines[0].startswith(head)
+        assert all(line.startswith(" " * len(head)) and len(line) <= width for line in lines[1:])
 
 
 def test_best_and_second_are_marked() -> None:

@@ -1,0 +1,39 @@
+"""What torch says of a picture that is too small for a network, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TINY = 128  # pixels of the smaller side, from which on such an error is about something else
+# Of padding by mirroring, convolution and pooling without padding, derivatives, and statistics over a picture.
+_TOO_SMALL = re.compile(
+    r"Padding size should be less than"
+    r"|Kernel size can't be greater than"
+    r"|Output size is too small"
+    r"|torch\.gradient expected each dimension size"
+    r"|Expected more than 1 spatial element"
+)
+
+
+def in_words(error: BaseException, size: tuple[int, int]) -> BaseException:
+    """The error that says what is wrong with a picture of this height and width, or the one that there was."""
+    if min(size) >= TINY or not isinstance(error, (RuntimeError, ValueError)) or not _TOO_SMALL.search(str(error)):
+        return error
+    small = ValueError(f"a pair of {size[1]}x{size[0]} pixels is too small for this method; take larger pictures")
+    small.__cause__ = error
+    return small
+
+
+@contextmanager
+def told(size: tuple[int, int]) -> Iterator[None]:
+    """Inside, a picture of this height and width is made, and what fails is said as :func:`in_words` does.
+
+    Raises:
+        ValueError: it is too small.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise in_words(error, size) from error
