@@ -24,6 +24,7 @@ from fusionbench.cli.words import Group
 from fusionbench.errors import FusionbenchError
 from fusionbench.runtime import locations
 from fusionbench.runtime.files import printable
+from fusionbench.runtime.reasons import reason
 
 # verb -> (section, module below fusionbench.cli, one line). The order is the order in --help.
 VERBS = {
@@ -160,7 +161,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         where = getattr(error, "filename", None) or (
             "the results" if isinstance(error, sqlite3.Error) else "the output"
         )
-        note(f"error: {where}: {getattr(error, 'strerror', None) or error}")
+        note(f"error: {where}: {reason(Path(str(where)), error) if isinstance(error, OSError) else error}")
         if not isinstance(error, sqlite3.Error) and getattr(error, "filename", None) is None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left cannot be written either
         sys.exit(2)

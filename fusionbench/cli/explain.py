@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.cli.options import Comma, as_json, data_root, names
+from fusionbench.cli.options import Comma, Number, as_json, data_root, names
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.spelling import say
 from fusionbench.counting import counted
@@ -28,7 +28,7 @@ Means = dict[str, dict[str, float | None]]  # whose pictures of which dataset ->
 
 @click.command("explain")
 @click.argument("metric", shell_complete=names("metric"), required=False)
-@click.argument("value", type=float, required=False)
+@click.argument("value", type=Number(), required=False)
 @click.option("--paper", metavar="'EN=6.70 VIF=0.97 ...'", help="A whole printed row; needs one of --datasets.")
 @click.option(
     "--methods",

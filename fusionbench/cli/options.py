@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
@@ -224,6 +225,17 @@ class Size(SizeType):
         if not match or min(map(int, match.groups())) < 32:
             self.fail(f"{value!r} is not HxW with at least 32 pixels each, e.g. 256x320", param, ctx)
         return int(match[1]), int(match[2])
+
+
+class Number(click.FloatRange):
+    """A number with bounds; not ``nan``, which lies within all of them, nor ``inf``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 precision = click.option("--precision", metavar="NAME", help="Of networks: float32, tf32 (CUDA) or bf16 [float32].")

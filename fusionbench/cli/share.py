@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.cli.options import Comma, boards_of, data_root, datasets, names, out
+from fusionbench.cli.options import Comma, Number, boards_of, data_root, datasets, names, out
 from fusionbench.cli.spelling import note, say
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
@@ -49,7 +49,7 @@ def export_command(output: Path, datasets: tuple[str, ...], methods: tuple[str, 
 @click.argument("stores", nargs=-1, required=True)
 @click.option(
     "--most",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     default=MOST,
     show_default=True,
     metavar="GIB",

@@ -55,6 +55,8 @@ _NAMES = "|".join([*PARAMETERS, *RENAMED])
 _WORD = re.compile(rf"(?<![^\s(`])(?P<name>{_NAMES})=(?:True\b)?(?P<value>[^\s.,;:)`]|:(?=\S))?")
 
 
+_OPTION = re.compile(r"(?<!\S)--[a-z][a-z0-9-]* \Z")
+
 # A command that a message proposes, not one that it tells of (a file that `fusionbench train` wrote).
 _COMMAND = re.compile(r"(?P<before>[`:;(] *|^)fusionbench (?=[a-z]+\b(?!` wr))", re.MULTILINE)
 
@@ -76,6 +78,8 @@ def spelt(text: str) -> str:
 
     def option(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
+        if _OPTION.search(text, 0, match.start()):
+            return match[0]  # of "--data folder=DIR" that is what the user has typed
         if name == "name" and value:
             return match[0]  # "options are written name=value" is about words that the user chooses
         return RENAMED.get(name, "--" + name.replace("_", "-")) + (f" {value}" if value else "")

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from fusionbench.cli import signal_of
 from fusionbench.cli.logger_option import chosen_loggers, logger_option
-from fusionbench.cli.options import Comma, command_line, data_root, located, names, placed, records
+from fusionbench.cli.options import Comma, Number, command_line, data_root, located, names, placed, records
 from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.spread_options import cluster, slurm
@@ -158,7 +158,7 @@ class RunFlags:
     ]
     max_seconds: Annotated[
         float | None,
-        click.option("--max-seconds", type=click.FloatRange(0), help="Stop after so much time; --resume goes on."),
+        click.option("--max-seconds", type=Number(0), help="Stop after so much time; --resume goes on."),
     ]
     loggers: Annotated[tuple[str, ...], logger_option]
     profile: Annotated[

@@ -22,6 +22,7 @@ from typing import IO, NamedTuple
 from fusionbench.data.streams import BROKEN, Forward, decompressed, directory_size
 from fusionbench.errors import DataError
 from fusionbench.runtime.files import short_name, sweep
+from fusionbench.runtime.reasons import reason
 
 BLOCK = 1 << 20
 ENTRY_COST = 2048  # bytes that an entry counts for besides its content: an inode, and room in a folder
@@ -90,7 +91,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TargetError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+        raise TargetError(f"{folder}: cannot be made ({reason(folder, error)}); choose another folder") from None
 
 
 class _Entry(NamedTuple):
@@ -199,4 +200,4 @@ def _move(source: Path, target: Path) -> None:
             new.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, new)
     except OSError as error:
-        raise TargetError(f"{target}: cannot be written ({error.strerror}); choose another folder") from None
+        raise TargetError(f"{target}: cannot be written ({reason(target, error)}); choose another folder") from None

@@ -129,9 +129,12 @@ def known_spec(spec: str) -> str:
 
     Raises:
         PluginError: unknown dataset.
+        DataError: a folder without a dataset, or none behind the ``=``.
         FusionbenchError: unknown corruption.
     """
     name, equals, text = spec.partition("=")
+    if equals and not text.strip():
+        raise DataError(f"dataset {spec!r}: names no folder behind the =; write NAME=DIR")
     name, plus, how = name.partition("+")
     known = cards("dataset")
     if not equals and Path(name).is_dir() and not matches(name, known, {n: (c.title,) for n, c in known.items()}):

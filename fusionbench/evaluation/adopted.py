@@ -14,6 +14,7 @@ from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.plugins.tensors import fitting, read_tensors
 from fusionbench.plugins.weights import sha256
 from fusionbench.runtime.files import check_regular
+from fusionbench.runtime.reasons import reason
 from fusionbench.tasks.loading import load_network
 from fusionbench.tasks.openmmlab.checkpoints import fit_inner
 from fusionbench.tasks.task import Task, task, task_of
@@ -143,4 +144,4 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, object]) -
             whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
             save_file(whole, part, {"fusionbench": json.dumps(facts, sort_keys=True)})
     except OSError as error:
-        raise FusionbenchError(f"{path}: cannot be written ({error.strerror})") from None
+        raise FusionbenchError(f"{path}: cannot be written ({reason(path, error)})") from None

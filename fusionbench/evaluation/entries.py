@@ -266,6 +266,8 @@ def _inside(entry: MethodCard, text: str, usable: list[Weights]) -> tuple[list[s
             names.append(_weights_name(entry, part, usable) if entry.facts.requires_weights else part)
         else:
             key = find(key.strip(), entry.options, f"{entry.name} has no option", error=PluginError)
+            if key in options:
+                raise PluginError(f"{entry.name}: option {key} is given twice")
             options[key] = _value(entry, key, value.strip())
     return names, options
 

@@ -26,8 +26,8 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
     Raises:
         FusionbenchError: not of that form, or no such folder.
     """
-    name, equals, text = spec.partition("=")
-    if not equals or not name:
+    name, _, text = spec.partition("=")
+    if not (name and text):
         raise FusionbenchError(f"images={spec}: write NAME=DIR")
     if not Path(text).is_dir():
         raise FusionbenchError(f"images={spec}: no such folder {text}")

@@ -11,6 +11,7 @@ import msgspec
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.results.records import Made, Record
+from fusionbench.runtime.reasons import reason
 from fusionbench.training.options import RunOptions
 from fusionbench.training.request import TrainRequest
 from fusionbench.training.run import run
@@ -65,7 +66,7 @@ def train(request: TrainRequest, pictures: Mapping[str, Path], by: Trained, agai
         run(replace(request, resume=True), RunOptions(command="fusionbench eval --tasks", quiet=True), pictures)
         shutil.rmtree(_aside(folder), ignore_errors=True)
     except OSError as error:
-        raise FusionbenchError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise FusionbenchError(f"{folder}: cannot be written ({reason(folder, error)})") from None
     finally:
         restore(folder)
 

@@ -12,6 +12,7 @@ from string import Template
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.records import Kind
+from fusionbench.runtime.reasons import reason
 
 TEMPLATES = Path(__file__).parent / "scaffolds"  # KIND.FILE.txt
 KINDS: dict[str, Kind] = {
@@ -61,7 +62,7 @@ def begin(what: str, name: str, folder: Path) -> list[Path]:
                 (part / template.name.removeprefix(f"{what}.").removesuffix(".txt")).write_text(text, encoding="utf-8")
             part.rename(target)
     except OSError as error:
-        raise FusionbenchError(f"{target}: {error.strerror or error}") from None
+        raise FusionbenchError(f"{target}: {reason(target, error)}") from None
     return sorted(target.iterdir())
 
 

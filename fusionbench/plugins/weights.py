@@ -23,6 +23,7 @@ from fusionbench.plugins.tensors import read_tensors as read_tensors
 from fusionbench.runtime import locations
 from fusionbench.runtime.files import sha256 as sha256
 from fusionbench.runtime.files import sweep
+from fusionbench.runtime.reasons import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -236,7 +237,7 @@ def _store(weights: Weights, network: Method, state: dict[str, Tensor], file: Pa
         part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(part, folder / f"{weights.name}.json")
     except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or first_line(error)
+        why = reason(folder / weights.name, error) if isinstance(error, OSError) else first_line(error)
         raise WeightsError(f"{folder}: cannot be written ({why}); set FUSIONBENCH_CACHE") from None
     except (RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"{file}: not a checkpoint of {weights.method}: {first_line(error)}") from None

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.runtime.reasons import reason
 
 TEMPLATES = Path(__file__).parent / "scaffolds"
 FILES = {  # of the repository, and the template of each
@@ -53,5 +54,5 @@ def begin_repository(name: str, folder: Path) -> list[Path]:
                 (part / path).chmod(0o755 if path.endswith(".sh") else 0o644)
             part.rename(target)
     except OSError as error:
-        raise FusionbenchError(f"{target}: {error.strerror or error}") from None
+        raise FusionbenchError(f"{target}: {reason(target, error)}") from None
     return [target / path for path in FILES]

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.runtime.reasons import reason
 
 FULL = "the disk is full; free some space and run the same command again, finished images are kept"
 UNWRITABLE = "cannot be written; choose a writable directory with out="
@@ -49,7 +50,7 @@ def storage_error(path: Path, error: Exception, reading: bool = False) -> Fusion
     """One line for a file that cannot be written or read."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError):
-        text = SYSTEM.get(error.errno or 0, text)
+        text = SYSTEM.get(error.errno or 0) or reason(path, error)
     elif isinstance(error, UnicodeDecodeError):  # names in the file that are no text
         text = FOREIGN
     elif isinstance(error, sqlite3.Error):

@@ -16,7 +16,7 @@ from torch.profiler import record_function
 
 from fusionbench.errors import FusionbenchError, WeightsError
 from fusionbench.results import provenance
-from fusionbench.runtime import locations
+from fusionbench.runtime import locations, reasons
 from fusionbench.training import distributed, returned
 from fusionbench.training.ahead import ahead
 from fusionbench.training.begin import begin
@@ -96,7 +96,7 @@ class _Run(Generic[S, B]):
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FusionbenchError(f"{self.out}: cannot be written ({error.strerror}); choose another out=") from None
+            raise FusionbenchError(f"{self.out}: {reasons.reason(self.out, error)}; choose another out=") from None
         if not resume and self.checkpoints.files():
             raise FusionbenchError(f"{self.out}: holds a training run; go on with resume=True, or choose another out=")
         if self.first:

@@ -151,3 +151,41 @@ def test_options_are_finite(value: str) -> None:
     done = fusionbench("eval", "--methods", f"gff[eps1={value}]", "--dry-run")
     assert done.returncode == 2
     assert f"option eps1={value} is not a finite number" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("merge", "nothing", "--most"),
+        ("explain", "vif"),
+        ("train", "densefuse", "--datasets=msrs", "--max-seconds"),
+    ],
+)
+def test_numbers_are_finite(words: tuple[str, ...], value: str) -> None:
+    done = fusionbench(*words, *(("--",) if words[0] == "explain" else ()), value)
+    assert done.returncode == 2
+    assert "is not a finite number" in done.stderr or "is not in the range" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--methods=gff[r1=3,r1=4]", "--datasets=msrs"), "error: gff: option r1 is given twice"),
+        (
+            ("--methods=gff", "--datasets=folder="),
+            "error: dataset 'folder=': names no folder behind the =;",
+        ),
+        (("--methods=gff", "--datasets=folder+shift4="), "names no folder behind the ="),
+        (("--images=X=", "--datasets=msrs"), "error: --images X=: write NAME=DIR"),
+        (
+            ("--methods=gff", "--data=folder=a", "--data=folder=b"),
+            "error: --data folder=b: folder has another folder already, a",
+        ),
+    ],
+)
+def test_what_is_asked_twice_or_left_empty(tree: Path, words: tuple[str, ...], said: str) -> None:
+    """Not the last one, nor the folder that one happens to be in."""
+    done = fusionbench("eval", *words, FUSIONBENCH_DATA=str(tree))
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -38,6 +38,8 @@ def test_parameters_become_options(text: str, expected: str) -> None:
         "laplacian[levels=3,size=2]: gff[out=1]",
         "/data/out=3/x: no such file; msrs=/data",
         "batch=4 is above the number of pairs",
+        "--data folder=b: folder has another folder already, a",
+        "`fusionbench eval --datasets folder=DIR --images images=DIR`; see --split test=1",
     ],
 )
 def test_words_of_the_user_stay(text: str) -> None:
