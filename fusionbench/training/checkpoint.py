@@ -160,9 +160,11 @@ def sync_folder(folder: Path) -> None:
 
 def _of_the_system(error: BaseException | None) -> str:
     """What the system said of a write; torch tells of its own archive instead, which that left torn. "" for nothing."""
-    while error and not (isinstance(error, OSError) and error.strerror):
+    while error:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
         error = error.__context__
-    return error.strerror if error and isinstance(error, OSError) else ""
+    return ""
 
 
 # ---------------------------------------------------------------- the files of a run
