@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fusionbench.evaluation.source_pairs import hashed
 from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_run import Problems, run_tasks
 from fusionbench.evaluation.task_training import RECORD
-from fusionbench.results.merge import content, merge
+from fusionbench.results.merge import Content, content, merge
 from fusionbench.results.records import SOURCE, SOURCE_NAME, Case, Failures
 from fusionbench.results.schema import BoardRow, FailureRow, FusedRow, GapRow, PairRow, TaskRow
 from fusionbench.results.sources import LocalStore
@@ -33,6 +33,7 @@ from fusionbench.results.store import Store
 from fusionbench.training.trained import WEIGHTS
 
 ROUNDS = 3  # units for each place, so that none waits long for the last one
+MOST_RUNS = 100  # of a unit's store, and of what computed it
 FEWEST, MOST = 8, 1024  # pairs, pictures of a unit: less costs more to begin than to do, more is much to lose
 
 
@@ -226,7 +227,7 @@ class Gathering:
         (source,) = (source for source in self.plan.sources if source.label == unit.source)
         own, place = self.hashes[unit.source], (source.label, source.split)
         with Store(folder, create=False) as store:
-            held = content(store, scores=False)
+            held = content(store)
             pairs = store.pairs(*place)
         made: list[FusedRow | FailureRow | TaskRow] = [*held.fused, *held.failures, *held.tasks]
         every: list[BoardRow | PairRow | GapRow | FusedRow | FailureRow | TaskRow]
@@ -235,14 +236,18 @@ class Gathering:
         places = {(row.dataset, row.split) for row in every}
         if not entries <= {*unit.keys, SOURCE} or not places <= {place}:
             raise FusionbenchError("the worker returned results of other work")
+        if len(held.runs) + len(held.makers) > MOST_RUNS:
+            raise FusionbenchError(f"the worker returned {len(held.runs)} runs of {len(held.makers)} makers")
         if isinstance(unit, Networks):  # the key of theirs is a hash of all pictures and labels
-            if held.boards or held.pairs or held.fused:
+            if held.boards or held.pairs or held.fused or held.scores:
                 raise FusionbenchError("the worker returned other results than those of task networks")
             return
         if lacking := [ident for ident in unit.ids if ident not in pairs]:
             raise FusionbenchError(f"{len(lacking)} of {len(unit.ids)} pairs are not there, e.g. {lacking[0]}")
         if other := sorted(ident for ident, pair in pairs.items() if own.get(ident) != pair):
             raise FusionbenchError(f"{len(other)} of {len(pairs)} pairs are other files there, e.g. {other[0]}")
+        if _more(unit, held, pairs, {metric.id: metric.code for metric in source.metrics}):
+            raise FusionbenchError("the worker returned more than it was asked for")
 
     def _end(self, source: Source) -> None:
         """Record what failed, and where."""
@@ -258,6 +263,20 @@ class Gathering:
 def _names(source: Source) -> tuple[str, str]:
     """What a dataset may be called where it is asked for: itself, or with its corruption."""
     return source.dataset.name, f"{source.dataset.name}+{source.dataset.corruption}"
+
+
+def _more(unit: Pairs, held: Content, pairs: Mapping[str, str], metrics: Mapping[str, str]) -> bool:
+    """Whether a store holds more than pictures of a unit's pairs and scores of these pictures."""
+    ids = {*pairs, *(row.id for row in held.fused), *(row.id for row in held.failures)}
+    pictures = {(row.image, row.pair) for row in held.fused}
+    return bool(
+        held.tasks
+        or held.gaps
+        or not ids <= set(unit.ids)
+        or any(row.pair != pairs.get(row.id) for row in held.fused)
+        or not {(row.image, row.pair) for row in held.scores} <= pictures
+        or not set(held.variants.values()) <= set(metrics.items())
+    )
 
 
 def _by_entry(unit: Pairs) -> list[Pairs]:

@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.runtime.files import read_regular
 
+MOST_FILES = 100_000
+
 
 def packed(folder: Path) -> bytes:
     """Every regular file below a folder, as a ZIP archive without compression: pictures and weights have it already."""
@@ -49,6 +51,8 @@ def unpack(data: bytes, folder: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = archive.infolist()
+            if len(files) > MOST_FILES:
+                raise FusionbenchError(f"a worker returned {len(files)} files, over the limit of {MOST_FILES}")
             for file in files:
                 parts = PurePosixPath(file.filename).parts
                 plain = "/".join(parts) == file.filename and not {"/", "..", "."} & set(parts)

@@ -260,6 +260,40 @@ def test_results_of_other_work_are_refused(root: Path, tmp_path: Path, statement
         gathered(root, tmp_path, spoiled(tmp_path, statement, first[0]), methods=("average",))
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO pairs VALUES('msrs', 'test', :last, :hash)",
+        "INSERT INTO fused SELECT entry, dataset, split, :last, pair, image, path, made FROM fused LIMIT 1",
+        "UPDATE fused SET pair=:hash",
+        "INSERT INTO scores SELECT :hash, pair, packed FROM scores LIMIT 1",
+        "UPDATE variants SET code='another'",
+        "INSERT INTO failures SELECT entry, dataset, split, :last, 'why' FROM fused LIMIT 1",
+        "INSERT INTO task_gaps VALUES('msrs', 'test', 'segmentation', 'why')",
+    ],
+)
+def test_more_than_was_asked_for_is_refused(root: Path, tmp_path: Path, statement: str) -> None:
+    """Of its own dataset and entry: another unit's pair or picture, scores of pictures that it has not made."""
+    source = make_plan(Request(methods=("average",), datasets=("msrs",), data_root=root)).sources[0]
+    last = source.ids[-1]  # of the last unit alone
+
+    def trouble(number: int, unit: Pairs) -> Ended | None:
+        if last in unit.ids:
+            return None
+        folder = next(tmp_path.glob(".units-*")) / str(number)
+        reason = attempt(unit, folder)
+        with closing(sqlite3.connect(folder / "results.db")) as db, db:
+            hash_ = source.dataset.hash("test", last)
+            assert db.execute(statement, {"last": last, "hash": hash_}).rowcount > 0
+        return Ended(number, reason)
+
+    found = gathered(root, tmp_path, Stub(trouble), methods=("average",))
+    assert set(found.outcome.failures.values()) == {
+        "not done by a worker: the worker returned more than it was asked for"
+    }
+    assert {image for _, _, image in found.outcome.failures} == {i for i in source.ids if i not in source.ids[2::3]}
+
+
 def test_a_store_without_a_board_is_no_error_of_ours(root: Path, one: str, tmp_path: Path) -> None:
     found = gathered(root, tmp_path, spoiled(tmp_path, "DELETE FROM boards WHERE :only = :only", "x"))
     assert found.table.strip() == one.strip()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import resource
 import sqlite3
+import struct
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -152,6 +155,87 @@ def test_a_file_that_never_ends(memory: Any, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(FusionbenchError, match="for a store"):
         merged(tmp_path / "a", "memory://x")
     assert Endless.read_so_far <= 7 << 20
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    """A server whose answers a test gives: path to (status, headers, body); and what was asked of it."""
+    asked: list[str] = []
+    answers: dict[str, Any] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, headers, body = answers.get(self.path, (404, {}, b""))
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body)), "Connection": "close"} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked, answers
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (302, {"Location": "file:///etc/passwd"}, b""),
+        (302, {"Location": "/x/results.db"}, b""),  # for ever
+        (302, {"Location": "ftp://127.0.0.1:9/results.db"}, b""),
+        (200, {"Content-Length": str(10**18)}, b"SQLite format 3\0" * 100),
+        (200, {"Content-Length": "-5"}, b"SQLite format 3\0"),
+        (200, {"Content-Encoding": "gzip"}, b"not packed"),
+        (200, {}, b"root:x:0:0"),
+        (500, {}, b""),
+    ],
+)
+def test_a_server_that_means_harm(
+    hostile: tuple[str, list[str], dict[str, Any]], tmp_path: Path, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    address, asked, answers = hostile
+    answers["/x/results.db"] = status, headers, body
+    done = fusionbench("merge", f"{address}/x", "--out", tmp_path / "all")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {address}/x/results.db")
+    assert done.stderr.count("\n") == 1
+    assert set(asked) <= {"/x/results.db", "/x/results.db-wal"}
+    assert not (tmp_path / "all").exists()
+
+
+def test_what_unpacks_to_very_much(
+    hostile: tuple[str, list[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gibibyte in a mebibyte of gzip: counted as it comes."""
+    address, _, answers = hostile
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1024)) + packer.flush()
+    answers["/x/results.db"] = 200, {"Content-Encoding": "gzip"}, body
+    monkeypatch.setattr(sources, "LARGEST_STORE", 5 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FusionbenchError, match=r"results\.db: (over the limit of 5242880|cannot be read)"):
+        merged(tmp_path / "all", f"{address}/x")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+
+
+def test_a_picture_that_unpacks_to_very_much(memory: Any, tmp_path: Path) -> None:
+    put(memory, make(tmp_path / "other"), "/x")
+    data = zlib.compress(bytes(30_001 * 30_000 // 8 + 30_000), 9)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+    text = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
+    memory.pipe("/x/fused/gff-k/d-test/a.png", b"\x89PNG\r\n\x1a\n" + text)
+    added, (line,) = merged(tmp_path / "all", "memory://x")
+    assert "1 pictures refused (no readable picture)" in line
+    assert added["fused"] == 1
 
 
 def test_a_picture_that_is_not_there_is_made_anew(memory: Any, tmp_path: Path) -> None:

@@ -244,6 +244,19 @@ def view_for_table(path: Path) -> None:
         )
 
 
+def trigger(path: Path) -> None:
+    Store(path.parent).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TRIGGER mine AFTER INSERT ON runs BEGIN DELETE FROM entries; END")
+
+
+def virtual_table(path: Path) -> None:
+    Store(path.parent).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE runs")
+        db.execute("CREATE VIRTUAL TABLE runs USING fts5(started, info)")  # with tables of its own behind it
+
+
 def old_view_for_table(path: Path) -> None:
     """Version 2, of which one table is a program that never ends."""
     old_store(path.parent)
@@ -283,6 +296,8 @@ def truncated(path: Path) -> None:
         (foreign_namesakes, "another program's database"),
         (further_table, "another program's database"),
         (view_for_table, "is damaged or no results store"),
+        (trigger, "is damaged or no results store"),
+        (virtual_table, "is damaged or no results store"),
         (old_view_for_table, "another program's database"),
         (old_trigger, "another program's database"),
         (text, "is damaged or no results store"),

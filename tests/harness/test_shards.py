@@ -76,6 +76,23 @@ def test_shards_of_pairs_that_nobody_counts(root: Path, tmp_path: Path) -> None:
     assert leaderboard(tmp_path / "a") == leaderboard(tmp_path / "one")
 
 
+def test_parts_of_two_plans(root: Path, tmp_path: Path) -> None:
+    """1/2 and 2/3 share pairs and lack others: each pair once, and the table says that it is not whole."""
+    evaluated(root, tmp_path / "one")
+    for name, part in (("a", "1/2"), ("b", "2/3")):
+        evaluated(root, tmp_path / name, f"--shard={part}")
+    merged = fusionbench("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "all")
+    assert merged.returncode == 0, merged.stdout
+    assert "5 of 361 pairs, partial, shard 1 of 2, 2 of 3: complete when" in leaderboard(tmp_path / "all")
+    with Store(tmp_path / "one", create=False) as one, Store(tmp_path / "all", create=False) as both:
+        scores = {(s.image, s.pair, s.metric, s.value) for s in both.score_rows()}
+        assert len(scores) == 5 * 3 * 2
+        assert scores <= {(s.image, s.pair, s.metric, s.value) for s in one.score_rows()}
+    done = evaluated(root, tmp_path / "all")  # the rest, here
+    assert "6 images fused, 15 kept" in done.stderr
+    assert leaderboard(tmp_path / "all") == leaderboard(tmp_path / "one")
+
+
 def test_both_shards_into_one_store(root: Path, tmp_path: Path) -> None:
     evaluated(root, tmp_path / "one")
     for number in (2, 1):
