@@ -132,23 +132,14 @@ def gained() -> Iterator[str]:
 
 def retrained() -> Iterator[str]:
     """Frozen and trained on in folds, of the same pairs."""
-    rows = []
-    for entry in folded()["all"]:
-        every = [folded()[condition][entry] for condition in CONDITIONS]
-        values = [(own[0], *np.percentile(own[1:], (2.5, 97.5))) for own in every]
-        rows.append((values[0][0], entry, values))
+    order = sorted(folded()["all"], key=lambda entry: -folded()["all"][entry][0])
     yield f"| AP50 | {' | '.join(f'{c}: frozen | retrained' for c in CONDITIONS)} |"
     yield "|---|" + "--:|--:|" * len(CONDITIONS)
-    for _, entry, values in sorted(rows, reverse=True):
-        pairs = zip(CONDITIONS, values, strict=True)
-        cells = (f"{drawn()[c][entry][0]:.3f} | {v:.3f} [{low:.3f}, {high:.3f}]" for c, (v, low, high) in pairs)
+    for entry in order:
+        cells = (f"{drawn()[c][entry][0]:.3f} | {folded()[c][entry][0]:.3f}" for c in CONDITIONS)
         yield f"| {entry} | {' | '.join(cells)} |"
-    if len(rows) > 2:
-        taus = [
-            stats.kendalltau([drawn()[c][e][0] for _, e, _ in rows], [v[n][0] for *_, v in rows])[0]
-            for n, c in enumerate(CONDITIONS)
-        ]
-        yield "| τ of the two | " + " | | ".join(f"{tau:.2f}" for tau in taus) + " | |"
+    taus = [stats.kendalltau(*([own[c][e][0] for e in order] for own in (drawn(), folded())))[0] for c in CONDITIONS]
+    yield "| τ of the two | " + " | | ".join(f"{tau:.2f}" for tau in taus) + " | |"
 
 
 PARTS = {"predicted": predicted, "beaten": beaten, "retrained": retrained}
