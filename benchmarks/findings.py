@@ -1,6 +1,6 @@
-"""The figures of docs/findings.md, from committed tables alone.
+"""The figures of docs/findings.md, and of folds in leaderboards/tasks/README.md, from committed tables alone.
 
-    python benchmarks/findings.py            # checks that the page says what the tables say
+    python benchmarks/findings.py            # checks that they say what the tables say
     python benchmarks/findings.py --write    # brings its tables up to date
     python benchmarks/findings.py --store DIR    # besides, ranks and halves anew from a store of benchmarks/tables.py
 
@@ -156,6 +156,7 @@ PARTS = {
     "ties": ties,
     **findings_tasks.PARTS,
 }
+PAGES = {PAGE: PARTS, REPO / "leaderboards/tasks/README.md": findings_tasks.TASKS_PARTS}
 
 
 def again(store: Path) -> None:
@@ -182,13 +183,14 @@ def main() -> None:
     given = parser.parse_args()
     if given.store:
         again(given.store)
-    text = page = PAGE.read_text(encoding="utf-8")
-    for name, lines in PARTS.items():
-        text = between(text, name, "\n".join(lines()))
-    if given.write:
-        PAGE.write_text(text, encoding="utf-8")
-    elif text != page:
-        sys.exit(f"{PAGE.relative_to(REPO)} is not what the tables say; --write brings it up to date")
+    for path, parts in PAGES.items():
+        text = page = path.read_text(encoding="utf-8")
+        for name, lines in parts.items():
+            text = between(text, name, "\n".join(lines()))
+        if given.write:
+            path.write_text(text, encoding="utf-8")
+        elif text != page:
+            sys.exit(f"{path.relative_to(REPO)} is not what the tables say; --write brings it up to date")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""docs/findings.md says what the committed tables say."""
+"""docs/findings.md and docs/robustness.md say what the committed tables say."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import REPO
 
 PAGE = REPO / "docs/findings.md"
 
 
-def test_the_page_is_what_the_tables_say() -> None:
-    command = [sys.executable, "benchmarks/findings.py"]
+@pytest.mark.parametrize("script", ["findings", "robustness"])
+def test_the_page_is_what_the_tables_say(script: str) -> None:
+    command = [sys.executable, f"benchmarks/{script}.py"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
