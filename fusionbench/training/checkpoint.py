@@ -162,7 +162,7 @@ def _of_the_system(error: BaseException | None) -> str:
     """What the system said of a write; torch tells of its own archive instead, which that left torn. "" for nothing."""
     while error and not (isinstance(error, OSError) and error.strerror):
         error = error.__context__
-    return error.strerror if error and isinstance(error, OSError) else ""
+    return (error.strerror or "") if isinstance(error, OSError) else ""
 
 
 # ---------------------------------------------------------------- the files of a run
