@@ -171,5 +171,5 @@ class Augment:
         if self.crop and (height < self.crop[0] or width < self.crop[1]):
             raise DataError(
                 f"{name}: the image is {height}x{width}, smaller than the crop of {self.crop[0]}x{self.crop[1]} "
-                "(height x width); use a smaller crop, or resize"
+                "(height x width); use a smaller crop, or resize (many recipes call the crop patch)"
             )
