@@ -19,6 +19,7 @@ from pathlib import Path
 
 import findings_tasks
 import numpy as np
+import same_data_lessons
 from publish import between
 from scipy import stats
 
@@ -26,6 +27,7 @@ REPO = Path(__file__).parents[1]
 PAGE = REPO / "docs/findings.md"
 EVIDENCE = REPO / "benchmarks/evidence/rankings"
 COLUMNS = (("average rank", "average rank"), ("ssim@tdfusion", "ssim@cddfuse"), ("vif@tdfusion", "vif@cddfuse"))
+LEARNT = ("tdfusion", "refusion")  # methods whose loss is learned
 PROFILES = {"TDFusion": ".selected", "CDDFuse": "+profile=cddfuse"}
 
 
@@ -148,12 +150,25 @@ def ties() -> Iterator[str]:
         )
 
 
+def equal() -> Iterator[str]:
+    """Rows trained on the same data, ordered by their mean rank over eight columns among each other."""
+    yield f"| table | pairs | rows | {' | '.join(LEARNT)} | first |"
+    yield f"|---|--:|--:|{'--:|' * len(LEARNT)}---|"
+    for board in same_data_lessons.read(same_data_lessons.FOLDER):
+        rank = board.ranks(board.own)
+        order = sorted(rank, key=rank.__getitem__)
+        places = " | ".join(str(order.index(f"{name}[same]") + 1) for name in LEARNT)
+        best = order[0].partition("[")[0]
+        yield f"| {board.name} | {board.images} | {len(order)} | {places} | {best} |"
+
+
 PARTS = {
     "evaluators": evaluators,
     "datasets": datasets,
     "variants": variants,
     "halves": halves,
     "ties": ties,
+    "equal": equal,
     **findings_tasks.PARTS,
 }
 PAGES = {PAGE: PARTS, REPO / "leaderboards/tasks/README.md": findings_tasks.TASKS_PARTS}

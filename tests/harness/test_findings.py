@@ -21,4 +21,4 @@ def test_the_page_is_what_the_tables_say(script: str) -> None:
 
 def test_it_has_two_pages_at_most() -> None:
     words = [word for word in PAGE.read_text().split() if word.strip("|-:")]  # without the rules of tables
-    assert len(words) < 1300
+    assert len(words) < 1400  # 700 a page
