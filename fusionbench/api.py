@@ -162,7 +162,7 @@ def _evaluated(request: Request, out: str | Path | None, work: Work) -> Result:
     with tempfile.TemporaryDirectory() as scratch, Store(Path(out) if out else Path(scratch)) as store:
         store.shelf.begin()
         outcome, notes = work(plan, store, request)
-        outcome.odd += store.shelf.settled(store.rows(FusedRow))
+        outcome.odd += store.shelf.settled(lambda: store.rows(FusedRow))
         return Result(_tables(plan, store), outcome, (*plan.notes, *notes))
 
 

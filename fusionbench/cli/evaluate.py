@@ -247,7 +247,7 @@ def run(plan: Plan, store: Store, bar: Bar, work: Callable[[], tuple[Outcome, Pr
     bar.expect(phases(plan))
     store.shelf.begin()
     outcome, problems = work()
-    outcome.odd += store.shelf.settled(store.rows(FusedRow))
+    outcome.odd += store.shelf.settled(lambda: store.rows(FusedRow))
     result = Evaluation(outcome=outcome)
     for (label, task), reason in problems.gaps.items():
         note(f"warning: {task} on {label}: {reason}")

@@ -7,7 +7,7 @@ address comes from the one who gives the command, never from a file: the note th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -110,7 +110,7 @@ class Shelf:
         """The folder below which a picture's file lies if anywhere, and why it is refused, or ""."""
         return self.folder, ""
 
-    def settled(self, rows: Sequence[FusedRow]) -> list[str]:
+    def settled(self, rows: Callable[[], Sequence[FusedRow]]) -> list[str]:
         """Bring pictures of the folder to where they are kept; what to tell of this run, a line each."""
         return self.notes
 
@@ -197,6 +197,7 @@ class KeptElsewhere(Shelf):
             try:
                 write_image(file, picture)
                 self.place.put(path, file.read_bytes())
+                (self.folder / path).unlink(missing_ok=True)  # an earlier one would be read in its place
                 return
             except FusionbenchError as error:
                 self._lose(error)
@@ -258,10 +259,10 @@ class KeptElsewhere(Shelf):
         if reason:
             raise DataError(f"{where}: {reason}")
 
-    def settled(self, rows: Sequence[FusedRow]) -> list[str]:
+    def settled(self, rows: Callable[[], Sequence[FusedRow]]) -> list[str]:
         """Bring what lies in the folder there; removed here is what has come back with its pixels."""
         if not self._lost:
-            self._settle(rows)
+            self._settle(rows())
         return self.notes
 
     def _settle(self, rows: Sequence[FusedRow]) -> None:

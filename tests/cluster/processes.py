@@ -22,7 +22,7 @@ def below(pid: int) -> dict[int, str]:
     return {child: commands.get(child, "") for child in found - {pid}}
 
 
-def waited(pid: int, wanted: Callable[[str], bool], seconds: float = 120) -> list[int]:
+def waited(pid: int, wanted: Callable[[str], bool], seconds: float = 300) -> list[int]:
     """The processes below one whose command line is wanted, once there are any."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

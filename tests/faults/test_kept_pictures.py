@@ -91,6 +91,20 @@ def test_what_is_read_back_has_its_pixels(memory: Any, run: Run) -> None:
     assert memory.cat(f"/lab/{a}") == whole
 
 
+def test_one_of_the_folder_that_was_changed(memory: Any, run: Run, tmp_path: Path) -> None:
+    """What lay in the folder is brought there, but for what is not what its record says; that is made again."""
+    run()
+    first, second = (tmp_path / "r" / name for name in pictures(tmp_path / "r")[:2])
+    shutil.copyfile(second, first)
+    done = run("--pictures-at=memory://lab")
+    assert f"1 pictures stay in {tmp_path / 'r'}: they are not what their records say" in done.stderr
+    assert (len(kept(memory)), len(pictures(tmp_path / "r"))) == (7, 1)
+    assert run("--pictures-at=memory://lab", metrics="en,sf,vif").returncode == 1
+    done = run("--pictures-at=memory://lab", metrics="en,sf,vif")
+    assert (done.returncode, "1 images fused, 7 kept" in done.stderr) == (0, True)
+    assert (len(kept(memory)), pictures(tmp_path / "r")) == (8, [])
+
+
 def test_one_that_is_gone_is_made_again(memory: Any, run: Run) -> None:
     run("--pictures-at=memory://lab")
     memory.rm(f"/lab/{kept(memory)[0]}")
@@ -231,6 +245,6 @@ def test_units_keep_theirs(memory: Any, tree: Path, tmp_path: Path) -> None:
         )
         outcome, _ = own.run(Stub(), [])
         assert not outcome.failures
-        assert store.shelf.settled([]) == []
+        assert store.shelf.settled(list) == []
     assert back == [[]]
     assert (len(kept(memory)), pictures(tmp_path / "r")) == (8, [])
