@@ -48,11 +48,15 @@ def copy(tables: Path, boards: Path, pattern: str = "*") -> None:
             shutil.copyfile(path, boards / path.name)
 
 
+def copy_log(run: Path, path: Path) -> None:
+    """Every twentieth line of a training log."""
+    path.write_text("".join((run / "log.jsonl").read_text().splitlines(keepends=True)[::20]))
+
+
 def copy_logs(runs: Path, logs: Path) -> None:
-    """Every twentieth line of the training logs of task networks, named without the hash of the run."""
+    """The training logs of task networks, named without the hash of the run."""
     for path in sorted(runs.glob("*/log.jsonl")):
-        lines = path.read_text().splitlines(keepends=True)
-        (logs / f"{path.parent.name.rpartition('-')[0]}.jsonl").write_text("".join(lines[::20]))
+        copy_log(path.parent, logs / f"{path.parent.name.rpartition('-')[0]}.jsonl")
 
 
 def publish(work: Path) -> None:
@@ -67,6 +71,8 @@ def publish(work: Path) -> None:
     for folder in sorted(work.glob("tasks-*")):
         copy(folder / "tables", BOARDS / "tasks")
         copy_logs(folder / "tasks", BOARDS / "tasks/logs")
+    for run in sorted(work.glob("ctdnet-*")):
+        copy_log(run, BOARDS / "tasks/logs" / f"{run.name}.jsonl")
     write_pages()
 
 

@@ -4,8 +4,8 @@ python benchmarks/tables.py --data DIR --images DIR --weights DIR --work build/t
 python benchmarks/tables.py ... --publish           # copies them into leaderboards/, updates the READMEs, checks them
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
-DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB and VIFB; that of --images NAME/TNO and NAME/VIFB for the programs
-below; that of --weights whatever checkpoints there are, ReFusion_IVIF.pth, SeAFusion.pth, yolox_nano.onnx among them.
+DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB, VT5000 and VIFB; that of --images NAME/TNO and NAME/VIFB for the
+programs below; that of --weights whatever checkpoints there are, ReFusion_IVIF.pth, SeAFusion.pth, yolox_nano.onnx among them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ SEEN = "seafusion,visible,infrared,average,maximum"  # beside whose printed row 
 TASK_METHODS = "visible,infrared,average,refusion[ivif]"
 COCO_METHODS = f"{METHODS},seafusion[msrs]"
 FOLDED = "visible,infrared,maximum,average,laplacian,refusion[ivif],seafusion[msrs]"
+SALIENCY = "ctdnet-18-scenes-seed0"
+SALIENCY_METHODS = f"{COCO_METHODS},contrast_pyramid,msvd,mmdrfuse"
 ROBUST = "average,maximum,laplacian,gff,contrast_pyramid,ratio_pyramid,msvd,mmdrfuse"
 REAL = "msrs,tno,m3fd,llvip,fmb,vifb"
 PROGRAMS = ("DenseFuse", "RFN-Nest", "SeAFusion", "U2Fusion")
@@ -94,6 +96,16 @@ def task_tables() -> Iterator[Command]:
         yield (*run, "--datasets", name, "--data-root", "real", *given)
 
 
+def vt5000_tables() -> Iterator[Command]:
+    """A saliency network that learned from generated scenes alone, on the real triples of VT5000 that are at hand."""
+    size = ("--train", 192, "--test", 24, "--size", "192x256", "--seed", 7)
+    yield ("data", "synth", "--like", "vt5000", "--out", "saliency-data/VT5000", *size)
+    options = ("--size", "tiny", "--cfg-options", "limit=none", "--resume", "--out", SALIENCY)
+    yield ("train", "ctdnet-18", "--dataset", "vt5000", "--data-root", "saliency-data", *options)
+    run = ("eval", "--methods", SALIENCY_METHODS, "--datasets", "vt5000", "--data-root", "real", "--jobs", 1)
+    yield (*run, "--tasks", "saliency", "--frozen", SALIENCY, "--out", "tasks-vt5000-real")
+
+
 def coco_tables() -> Iterator[Command]:
     """A detector trained on COCO, and so on nothing of any entry: MSRS with its boxes, samples of M3FD and LLVIP."""
     run = ("eval", "--methods", COCO_METHODS, "--data-root", "real", "--datasets", "msrs,m3fd,llvip", "--metrics", "en")
@@ -131,6 +143,7 @@ STEPS = {
     "tno": tno_tables,
     "pictures": picture_tables,
     "tasks": task_tables,
+    "vt5000": vt5000_tables,
     "coco": coco_tables,
     "folds": fold_tables,
     "robustness": robustness_tables,
