@@ -251,6 +251,21 @@ def test_a_broken_recipe_is_caught(
     assert any(message in line for line in failures(report)), report.rows
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('{ teacher = "lr" }', "weights: teacher is no setting of recipe:BlendRecipe"),
+        ('{ lr = "vfn" }', "weights: lr = 'vfn' is neither a stage nor a setting"),
+    ],
+)
+def test_weights_of_other_runs_that_nothing_takes_are_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str, message: str
+) -> None:
+    old = 'datasets = ["msrs"]'
+    report = report_of(changed("blend", tmp_path, "card.toml", old, f"{old}\nweights = {rule}"), monkeypatch)
+    assert any(message in line for line in failures(report)), report.rows
+
+
 @pytest.mark.parametrize("name", ["blend", "glow"])
 def test_our_examples_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     report = report_of(changed(name, tmp_path), monkeypatch)
