@@ -6,24 +6,12 @@ import pytest
 import torch
 from test_properties import CARDS, NUMBERS, triples
 from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fusionbench.metrics import as_on_a_device, planes
 from fusionbench.plugins.registry import resolve
+from tests.waits import NeverWaits
 
-WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "bincount", "_unique2", "unique_dim", "equal", "item")
 SIZES = ((1, 193, 174), (3, 64, 81), (2, 45, 41), (1, 2, 3))  # the first is large enough for all
-
-
-class NeverWaits(TorchDispatchMode):
-    """Refuses what needs a value or a size from the device."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        indices = args[1] if name in ("index", "index_put", "index_put_") else ()
-        if name in WAITS or any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices):
-            raise AssertionError(f"{func} waits for the device")
-        return func(*args, **(kwargs or {}))
 
 
 def called(number: str):

@@ -159,17 +159,28 @@ def test_finds_what_it_learned(name: str, steps: int, lr: float, monkeypatch: py
 # ---------------------------------------------------------------- assignment
 
 
+def aligned(scores: Tensor, boxes: Tensor, points: Tensor, gt: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The object of each point of an image, or -1, and its target score."""
+    from fusionbench.tasks.openmmlab.assign import Objects, task_aligned
+
+    things = Objects(gt[None], labels[None])
+    point, weight, has = (x[0] for x in task_aligned(scores[None], boxes[None], points, things))
+    owner, target = torch.full((len(points),), -1), torch.zeros(len(points))
+    for thing, slot in has.nonzero().tolist():
+        assert owner[point[thing, slot]] == -1
+        owner[point[thing, slot]], target[point[thing, slot]] = thing, weight[thing, slot]
+    return owner, target
+
+
 def test_task_alignment_as_in_mmdetection():
     """With one object around all points, inside plays no part, and the choice is TOOD's."""
     from mmdet.models.task_modules.assigners import TaskAlignedAssigner
     from mmengine.structures import InstanceData
 
-    from fusionbench.tasks.openmmlab.assign import task_aligned
-
     points = torch.rand(40, 2) * 60 + 2
     boxes = torch.cat((points - torch.rand(40, 2) * 30, points + torch.rand(40, 2) * 30), 1)
     scores, gt = torch.rand(40, 3), torch.tensor([[0.0, 0, 64, 64]])
-    owner, target = task_aligned(scores, boxes, points, gt, torch.tensor([1]))
+    owner, target = aligned(scores, boxes, points, gt, torch.tensor([1]))
     priors = torch.cat((points, points), 1)
     theirs = TaskAlignedAssigner(10).assign(
         InstanceData(priors=priors, bboxes=boxes, scores=scores),
@@ -183,28 +194,31 @@ def test_task_alignment_as_in_mmdetection():
 
 
 def test_task_alignment_of_a_contested_point():
-    from fusionbench.tasks.openmmlab.assign import task_aligned
-
     points = torch.tensor([[5.0, 5], [15, 5], [50, 50]])
     boxes = torch.tensor([[0.0, 0, 10, 10], [9, 0, 21, 10], [40, 40, 60, 60]])
     gt = torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 10]])
-    owner, target = task_aligned(torch.ones(3, 1), boxes, points, gt, torch.zeros(2, dtype=torch.long))
+    owner, target = aligned(torch.ones(3, 1), boxes, points, gt, torch.zeros(2, dtype=torch.long))
     assert owner.tolist() == [0, 1, -1]
     assert target.tolist() == pytest.approx([1, 110 / (120 + 200 - 110), 0], abs=1e-5)
 
 
 def test_assignment_by_anchor_shape():
-    from fusionbench.tasks.openmmlab.assign import by_anchor_shape
+    from fusionbench.tasks.openmmlab.assign import Objects, by_anchor_shape
 
     anchors = torch.tensor([[10.0, 10], [100, 100]])
-    gt = torch.tensor([[8.0, 16, 20, 28]])  # 12x12, centre (14, 22): cell (1, 2) of stride 8, at 0.75 and 0.75
-    anchor, row, column, boxes, labels = by_anchor_shape(gt, torch.tensor([2]), anchors, 8, (8, 8))
-    assert set(anchor.tolist()) == {0}  # 100 is more than 4 times 12
-    assert set(zip(row.tolist(), column.tolist(), strict=True)) == {(2, 1), (3, 1), (2, 2)}
-    assert torch.equal(boxes, gt.expand(3, 4))
-    assert labels.tolist() == [2, 2, 2]
-    _, row, column, *_ = by_anchor_shape(torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([0]), anchors, 8, (8, 8))
-    assert list(zip(row.tolist(), column.tolist(), strict=True)) == [(0, 0)]  # neighbours outside do not count
+
+    def cells(*boxes: tuple[float, ...]) -> list[list[int]]:
+        """Object, anchor, row and column of each positive."""
+        gt = Objects(torch.tensor([boxes]), torch.zeros(1, len(boxes), dtype=torch.long))
+        anchor, row, column, has = (x[0] for x in by_anchor_shape(gt, anchors, 8, (8, 8)))
+        return sorted(
+            [slot[0], *(int(x[slot]) for x in (anchor, row, column))] for slot in map(tuple, has.nonzero().tolist())
+        )
+
+    # 12x12, centre (14, 22): cell (1, 2) of stride 8, at 0.75 and 0.75; 100 is more than 4 times 12
+    assert cells((8.0, 16, 20, 28)) == [[0, 0, 2, 1], [0, 0, 2, 2], [0, 0, 3, 1]]
+    assert cells((0.0, 0, 4, 4)) == [[0, 0, 0, 0]]  # neighbours outside do not count
+    assert [row[0] for row in cells((0.0, 0, 4, 4), (8.0, 16, 20, 28))] == [0, 1, 1, 1]
 
 
 # ---------------------------------------------------------------- other detectors

@@ -65,7 +65,7 @@ def _yolox(depth: float, width: float, depthwise: bool) -> Config:
             **separable,
         },
         "bbox_head": {
-            "type": "YOLOXHead",
+            "type": "FusionbenchYOLOXHead",
             "num_classes": 80,
             "in_channels": channels[0],
             "feat_channels": channels[0],

@@ -1,17 +1,24 @@
-"""Which prediction learns which object: task-aligned (YOLOv8), by anchor shape (YOLOv5). All without gradients.
+"""Which prediction learns which object: task-aligned (YOLOv8), by anchor shape (YOLOv5), SimOTA (YOLOX), by largest IoU
+(RetinaNet). All without gradients.
 
-Imported behind ``load("mmdet")``.
+The objects of a batch are filled up to the largest number in an image, and what is assigned stands in slots of fixed
+number, not all of which are taken: so nothing waits for a device to count. Imported behind ``load("mmdet")``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult, BaseAssigner
-from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 ALPHA, BETA = 0.5, 6.0  # exponents of score and IoU in task-aligned assignment
+RADIUS, CANDIDATES, IOU_WEIGHT = 2.5, 10, 3.0  # of SimOTA: the centre's in strides, points for an object, cost of IoU
+FAR = 1e5  # cost of a point that is not both in an object and at its centre, as mmdetection has it
 
 
 class SinglePrecision:
@@ -32,15 +39,86 @@ def _single(value: object) -> object:
     return InstanceData(metainfo=value.metainfo, **{**dict(value.items()), **floating})
 
 
+class Objects(NamedTuple):
+    """The objects of a batch, N in each image: those that are missing are empty boxes of label -1.
+
+    Attributes:
+        boxes: ``[B,N,4]`` pixels.
+        labels: int64 ``[B,N]``.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+
+    @property
+    def real(self) -> Tensor:
+        """Which there are, bool ``[B,N]``."""
+        return self.labels >= 0
+
+    @property
+    def classes(self) -> Tensor:
+        """Labels to look up by, 0 for those that are missing."""
+        return self.labels.clamp(min=0)
+
+
+def objects(instances: Sequence[InstanceData]) -> Objects:
+    """The objects of a batch's images together; at least one place in each."""
+    boxes = pad_sequence([i.bboxes for i in instances], True)
+    labels = pad_sequence([i.labels for i in instances], True, -1)
+    if labels.shape[1]:
+        return Objects(boxes, labels)
+    return Objects(boxes.new_zeros(len(instances), 1, 4), labels.new_full((len(instances), 1), -1))
+
+
+def images_of(slots: Tensor) -> Tensor:
+    """The number of its image for each of ``[B,...]``."""
+    first = torch.arange(len(slots), device=slots.device).view(-1, *[1] * (slots.ndim - 1))
+    return first.expand_as(slots)
+
+
+def overlap(a: Tensor, b: Tensor, least: float = 1e-6) -> Tensor:
+    """IoU of boxes ``[...,4]`` and ``[...,4]``, as their shapes broadcast; unions below ``least`` count as that."""
+    shared = _common(a, b)
+    return shared / (area(a) + area(b) - shared).clamp(min=least)
+
+
+def generalised_overlap(a: Tensor, b: Tensor, least: float = 1e-6) -> Tensor:
+    """GIoU (Rezatofighi et al. 2019): IoU less the share of the box around both that is in neither."""
+    shared = _common(a, b)
+    union = (area(a) + area(b) - shared).clamp(min=least)
+    size = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).clamp(min=0)
+    around = (size[..., 0] * size[..., 1]).clamp(min=least)
+    return shared / union - (around - union) / around
+
+
+def _common(a: Tensor, b: Tensor) -> Tensor:
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    return size[..., 0] * size[..., 1]
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Of ``[...,4]``."""
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def within(points: Tensor, boxes: Tensor) -> Tensor:
+    """Whether points ``[P,2]`` lie inside boxes ``[...,P or 1,4]``."""
+    return torch.cat((points - boxes[..., :2], boxes[..., 2:] - points), -1).amin(-1) > 0
+
+
+def pair_or_unit(there: Tensor | None, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes ``[M,4]`` to compare; where there is nothing, two that every comparison is finite for, without gradient."""
+    if there is None:
+        return predicted, true
+    unit = torch.zeros_like(true[:1])
+    unit[:, 2:] = 1
+    return torch.where(there[:, None], predicted, unit), torch.where(there[:, None], true, 2 * unit)
+
+
 @torch.no_grad()
 def task_aligned(
-    scores: Tensor,
-    boxes: Tensor,
-    points: Tensor,
-    gt_boxes: Tensor,
-    gt_labels: Tensor,
-    topk: int = 10,
-) -> tuple[Tensor, Tensor]:
+    scores: Tensor, boxes: Tensor, points: Tensor, things: Objects, topk: int = 10
+) -> tuple[Tensor, Tensor, Tensor]:
     """Task-aligned assignment (Feng et al. 2021, TOOD, sec. 3.2), with YOLOv8's choice among points inside the object.
 
     alignment = score^0.5 * IoU^6. Each object takes the ``topk`` best aligned points that lie inside it; a point
@@ -48,65 +126,137 @@ def task_aligned(
     object's best point gets the object's best IoU.
 
     Args:
-        scores: ``[P,classes]`` in [0,1].
-        boxes: predicted, ``[P,4]`` pixels.
+        scores: ``[B,P,classes]`` in [0,1].
+        boxes: predicted, ``[B,P,4]`` pixels.
         points: ``[P,2]`` pixels.
-        gt_boxes: ``[N,4]``.
-        gt_labels: ``[N]``.
-        topk: points per object.
+        things: what is to be found.
+        topk: points per object, K.
 
     Returns:
-        int64 ``[P]``, index of the object or -1; and the target score, ``[P]`` in [0,1].
+        Points that an object may have, int64 ``[B,N,K]``; their target scores in [0,1]; and which it has, bool.
     """
-    nobody = torch.full((len(points),), -1, dtype=torch.long, device=points.device)
-    if len(gt_boxes) == 0:
-        return nobody, scores.new_zeros(len(points))
-    overlaps = bbox_overlaps(gt_boxes, boxes).clamp(min=0)  # [N,P]
-    alignment = scores[:, gt_labels].t() ** ALPHA * overlaps**BETA
-    inside = torch.cat((points - gt_boxes[:, None, :2], gt_boxes[:, None, 2:] - points), 2).amin(2) > 0
-    best = alignment.masked_fill(~inside, -1).topk(min(topk, len(points)), 1).indices
-    chosen = torch.zeros_like(inside).scatter_(1, best, True) & inside
-    owner = overlaps.masked_fill(~chosen, -1).argmax(0)
-    taken = chosen.any(0)
-    chosen = torch.zeros_like(chosen).scatter_(0, owner[None], taken[None])
-    alignment, overlaps = alignment * chosen, overlaps * chosen
-    target = alignment * (overlaps.amax(1) / (alignment.amax(1) + 1e-9))[:, None]
-    return torch.where(taken, owner, nobody), target.sum(0)
+    count, topk = len(points), min(topk, len(points))
+    overlaps = overlap(things.boxes[:, :, None], boxes[:, None])  # [B,N,P]
+    of_class = scores.mT.gather(1, things.classes[..., None].expand(-1, -1, count))
+    alignment = of_class**ALPHA * overlaps**BETA
+    inside = within(points, things.boxes[:, :, None]) & things.real[..., None]
+    point = alignment.masked_fill(~inside, -1).topk(topk, 2).indices
+    chosen = torch.zeros_like(inside).scatter_(2, point, True) & inside
+    owner = overlaps.masked_fill(~chosen, -1).argmax(1)
+    own = torch.arange(len(things.boxes[0]), device=owner.device)[:, None]
+    has = chosen.gather(2, point) & (owner.gather(1, point.flatten(1)).view_as(point) == own)
+    alignment, overlaps = alignment.gather(2, point) * has, overlaps.gather(2, point) * has
+    best = overlaps.amax(2) / (alignment.amax(2) + 1e-9)
+    return point, alignment * best[..., None], has
 
 
 @torch.no_grad()
 def by_anchor_shape(
-    gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor, stride: int, size: tuple[int, ...], ratio: float = 4.0
-) -> tuple[Tensor, ...]:
-    """YOLOv5's assignment on one level of one image.
+    things: Objects, anchors: Tensor, stride: int, size: tuple[int, ...], ratio: float = 4.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """YOLOv5's assignment on one level.
 
     An anchor fits an object when neither side is more than ``ratio`` times the other's. A fitting anchor learns in the
     cell that holds the object's centre and in the two neighbours that the centre is closest to.
 
     Args:
-        gt_boxes: ``[N,4]`` pixels.
-        gt_labels: ``[N]``.
+        things: what is to be found.
         anchors: ``[A,2]``, width and height in pixels.
         stride: pixels per cell.
         size: height and width of the level in cells.
         ratio: see above.
 
     Returns:
-        Anchor, row, column (int64 ``[M]``), box in pixels ``[M,4]`` and label ``[M]`` of each positive.
+        Anchor, row and column of the cells that an object may have, int64 ``[B,N,A,3]``; and which it has, bool.
     """
     height, width = size
-    centre = (gt_boxes[:, :2] + gt_boxes[:, 2:]) / 2 / stride
-    sides = (gt_boxes[:, 2:] - gt_boxes[:, :2]).clamp(min=1e-3)
-    relative = sides[:, None] / anchors  # [N,A,2]
-    fits = torch.maximum(relative, 1 / relative).amax(2) < ratio
+    boxes = things.boxes
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
+    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
+    relative = sides[..., None, :] / anchors  # [B,N,A,2]
+    fits = torch.maximum(relative, 1 / relative).amax(-1) < ratio
     part = centre - centre.floor()
     ahead = torch.where(part < 0.5, -1, 1)  # the nearer neighbour along x and along y
-    none = torch.zeros_like(ahead[:, 0])
-    steps = torch.stack(
-        (torch.stack((none, none), 1), torch.stack((ahead[:, 0], none), 1), torch.stack((none, ahead[:, 1]), 1)), 1
-    )
-    cell = centre.floor().long()[:, None] + steps  # [N,3,2]
-    valid = (cell >= 0).all(2) & (cell[..., 0] < width) & (cell[..., 1] < height)
-    thing, anchor, step = (fits[:, :, None] & valid[:, None]).nonzero(as_tuple=True)
-    column, row = cell[thing, step].unbind(1)
-    return anchor, row, column, gt_boxes[thing], gt_labels[thing]
+    none = torch.zeros_like(ahead[..., 0])
+    cell = centre.floor().long()
+    column = cell[..., :1] + torch.stack((none, ahead[..., 0], none), -1)  # [B,N,3]
+    row = cell[..., 1:] + torch.stack((none, none, ahead[..., 1]), -1)
+    valid = (column >= 0) & (row >= 0) & (column < width) & (row < height) & things.real[..., None]
+    has = fits[..., None] & valid[..., None, :]
+    anchor = torch.arange(len(anchors), device=boxes.device)[:, None].expand_as(has)
+    row, column = (x.clamp(0, most - 1)[..., None, :].expand_as(has) for x, most in ((row, height), (column, width)))
+    return anchor, row, column, has
+
+
+@torch.no_grad()
+def sim_ota(
+    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, things: Objects
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """YOLOX's assignment (Ge et al. 2021, sec. 2.1, SimOTA), as mmdetection has it.
+
+    The cost of a point for an object is the cross entropy of its class scores and three times -log IoU, and very
+    large where the point does not lie in the object and near its centre. An object takes as many points of the least
+    cost as the sum of its ten largest IoUs; a point wanted by several goes to the object that it costs least.
+
+    Args:
+        scores: ``[B,P,classes]`` in [0,1].
+        boxes: predicted, ``[B,P,4]`` pixels.
+        points: ``[P,2]`` pixels.
+        strides: ``[P]``.
+        things: what is to be found.
+
+    Returns:
+        Points ``[B,N,K]`` int64, each at most once where it counts; the object that each learns; their IoU; which
+        count, bool.
+    """
+    count, (_, number) = len(points), things.labels.shape
+    overlaps = overlap(things.boxes[:, :, None], boxes[:, None])  # [B,N,P]
+    middle, reach = (things.boxes[..., :2] + things.boxes[..., 2:]) / 2, RADIUS * strides[:, None]
+    real = things.real[..., None]
+    inside = within(points, things.boxes[:, :, None]) & real
+    near = within(points, torch.cat((middle[:, :, None] - reach, middle[:, :, None] + reach), -1)) & real
+    valid = (inside | near).any(1, keepdim=True)
+    hit, miss = -scores.log().clamp(min=-100), -(1 - scores).log().clamp(min=-100)
+    gain = (hit - miss).mT.gather(1, things.classes[..., None].expand(-1, -1, count))
+    cost = miss.sum(2)[:, None] + gain - IOU_WEIGHT * (overlaps + 1e-7).log() + FAR * ~(inside & near)
+    cost = cost.masked_fill(~(valid & real), torch.inf)
+    most = min(CANDIDATES, count)
+    wanted = (overlaps * valid).topk(most, 2).values.sum(2).int().clamp(min=1)
+    least, point = cost.topk(most, 2, largest=False)
+    picked = (torch.arange(most, device=cost.device) < wanted[..., None]) & (least < torch.inf)
+    chosen = torch.zeros_like(inside).scatter_(2, point, picked)
+    first, several = chosen.int().argmax(1), chosen.sum(1) > 1
+    owner = torch.where(several, cost.argmin(1), first)  # [B,P]
+    of_slot = [x.gather(1, point.flatten(1)).view_as(point) for x in (first, owner)]
+    has = picked & (of_slot[0] == torch.arange(number, device=cost.device)[:, None])
+    iou = overlaps[images_of(point), of_slot[1], point]
+    return point, of_slot[1], iou, has
+
+
+@torch.no_grad()
+def by_largest_overlap(
+    anchors: Tensor, things: Objects, positive: float, negative: float, least: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """RetinaNet's assignment (Lin et al. 2017, sec. 4.1), as mmdetection's ``MaxIoUAssigner`` does it.
+
+    An anchor learns the object that it overlaps most from an IoU of ``positive`` on, and nothing below ``negative``;
+    besides, the anchors with an object's largest IoU learn it, if that is ``least``, the last of several objects.
+
+    Args:
+        anchors: ``[T,4]`` pixels.
+        things: what is to be found.
+        positive: see above.
+        negative: see above.
+        least: see above.
+
+    Returns:
+        The object of each anchor, int64 ``[B,T]``; which learn one, and which learn that there is none, both bool.
+    """
+    overlaps = overlap(things.boxes[:, :, None], anchors).masked_fill(~things.real[..., None], -1)  # [B,N,T]
+    best, owner = overlaps.max(1)
+    of_object = overlaps.amax(2, keepdim=True)
+    low = (overlaps == of_object) & (of_object >= least)
+    last = low.shape[1] - 1 - low.flip(1).byte().argmax(1)
+    forced = low.any(1)
+    has = forced | (best >= positive)
+    return torch.where(forced, last, owner), has, ~has & (best < negative)

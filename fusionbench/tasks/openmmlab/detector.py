@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmdet.models.dense_heads import DETRHead as _DETRHead
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.models.losses import FocalLoss
 from mmdet.registry import MODELS
@@ -25,9 +26,16 @@ from fusionbench.tasks.network import (
     pad_to,
     refuse_two_stage,
 )
-from fusionbench.tasks.openmmlab import compiled, retina, yolov5, yolov8  # noqa: F401  (heads register themselves)
+from fusionbench.tasks.openmmlab import (  # noqa: F401  (heads register themselves)
+    compiled,
+    retina,
+    yolov5,
+    yolov8,
+    yolox_head,
+)
 from fusionbench.tasks.openmmlab.assign import SinglePrecision
 from fusionbench.tasks.openmmlab.config import Config
+from fusionbench.tasks.openmmlab.detr import DETRHead
 from fusionbench.tasks.openmmlab.models import build, total
 from fusionbench.tasks.openmmlab.packages import muted
 
@@ -68,7 +76,7 @@ class DetectionNetwork(TaskNetwork):
                 "take a one-stage detector or DETR"
             )
         model, self.normalise = build(MODELS, config, classes, channels)
-        self.model = _plain_focal(model)
+        self.model = _own_parts(model)
         for part in self.model.modules():
             if hasattr(part, "assigner"):
                 part.assigner = SinglePrecision(part.assigner)
@@ -177,8 +185,9 @@ class PlainFocalLoss(FocalLoss):
         return loss
 
 
-def _plain_focal(model: nn.Module) -> nn.Module:
+def _own_parts(model: nn.Module) -> nn.Module:
+    """Parts of mmdetection that a subclass of ours stands for; DETR's head asks for its very class when it is built."""
+    forms: dict[type[nn.Module], type[nn.Module]] = {FocalLoss: PlainFocalLoss, _DETRHead: DETRHead}
     for part in model.modules():
-        if type(part) is FocalLoss:
-            part.__class__ = PlainFocalLoss
+        part.__class__ = forms.get(type(part), type(part))
     return model

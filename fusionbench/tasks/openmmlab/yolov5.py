@@ -11,14 +11,14 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.losses.iou_loss import ciou_loss
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from fusionbench.tasks.openmmlab.assign import by_anchor_shape
+from fusionbench.metrics._device import wide
+from fusionbench.tasks.openmmlab.assign import Objects, by_anchor_shape, images_of, objects, overlap, pair_or_unit
 from fusionbench.tasks.openmmlab.yolo import bias_of, precise, scaled
-from fusionbench.training.distributed import all_mean
+from fusionbench.training.distributed import all_mean, world
 
 ANCHORS = (  # width and height in pixels, from clustering COCO's boxes at 640x640
     ((10, 13), (16, 30), (33, 23)),
@@ -97,27 +97,42 @@ class YOLOv5Head(BaseDenseHead):
     ) -> dict[str, Tensor]:
         """``loss_box``, ``loss_obj`` and ``loss_cls``."""
         box = obj = cls = maps[0].sum() * 0
+        things = objects(batch_gt_instances)
         for level, stride, anchors, balance in zip(maps, self.strides, self.anchors, self.balance, strict=True):
-            assigned = [
-                by_anchor_shape(gt.bboxes, gt.labels, anchors.to(level), stride, tuple(level.shape[2:4]))
-                for gt in batch_gt_instances
-            ]
-            image = torch.cat([torch.full_like(rows[0], number) for number, rows in enumerate(assigned)])
-            anchor, row, column, gt_boxes, gt_labels = (torch.cat(parts) for parts in zip(*assigned, strict=True))
-            target = torch.zeros_like(level[..., 4])
-            (count,) = all_mean([level.new_tensor([len(image)])])  # over processes: each sums its part of one mean
-            if len(image):
-                positive = level[image, anchor, row, column]
-                boxes = self.decode(positive[:, :4], anchors.to(level)[anchor], column, row, stride)
-                box = box + ciou_loss(boxes, gt_boxes, reduction="none").sum() / count.squeeze()
-                iou = bbox_overlaps(boxes.detach(), gt_boxes, is_aligned=True).clamp(0, 1)
-                order = iou.argsort()  # where positives share a cell, the best one's IoU stays
-                target[image[order], anchor[order], row[order], column[order]] = iou[order].to(target)
-                wanted = F.one_hot(gt_labels, self.num_classes).to(level)
-                entropy = F.binary_cross_entropy_with_logits(positive[:, 5:], wanted, reduction="sum")
-                cls = cls + entropy / (count.squeeze() * self.num_classes)
+            cells, gt_boxes, gt_labels, there = self._positives(level, anchors, stride, things)
+            found = torch.ones_like(cells[0], dtype=level.dtype) if there is None else there.to(level)
+            (count,) = all_mean([found.sum()])  # over processes: each sums its part of one mean
+            count = count.clamp(min=1 / world())
+            positive = level[cells]
+            boxes = self.decode(positive[:, :4], anchors.to(level)[cells[1]], cells[3], cells[2], stride)
+            boxes, gt_boxes = pair_or_unit(there, boxes, gt_boxes)
+            box = box + (ciou_loss(boxes, gt_boxes, reduction="none") * found).sum() / count
+            iou = (overlap(boxes.detach(), gt_boxes).clamp(0, 1) * found).to(level)
+            target = torch.zeros_like(level[..., 4])  # where positives share a cell, the best one's IoU stays
+            flat = torch.zeros_like(cells[0])
+            for cell, length in zip(cells, target.shape, strict=True):
+                flat = flat * length + cell
+            target.view(-1).scatter_reduce_(0, flat, iou, "amax")
+            wanted = (gt_labels[:, None] == torch.arange(self.num_classes, device=level.device)).to(level)
+            entropy = F.binary_cross_entropy_with_logits(positive[:, 5:], wanted, found[:, None], reduction="sum")
+            cls = cls + entropy / (count * self.num_classes)
             obj = obj + balance * F.binary_cross_entropy_with_logits(level[..., 4], target)
         return {"loss_box": self.gains[0] * box, "loss_obj": self.gains[1] * obj, "loss_cls": self.gains[2] * cls}
+
+    def _positives(
+        self, level: Tensor, anchors: Tensor, stride: int, things: Objects
+    ) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor | None]:
+        """Cells (image, anchor, row, column), boxes and labels of the positives of one level, and None.
+
+        Where counting them would wait for a device: of all slots, and which are positives.
+        """
+        *where, has = by_anchor_shape(things, anchors.to(things.boxes), stride, tuple(level.shape[2:4]))
+        image, thing = images_of(has), torch.arange(has.shape[1], device=has.device)[:, None, None].expand_as(has)
+        slots, there = [x.flatten() for x in (image, *where, thing)], has.flatten()
+        at_once = wide(level)
+        *cells, thing = slots if at_once else [x[there] for x in slots]
+        boxes, labels = (x[cells[0], thing] for x in (things.boxes, things.classes))
+        return tuple(cells), boxes, labels, there if at_once else None
 
     def predict_by_feat(
         self,

@@ -19,7 +19,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from fusionbench.tasks.openmmlab.assign import task_aligned
+from fusionbench.metrics._device import wide
+from fusionbench.tasks.openmmlab.assign import Objects, images_of, objects, pair_or_unit, task_aligned
 from fusionbench.tasks.openmmlab.yolo import bias_of, conv, precise, scaled
 from fusionbench.training.distributed import all_mean, world
 
@@ -105,25 +106,17 @@ class YOLOv8Head(BaseDenseHead):
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_box`` and ``loss_dfl``."""
         logits, spread, boxes, where = self._flat(scores, sides)
-        owners, targets = [], []
-        for table, box, gt in zip(logits.detach(), boxes.detach(), batch_gt_instances, strict=True):
-            owner, target = task_aligned(table.sigmoid(), box, where[:, :2], gt.bboxes, gt.labels, self.topk)
-            owners.append(owner)
-            targets.append(target)
-        image, point = (torch.stack(owners) >= 0).nonzero(as_tuple=True)
-        weight = torch.stack(targets)[image, point]
-        thing = torch.stack(owners)[image, point]
-        first = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances)], device=thing.device).cumsum(0)
-        thing = thing + first[image]
-        gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])[thing]
-        gt_labels = torch.cat([gt.labels for gt in batch_gt_instances])[thing]
+        image, point, gt_boxes, gt_labels, weight, there = self._positives(
+            logits.detach().sigmoid(), boxes.detach(), where[:, :2], batch_gt_instances
+        )
         wanted = torch.zeros_like(logits)
-        wanted[image, point, gt_labels] = weight.to(wanted)
+        wanted.index_put_((image, point, gt_labels), weight.to(wanted), accumulate=True)
         (total,) = all_mean([weight.sum()])  # over processes, so that each sums its part of one mean
         total = total.clamp(min=1 / world())
 
         cls = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / total
-        box = (ciou_loss(boxes[image, point], gt_boxes, reduction="none") * weight).sum() / total
+        found, true = pair_or_unit(there, boxes[image, point], gt_boxes)
+        box = (ciou_loss(found, true, reduction="none") * weight).sum() / total
         stride, centre = where[point, 2:3], where[point, :2]
         truth = torch.cat((centre - gt_boxes[:, :2], gt_boxes[:, 2:] - centre), 1) / stride
         truth = truth.clamp(0, self.bins - 1.01)
@@ -135,6 +128,34 @@ class YOLOv8Head(BaseDenseHead):
             "loss_box": self.gains[1] * box,
             "loss_dfl": self.gains[2] * dfl,
         }
+
+    def _positives(
+        self, scores: Tensor, boxes: Tensor, points: Tensor, instances: Sequence[InstanceData]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """Image, point, box, label and target score of each positive, in order of images and points; and None.
+
+        Where counting them would wait for a device: of all slots, of score 0 but for the positives; and which are.
+        """
+        if wide(boxes):
+            return self._slots(scores, boxes, points, objects(instances))
+        rows = []
+        for number, own in enumerate(instances):
+            here = slice(number, number + 1)
+            _, point, *rest, has = self._slots(scores[here], boxes[here], points, objects([own]))
+            (kept,) = has.nonzero(as_tuple=True)
+            kept = kept[point[kept].argsort()]
+            rows.append([x[kept] for x in (torch.full_like(point, number), point, *rest)])
+        image, point, true, label, weight = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return image, point, true, label, weight, None
+
+    def _slots(
+        self, scores: Tensor, boxes: Tensor, points: Tensor, things: Objects
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        point, weight, has = task_aligned(scores, boxes, points, things, self.topk)
+        true = things.boxes[:, :, None].expand(*point.shape, 4).flatten(0, 2)
+        flat = (images_of(point), point, things.classes[..., None].expand_as(point), weight, has)
+        image, point, label, weight, has = (x.flatten() for x in flat)
+        return image, point, true, label, weight, has
 
     def predict_by_feat(
         self,
