@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from fusionbench import environment
+from fusionbench import evaluate as fusionbench_evaluate
 from fusionbench.cli import spread_options
 from fusionbench.cluster import trying
 from fusionbench.cluster.engines import ClusterGone, Ended, attempt
@@ -354,3 +355,24 @@ def test_folders_of_a_killed_run_go_and_those_of_a_living_one_stay(tmp_path: Pat
     finally:
         os.close(held)
     assert [path for path in (dead, living) if path.is_dir()] == [living]
+
+
+def test_in_python(root: Path, one: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`evaluate(cluster=...)` gives the same table, with pictures where they are asked to be kept."""
+    engine, asked = Stub(), []
+
+    def engine_of(*words: object) -> Stub:
+        asked.append(words)
+        return engine
+
+    monkeypatch.setattr("fusionbench.api.engine_of", engine_of)
+    words = {"methods": METHODS, "datasets": ["msrs"], "metrics": METRICS, "data_root": root, "out": tmp_path / "r"}
+    result = fusionbench_evaluate(**words, cluster=("slurm", "executor=local"), pictures_at=str(tmp_path / "kept"))
+    assert str(result).strip() == one.strip()
+    assert asked == [("slurm", ["executor=local"], "cpu", 1)]
+    assert len(engine.given) == 3
+    assert (len(list((tmp_path / "kept").rglob("*.png"))), list((tmp_path / "r").rglob("*.png"))) == (54, [])
+    with pytest.raises(FusionbenchError, match="fresh_versions=True: on this machine alone"):
+        fusionbench_evaluate(**words, cluster="local", fresh_versions=True)
+    with pytest.raises(FusionbenchError, match=r"r: its pictures are kept at .*kept; give pictures_at="):
+        fusionbench_evaluate(**words)

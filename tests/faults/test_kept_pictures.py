@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusionbench import environment
 from fusionbench.cluster.gathering import Gathering
 from fusionbench.cluster.units import place
+from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.plan import Request, make_plan
+from fusionbench.pixels.images import picture_digest
+from fusionbench.results.remote import SharedFolder
+from fusionbench.results.shelf import KeptElsewhere
 from fusionbench.results.store import Store
 from tests.cluster.stub import Stub
 from tests.conftest import Done, fusionbench
@@ -220,6 +226,33 @@ def test_a_note_of_a_stranger_is_shown_and_not_followed(memory: Any, run: Run, t
     done = fusionbench("site", tmp_path / "r", "--pictures=1", "--out", tmp_path / "page")
     assert r"kept at memory://trap/\x1b[31m?token=***" in done.stderr
     assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "large"])
+def test_what_else_lies_in_a_shared_folder(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for, followed or read without end; saving takes its place."""
+    path = "fused/gff-k/d-test/a.png"
+    place = tmp_path / "shared" / path
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("/dev/zero")
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.write_bytes(bytes(1000))
+        monkeypatch.setattr("fusionbench.results.shelf.LARGEST_PICTURE", 100)
+    with KeptElsewhere(tmp_path / "r", SharedFolder(tmp_path / "shared")) as shelf:
+        with pytest.raises(FusionbenchError, match=r"a\.png: "):
+            shelf.read(path, "0" * 64)
+        picture = np.full((1, 4, 5), 7, np.uint8)
+        shelf.save(path, picture)
+        monkeypatch.undo()
+        assert np.array_equal(shelf.read(path, picture_digest(picture)), picture)
+        for other in ("../escape.png", "fused/x/.hidden.png", "fused/../../a.png"):
+            with pytest.raises(FusionbenchError, match="its path is not one of a fused picture"):
+                shelf.read(other, "0" * 64)
 
 
 def test_units_keep_theirs(memory: Any, tree: Path, tmp_path: Path) -> None:
