@@ -159,9 +159,16 @@ def order_by_column(home: Board, real: list[Board]) -> str:
 def order_of_released(home: Board, real: list[Board]) -> str:
     parts = []
     for board in real:
-        names = [home.both[m][0] for m in home.both if m in board.both]
-        parts.append(f"{agreement(home.ranks(names), board.ranks(names)):.2f} with {board.name}")
-    return f"The order on scenes of the {len(home.both)} released rows beside them has {listed(parts)}."
+        methods = [method for method in home.both if method in board.both]
+        found = []
+        for side in (0, 1):
+            names = [home.both[method][side] for method in methods]
+            found.append(agreement(home.ranks(names), board.ranks(names)))
+        parts.append(f"{found[0]:.2f} and {found[1]:.2f} with {board.name}")
+    return (
+        f"Of the {len(home.both)} methods that have both rows, the order on scenes with released weights, and that on "
+        f"equal data, have {listed(parts)}."
+    )
 
 
 def two_worlds(home: Board, real: list[Board]) -> str:
