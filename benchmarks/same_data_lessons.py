@@ -275,10 +275,11 @@ WRITERS: tuple[Callable[[Board, list[Board]], str], ...] = (
 
 
 def read(folder: Path) -> list[Board]:
-    """The tables of a folder, that of scenes first; those with too few own rows are left out."""
+    """Tables of a folder, of each dataset that of most pairs, scenes first; those with too few rows are left out."""
     paths = [p for p in sorted(folder.glob("*.json")) if not re.search(r"\.(provenance|selected)\.json$", p.name)]
     boards = [board for board in map(Board.read, paths) if len(board.both) >= FEWEST]
-    return sorted(boards, key=lambda board: board.dataset != HOME)
+    largest = {board.dataset: board for board in sorted(boards, key=lambda board: board.images)}
+    return sorted(largest.values(), key=lambda board: (board.dataset != HOME, board.dataset))
 
 
 def text(folder: Path) -> str:
