@@ -26,6 +26,7 @@ from typing import Any
 
 import publish
 import same_data_jobs
+import same_data_lessons
 import tables
 from same_data_jobs import NAME, Job, jobs
 
@@ -237,7 +238,8 @@ def put(every: Sequence[Job]) -> None:
         if job.done:
             keep_log(job, logs)
     page = boards / "README.md"
-    page.write_text(publish.between(page.read_text(), "runs", runs(every)))
+    text = publish.between(page.read_text(), "runs", runs(every))
+    page.write_text(publish.between(text, "lessons", same_data_lessons.text(boards)))
     publish.write_pages()
 
 

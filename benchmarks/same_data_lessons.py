@@ -159,9 +159,16 @@ def order_by_column(home: Board, real: list[Board]) -> str:
 def order_of_released(home: Board, real: list[Board]) -> str:
     parts = []
     for board in real:
-        names = [home.both[m][0] for m in home.both if m in board.both]
-        parts.append(f"{agreement(home.ranks(names), board.ranks(names)):.2f} with {board.name}")
-    return f"The order on scenes of the {len(home.both)} released rows beside them has {listed(parts)}."
+        methods = [method for method in home.both if method in board.both]
+        found = []
+        for side in (0, 1):
+            names = [home.both[method][side] for method in methods]
+            found.append(agreement(home.ranks(names), board.ranks(names)))
+        parts.append(f"{found[0]:.2f} and {found[1]:.2f} with {board.name}")
+    return (
+        f"Of the {len(home.both)} methods that have both rows, the order on scenes with released weights, and that on "
+        f"equal data, have {listed(parts)}."
+    )
 
 
 def two_worlds(home: Board, real: list[Board]) -> str:
@@ -268,10 +275,11 @@ WRITERS: tuple[Callable[[Board, list[Board]], str], ...] = (
 
 
 def read(folder: Path) -> list[Board]:
-    """The tables of a folder, that of scenes first; those with too few own rows are left out."""
+    """Tables of a folder, of each dataset that of most pairs, scenes first; those with too few rows are left out."""
     paths = [p for p in sorted(folder.glob("*.json")) if not re.search(r"\.(provenance|selected)\.json$", p.name)]
     boards = [board for board in map(Board.read, paths) if len(board.both) >= FEWEST]
-    return sorted(boards, key=lambda board: board.dataset != HOME)
+    largest = {board.dataset: board for board in sorted(boards, key=lambda board: board.images)}
+    return sorted(largest.values(), key=lambda board: (board.dataset != HOME, board.dataset))
 
 
 def text(folder: Path) -> str:
