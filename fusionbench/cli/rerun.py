@@ -15,7 +15,7 @@ import click
 from fusionbench.cli.options import Comma, as_json, data_root, records
 from fusionbench.cli.progress import Bar
 from fusionbench.cli.reading_options import ReadingOptions
-from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.spelling import finding, note, say, spelt
 from fusionbench.counting import counted
 
 if TYPE_CHECKING:
@@ -169,11 +169,11 @@ def report(again: Reproduction) -> None:
     kinds = (("differs", here), ("not here", away), ("note", again.notes), ("recorded only", again.recorded))
     for what, lines in kinds:
         for line in lines:
-            say(f"{what}: {spelt(line)}")
+            finding(f"{what}: {line}")
     for name, gap in again.worst.items():
         text = "same" if gap == 0 else f"largest difference of a mean {gap:.3g}"
         text += ", no printed digit is another" if gap and name not in again.misprinted else ""
-        say(f"{name}: {text}")
+        finding(f"{name}: {text}")
     state = "all the same" if again.same else "the same in print" if again.agrees else "not all the same"
     if again.agrees and here:
         state += f", but {len(here)} other things differ"
@@ -211,10 +211,10 @@ def check_tables(folder: Path | None, out: Path | None, rerun: Rerun, available:
         for table in check(tables, out or Path(scratch), rerun, bar):
             done.append(table)
             if not json_:
-                say(f"| {' | '.join(table.cells())} |")
+                finding(f"| {' | '.join(table.cells())} |")
                 lines = table.found.differences + table.found.recorded
                 for line in lines[:20] + ([f"and {len(lines) - 20} more"] if len(lines) > 20 else []):
-                    note(f"{table.name}: {spelt(line)}")
+                    note(f"{table.name}: {line}")
     states = [table.found.state for table in done]
     if json_:
         found = [{"table": t.name, "seconds": round(t.seconds, 1), **plain(t.found)} for t in done]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.options import Comma, Number, boards_of, data_root, datasets, names, out
-from fusionbench.cli.spelling import note, say
+from fusionbench.cli.spelling import finding, note, say
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
@@ -93,7 +93,7 @@ def merge_command(
         if pictures != 0 and (told := shelf_of(place.folder).elsewhere):
             note(f"{place.name}: {told}, and merges them too")
     for line in conflicts:
-        say(f"conflict: {line}")
+        finding(f"conflict: {line}")
     say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
 
@@ -107,6 +107,6 @@ def verified(place: LocalStore, count: int, data_root: Path | None) -> bool:
     for line in result.unchecked:
         note(f"not verified: {place.name}: {line}")
     for line in result.wrong:
-        say(f"wrong: {place.name}: {line}")
+        finding(f"wrong: {place.name}: {line}")
     note(f"{counted(result.checked, 'score')} of {place.name} computed again, {len(result.wrong)} of them are wrong")
     return not result.wrong

@@ -106,8 +106,13 @@ def folded(head: str, text: str) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark of the library on stderr."""
-    say(spelt(text), err=True)
+    """Print a remark of the library on stderr: one line, also where a name in it has several."""
+    say(printable(spelt(text)), err=True)
+
+
+def finding(text: str) -> None:
+    """Print what was found in somebody's files on stdout: one line, as nothing in them may look like our verdict."""
+    say(printable(spelt(text)))
 
 
 def show(markdown: str, drawn: Callable[[int], RenderableType]) -> None:

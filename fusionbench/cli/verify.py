@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fusionbench.cli.options import data_root
-from fusionbench.cli.spelling import note, say, spelt
+from fusionbench.cli.spelling import finding, note
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
@@ -39,13 +39,13 @@ def verify_command(folders: tuple[Path, ...], pictures: int, available: bool, da
         try:
             found = check(folder, pictures, data_root, available)
         except FusionbenchError as error:
-            say(f"refused: {spelt(str(error))}")
+            finding(f"refused: {error}")
             refused += 1
             continue
         for line in found.notes:
-            note(f"{folder}: {spelt(line)}")
+            note(f"{folder}: {line}")
         for line in found.faults:
-            say(f"refused: {folder}: {spelt(line)}")
+            finding(f"refused: {folder}: {line}")
         refused += bool(found.faults)
         checked = f"{counted(found.pictures, 'picture')} as recorded, {counted(found.scores, 'score')} computed again"
         note(f"{folder}: {checked}")

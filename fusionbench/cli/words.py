@@ -44,6 +44,9 @@ def spelled(command: click.Command, words: Sequence[str]) -> list[str]:
     """Words of a command line with its options as the command has them: ``--dataset`` for ``--datasets``.
 
     What the command has stays; so does what is no option of it, and everything behind ``--``.
+
+    Raises:
+        click.UsageError: an option that names a file or folder is empty, which would be the folder that one is in.
     """
     options = {word: p for p in command.params if isinstance(p, click.Option) for word in (*p.opts, *p.secondary_opts)}
     spelt: list[str] = []
@@ -53,6 +56,9 @@ def spelled(command: click.Command, words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("-") and name not in options:
             name = _option(name, options) or name
+        empty = not value if equals else [*words[number + 1 : number + 2]] == [""]
+        if empty and name in options and isinstance(options[name].type, click.Path):
+            raise click.UsageError(f"{name} is empty; name a file or folder (is a variable of the shell not set?)")
         spelt.append(name + equals + value)
     return spelt
 

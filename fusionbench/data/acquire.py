@@ -49,12 +49,13 @@ def fetch(
         The dataset's folder.
 
     Raises:
-        DataError: when no address is known (the text goes on with the instructions), and as `download`, `extract`.
+        DataError: when no address is known, and as `download`, `extract`.
     """
     known = None if url else entry.facts.download
     url = known.url if known else url
     if not url:
-        raise DataError(f"{entry.name}: no direct address is known; give one with url=, or:\n{instructions(entry)}")
+        how = f"`fusionbench show {entry.name}` says how to get it"
+        raise DataError(f"{entry.name}: no direct address is known; give one with url=, or by hand: {how}")
     address_of(url)  # refuses what is none
     for above in (Path(base), *Path(base).parents):
         if above.is_file():

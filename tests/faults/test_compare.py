@@ -56,6 +56,15 @@ def test_one_large_difference_makes_nobody_better(name: str, count: int) -> None
     check_agreement(difference, metric(name).up, "A", "B")
 
 
+def test_nobody_is_better_where_the_interval_has_zero() -> None:
+    """The test of signs calls these differences, with a long tail of bad images, clear; their interval does not."""
+    tail = -np.random.default_rng(0).exponential(1, 30)
+    (difference,) = compare(table(tail - tail.mean() + 0.5, np.zeros(tail.size)), "A", "B").differences
+    assert difference.p < 0.05
+    assert difference.low < 0 < difference.high
+    assert difference.better == ""
+
+
 @pytest.mark.parametrize("name", ["en@bits", "qcv@liu2012"])
 def test_the_winner_is_that_of_the_mean(name: str) -> None:
     random = np.random.default_rng(1)

@@ -291,6 +291,33 @@ def test_a_store_of_version_2_is_merged_and_left_as_it_is(tmp_path: Path) -> Non
     assert (tmp_path / "old/results.db").read_bytes() == old
 
 
+def failing(folder: Path, image: str) -> Path:
+    with Store(folder) as store:
+        store.set_failures("d", "test", {Case("k", image): "no memory"}, {"k"})
+    return folder
+
+
+def test_a_failure_is_forgotten_where_the_other_has_the_picture(tmp_path: Path) -> None:
+    failing(make(tmp_path / "a", idents="a"), "b")
+    merged(tmp_path / "a", make(tmp_path / "b"))
+    assert everything(tmp_path / "a")["failures"] == []
+    assert merged(tmp_path / "b", failing(make(tmp_path / "c", idents="a"), "b"))[1] == []
+    assert everything(tmp_path / "b")["failures"] == []
+
+
+def test_a_failure_stays_where_the_picture_is_of_another_pair(tmp_path: Path) -> None:
+    """Such a picture is in no table, so the reason why there is none must be."""
+    failing(make(tmp_path / "a", idents="a"), "b")
+    change(tmp_path / "a", "INSERT INTO pairs VALUES('d', 'test', 'b', 'the one that failed')")
+    merged(tmp_path / "a", make(tmp_path / "b"))
+    assert [row[3:] for row in everything(tmp_path / "a")["failures"]] == [("b", "no memory")]
+
+    make(tmp_path / "c")
+    change(tmp_path / "c", "UPDATE fused SET pair='an earlier one' WHERE id='b'")
+    merged(tmp_path / "c", failing(make(tmp_path / "d", idents="a"), "b"))
+    assert [row[3:] for row in everything(tmp_path / "c")["failures"]] == [("b", "no memory")]
+
+
 def test_nothing_of_ours_is_lost(tmp_path: Path) -> None:
     with Store(make(tmp_path / "a")) as store:
         store.set_failures("d", "test", {Case("k", "z"): "no memory"}, {"k"})

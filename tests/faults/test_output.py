@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 
 from fusionbench.cli import main
+from fusionbench.cli.spelling import finding, note
 from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import card
 from fusionbench.report.formats import escape_markdown
@@ -101,6 +103,12 @@ def test_exported_names_are_no_formulas(tree: Path, tmp_path: Path) -> None:
     cells = [cell for row in rows for cell in row]
     assert "'=cmd()|x" in cells
     assert not [cell for cell in cells if cell.startswith("=")]
+
+
+@pytest.mark.parametrize("print_", [note, finding])
+def test_a_remark_is_one_line(print_: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    print_("failed: a\nerror: b\r\u2028c")
+    assert "".join(capsys.readouterr()) == "failed: a\\nerror: b\\r\\u2028c\n"
 
 
 def test_a_typed_word_is_not_obeyed_by_the_terminal() -> None:

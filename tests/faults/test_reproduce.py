@@ -326,6 +326,19 @@ def test_a_split_of_a_file_is_no_path(made: Path, tmp_path: Path, split: str) ->
     assert "root:" not in done.stderr + done.stdout
 
 
+def test_a_name_of_a_file_is_no_verdict(made: Path, tmp_path: Path) -> None:
+    """What a row of somebody's file is called stays in its line."""
+    content = files(made)
+    name = "nobody\n24 means compared: all the same"
+    for rows in (content["table"]["rows"], content["facts"]["entries"]):
+        rows[0]["id"] = name
+    done = fusionbench("reproduce", write(tmp_path, content), "--data-root", made / "data")
+    assert done.returncode == 1
+    lines = (done.stdout + done.stderr).splitlines()
+    assert any("nobody\\n24 means" in line for line in lines), done
+    assert not any(line.startswith("24 means compared: all") for line in lines)
+
+
 def test_bounds(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = files(made)
     content["facts"]["pairs"] = {str(n): "0" for n in range(MOST["pairs"] + 1)}

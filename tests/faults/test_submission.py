@@ -172,6 +172,18 @@ def test_tampered(submission: Path, data: Path, tamper: Callable[[Path], Any], l
     assert "0 of 1 can be taken" in done.stderr
 
 
+@pytest.mark.parametrize("entry", ["its own", ""])
+def test_a_picture_that_could_not_be_scored(submission: Path, data: Path, entry: str) -> None:
+    """It lacks scores for a reason that is recorded, of the entry or of the source pair."""
+    row = rows(submission)[0]
+    change(submission, f"DELETE FROM scores WHERE image='{row.image}' AND pair='{row.pair}'")
+    assert "a picture lacks scores" in verified(submission, data).stdout
+    key = row.entry if entry else ""
+    change(submission, f"INSERT INTO failures VALUES('{key}', '{row.dataset}', '{row.split}', '{row.id}', 'no memory')")
+    done = verified(submission, data)
+    assert done.returncode == 0, done.stdout
+
+
 def test_data_that_are_not_here(submission: Path, tmp_path: Path) -> None:
     done = verified(submission, tmp_path / "nowhere")
     assert done.returncode == 1

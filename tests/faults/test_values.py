@@ -189,3 +189,31 @@ def test_what_is_asked_twice_or_left_empty(tree: Path, words: tuple[str, ...], s
     done = fusionbench("eval", *words, FUSIONBENCH_DATA=str(tree))
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("form", ["{}=", "{} "])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("eval", "--methods=average", "--datasets=msrs"), "--out"),
+        (("eval", "--methods=average", "--datasets=msrs"), "--data-root"),
+        (("leaderboard",), "--out"),
+        (("merge", "one"), "--out"),
+        (("fuse", "average", "--ir=a.png", "--vis=b.png"), "--output"),
+        (("fuse", "average", "--ir=a.png", "--vis=b.png"), "-o"),
+        (("data", "synth", "--like=msrs"), "--out"),
+        (("site",), "--out"),
+        (("train", "densefuse", "--datasets=msrs"), "--out"),
+        (("figure", "ranks"), "-o"),
+    ],
+)
+def test_an_empty_name_is_not_the_folder_that_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], option: str, form: str
+) -> None:
+    """As ``--out "$OUT"`` is where that variable is not set."""
+    monkeypatch.chdir(tmp_path)
+    given = form.format(option)
+    done = fusionbench(*words, *([given] if given.endswith("=") else [option, ""]))
+    assert done.returncode == 2
+    assert "is empty; name a file or folder" in done.stderr
+    assert [*tmp_path.iterdir()] == []

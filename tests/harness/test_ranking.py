@@ -15,7 +15,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import metric
 from fusionbench.report.analysis import AVERAGE, stability
 from fusionbench.report.rank_figures import draw_halves, draw_ranking, draw_ranks
-from fusionbench.report.ranking import blocks_of, halves, holm, letter, ranking, tie_groups
+from fusionbench.report.ranking import Blocks, Test, blocks_of, halves, holm, letter, ranking, tie_groups
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
 from tests.conftest import fusionbench
@@ -243,3 +243,15 @@ def test_halves_on_the_command_line(tree: Path, tmp_path: Path) -> None:
     data = json.loads(fusionbench("stability", "--halves", "5", *results, "--json").stdout)
     assert data["tdfusion"]["halves"] == 10
     assert "0 is not in the range" in fusionbench("stability", "--halves", "0", *results).stderr
+
+
+@pytest.mark.parametrize(("test", "seed"), [("wilcoxon", 18), ("nemenyi", 4)])
+def test_pairs_are_told_apart_only_where_friedman_s_test_is_clear(test: Test, seed: int) -> None:
+    """Blocks of which a pair's test is below 0.05 and Friedman's is not."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(12, 4)) + np.array([0, 0.4, 0.4, 0.9])
+    ranks = stats.rankdata(values, axis=1) + random.choice([0, 0.25, 0.5], size=(12, 4))
+    item = ranking(Blocks(("a", "b", "c", "d"), ranks, "images", ("msrs",), ("en@bits",)), test)
+    assert item.pairs.min() < 0.05 < item.p
+    assert len(item.groups) == 1
+    assert set(item.groups[0]) == {"a", "b", "c", "d"}
