@@ -9,15 +9,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import numpy as np
 
@@ -28,7 +25,6 @@ from fusionbench.training.options import Note
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-KNOCK = 10.0  # seconds that a server has to answer
 PROJECT = "fusionbench"  # of W&B; the experiment of MLflow
 OFFLINE = "offline"
 
@@ -145,7 +141,6 @@ class MLflow:
     """MLflow: files in ``mlflow/`` for ``mlflow ui``, or a server where ``MLFLOW_TRACKING_URI`` says so."""
 
     def __init__(self, session: Session) -> None:
-        _knock(session.place)
         mlflow = importlib.import_module("mlflow")
         self.client = mlflow.MlflowClient(tracking_uri=session.place or (session.folder / "mlflow").resolve().as_uri())
         self.ident = session.ident("mlflow", lambda: self._new(session))
@@ -171,25 +166,6 @@ class MLflow:
     def close(self) -> None:
         """Ends this session of the run."""
         self.client.set_terminated(self.ident)
-
-
-def _knock(address: str) -> None:
-    """See whether anybody answers at an address of the web: MLflow itself would ask again for minutes.
-
-    Raises:
-        ConnectionError: nobody does.
-    """
-    parts = urlsplit(address)
-    host = parts.hostname
-    if parts.scheme not in ("http", "https") or not host:
-        return
-    if parts.scheme in getproxies() and not proxy_bypass(host):
-        return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((host, port), KNOCK).close()
-    except OSError as error:
-        raise ConnectionError(f"nobody answers at {host}:{port}: {error}") from None
 
 
 LOGGERS: dict[str, tuple[str, Callable[[Session], Logger]]] = {  # with the package that each needs

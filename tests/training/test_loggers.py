@@ -161,14 +161,20 @@ def test_a_password_in_an_address_is_not_told(tmp_path: Path, monkeypatch: pytes
     assert "somebody" not in line
 
 
-def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The run goes on without it at once; MLflow alone would ask again for minutes."""
-    monkeypatch.setitem(sys.modules, "mlflow", None)  # it is not even asked
-    notes: list[str] = []
-    run(tmp_path, {"mlflow": "http://127.0.0.1:9"}, notes)
-    line = "logger=mlflow: stopped, the run goes on without it (ConnectionError: nobody answers at 127.0.0.1:9: "
-    assert sum(note.startswith(line) for note in notes) == 1
-    assert (tmp_path / "log.jsonl").is_file()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:hunter2@127.0.0.1:9")
+    assert chosen_loggers(("mlflow", "wandb")) == {"wandb": ""}
+    told = capsys.readouterr().err
+    assert told.startswith("--logger mlflow: the run goes on without it, nobody answers at http://127.0.0.1:9 (")
+    assert told.count("\n") == 1
+    assert "hunter2" not in told
+
+
+def test_one_that_answers(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", os.environ["WANDB_BASE_URL"])
+    assert chosen_loggers(("mlflow",)) == {"mlflow": os.environ["WANDB_BASE_URL"]}
+    assert calls == []
 
 
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +189,8 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path, monkeypatch: py
 def test_where_each_writes_to(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen_loggers(("wandb", "mlflow", "tensorboard")) == {"wandb": "", "mlflow": "", "tensorboard": ""}
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert chosen_loggers(("W&B", "MLflow")) == {"wandb": "online", "mlflow": "http://127.0.0.1:1"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    assert chosen_loggers(("W&B", "MLflow")) == {"wandb": "online", "mlflow": "sqlite:///elsewhere.db"}
 
 
 def test_nothing_is_sent_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
