@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.pixels.images import picture_digest, read_image, write_image
 from fusionbench.results.merged_pictures import is_safe
@@ -285,7 +286,7 @@ class KeptElsewhere(Shelf):
                 self._lose(error)
                 return
         if left:
-            self.notes.append(f"{left} pictures stay in {self.folder}: they are not what their records say")
+            self.notes.append(f"{counted(left, 'picture', 'stay')} in {self.folder}: not what the record says")
 
     def close(self) -> None:
         """Remove what was brought."""

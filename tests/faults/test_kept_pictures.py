@@ -93,7 +93,7 @@ def test_what_is_read_back_has_its_pixels(memory: Any, run: Run) -> None:
     assert done.returncode == 1
     assert f"memory://lab/{a}: changed since it was fused; run again" in done.stderr
     done = run("--pictures-at=memory://lab", metrics="en,sf,vif")
-    assert (done.returncode, "1 images fused, 7 kept" in done.stderr) == (0, True)
+    assert (done.returncode, "1 image fused, 7 kept" in done.stderr) == (0, True)
     assert memory.cat(f"/lab/{a}") == whole
 
 
@@ -103,18 +103,18 @@ def test_one_of_the_folder_that_was_changed(memory: Any, run: Run, tmp_path: Pat
     first, second = (tmp_path / "r" / name for name in pictures(tmp_path / "r")[:2])
     shutil.copyfile(second, first)
     done = run("--pictures-at=memory://lab")
-    assert f"1 pictures stay in {tmp_path / 'r'}: they are not what their records say" in done.stderr
+    assert f"1 picture stays in {tmp_path / 'r'}: not what the record says" in done.stderr
     assert (len(kept(memory)), len(pictures(tmp_path / "r"))) == (7, 1)
     assert run("--pictures-at=memory://lab", metrics="en,sf,vif").returncode == 1
     done = run("--pictures-at=memory://lab", metrics="en,sf,vif")
-    assert (done.returncode, "1 images fused, 7 kept" in done.stderr) == (0, True)
+    assert (done.returncode, "1 image fused, 7 kept" in done.stderr) == (0, True)
     assert (len(kept(memory)), pictures(tmp_path / "r")) == (8, [])
 
 
 def test_one_that_is_gone_is_made_again(memory: Any, run: Run) -> None:
     run("--pictures-at=memory://lab")
     memory.rm(f"/lab/{kept(memory)[0]}")
-    assert "1 images fused, 7 kept" in run("--pictures-at=memory://lab").stderr
+    assert "1 image fused, 7 kept" in run("--pictures-at=memory://lab").stderr
     assert len(kept(memory)) == 8
 
 

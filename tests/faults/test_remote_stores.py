@@ -234,7 +234,7 @@ def test_a_picture_that_unpacks_to_very_much(memory: Any, tmp_path: Path) -> Non
     text = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
     memory.pipe("/x/fused/gff-k/d-test/a.png", b"\x89PNG\r\n\x1a\n" + text)
     added, (line,) = merged(tmp_path / "all", "memory://x")
-    assert "1 pictures refused (no readable picture)" in line
+    assert "1 picture refused (no readable picture)" in line
     assert added["fused"] == 1
 
 
