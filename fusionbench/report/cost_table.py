@@ -6,11 +6,13 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import msgspec
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.cost import Cost
@@ -22,10 +24,17 @@ from fusionbench.results.storage_errors import storage_error
 from fusionbench.runtime.files import check_regular, read_regular
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from rich.console import RenderableType
 
 FILE = "costs.jsonl"
 MOST_BYTES = 64 << 20  # of that file
+# Where a name may stand beside its point: offset in points, and which of its ends is there.
+PLACES: list[tuple[tuple[float, float], Literal["left", "right"]]] = [
+    ((across if side == "left" else -across, up), side)
+    for across, up in ((4, 4), (4, -9), *((12, s * u) for u in range(4, 70, 7) for s in (1, -1)))
+    for side in ("left", "right")
+]
 Quality = Mapping[str, Mapping[str, float]]  # title of a metric to entry to mean
 
 
@@ -153,22 +162,17 @@ def draw(title: str, rows: Sequence[Cost], name: str, means: Mapping[str, float]
         raise FusionbenchError(f"{path}: no entry has both a cost and a mean of {name}")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
+    axis.set_xscale("log")
     for row in shown:
         area = 30 if not row.parameters else 30 + 60 * (row.parameters / 1e6) ** 0.5
         point, tint = ([row.milliseconds or 0.0], [means[row.entry]]), colour_of(row.entry)
         axis.scatter(*point, s=area, color=tint, alpha=0.8, linewidths=0)
-        axis.annotate(
-            row.entry,
-            (row.milliseconds or 0.0, means[row.entry]),
-            fontsize=7,
-            xytext=(4, 4),
-            textcoords="offset points",
-        )
-    axis.set_xscale("log")
     axis.set_xlabel("milliseconds a pair")
     axis.set_ylabel(name)
     axis.set_title(f"{title}; area: parameters", fontsize=8)
     axis.grid(alpha=0.3)
+    axis.margins(x=0.12)
+    _name(axis, [(row.entry, row.milliseconds or 0.0, means[row.entry]) for row in shown])
     try:
         figure.savefig(path, dpi=200)
     except OSError as error:
@@ -176,3 +180,22 @@ def draw(title: str, rows: Sequence[Cost], name: str, means: Mapping[str, float]
     except ValueError as error:  # matplotlib knows no such suffix
         raise FusionbenchError(f"{path}: {error}") from None
     return len(shown)
+
+
+def _name(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write names beside points, each at the first of some places where it hides nothing and stays inside."""
+    axis.figure.canvas.draw()  # places are in pixels, which are known then
+    frame = axis.get_window_extent()
+    dots = axis.transData.transform([point[1:] for point in points])
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in dots]
+    line = {"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "shrinkA": 0, "shrinkB": 0}
+    for name, x, y in sorted(points, key=lambda point: -point[2]):
+        write = partial(axis.annotate, name, (x, y), textcoords="offset points", fontsize=6)
+        for offset, side in PLACES:
+            label = write(xytext=offset, horizontalalignment=side)
+            box = label.get_window_extent()
+            label.remove()
+            if frame.x0 <= box.x0 and box.x1 <= frame.x1 and not any(box.overlaps(other) for other in taken):
+                break
+        write(xytext=offset, horizontalalignment=side, arrowprops=line)
+        taken.append(box)
