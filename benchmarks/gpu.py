@@ -31,7 +31,15 @@ from fusionbench.results import provenance
 from fusionbench.runtime.device import computing
 
 EIGHT = ("en", "sf", "scd", "vif", "qabf", "ssim", "mi", "qcv")
-RECIPES = (("tdfusion", "fmb"), ("refusion", "msrs"), ("segformer-b0", "fmb"), ("yolov8-n", "m3fd"))
+RECIPES = (
+    ("tdfusion", "fmb"),
+    ("refusion", "msrs"),
+    ("segformer-b0", "fmb"),
+    ("yolov8-n", "m3fd"),
+    ("yolox-s", "m3fd"),
+    ("retinanet-r18", "m3fd"),
+    ("yolov5-s", "m3fd"),
+)
 
 
 @dataclass(frozen=True)

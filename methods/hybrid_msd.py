@@ -52,7 +52,8 @@ def bilateral(image: Tensor, space: float, levels: float) -> Tensor:
     place = torch.stack([*torch.meshgrid(*where, indexing="ij"), (image - image.min()) / levels]).flatten(1)
     ends = [(n - 1) / space for n in image.shape] + [float((image.max() - image.min()) / levels)]
     shape = [int(end) + 1 + 2 * AROUND for end in ends]
-    strides = torch.tensor([[shape[1] * shape[2]], [shape[2]], [1]], device=image.device)
+    sides = (shape[1] * shape[2], shape[2], 1)
+    strides = torch.tensor(sides, device=image.device)[:, None]
     cell = (((place + 0.5).floor().long() + AROUND) * strides).sum(0)
     sums = image.new_zeros(2, math.prod(shape))
     sums[0].index_add_(0, cell, image.flatten())
@@ -64,7 +65,7 @@ def bilateral(image: Tensor, space: float, levels: float) -> Tensor:
     for number in range(8):
         ends3 = [number >> 2 & 1, number >> 1 & 1, number & 1]
         weight = torch.stack([p if end else 1 - p for p, end in zip(part, ends3, strict=True)]).prod(0)
-        step = sum(end * int(stride) for end, stride in zip(ends3, strides[:, 0], strict=True))
+        step = sum(end * side for end, side in zip(ends3, sides, strict=True))
         total += weight * sums[:, first + step]
     return (total[0] / total[1]).view(image.shape)
 

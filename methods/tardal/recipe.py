@@ -77,7 +77,8 @@ def contrast(ir: Tensor) -> Tensor:
     distance = (levels[:, None] - levels).abs()
     maps = []
     for image in (255 * ir).round().long():
-        salient = distance @ torch.bincount(image.flatten(), minlength=256).to(distance)
+        counts = distance.new_zeros(256).index_add_(0, image.flatten(), torch.ones_like(ir[0]).flatten())
+        salient = distance @ counts
         of_pixels = salient[image]
         low, high = of_pixels.aminmax()
         maps.append((of_pixels - low) / (high - low).clamp(min=1e-6))
