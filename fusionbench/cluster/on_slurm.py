@@ -32,7 +32,7 @@ class Slurm:
         jobs: processors of each unit.
 
     Raises:
-        FusionbenchError: no submitit, no SLURM, or an option that none can be.
+        FusionbenchError: no submitit, no SLURM, or an option that none can be; from :meth:`run`, jobs that are refused.
     """
 
     slots = SLOTS
@@ -64,10 +64,7 @@ class Slurm:
             return
         jobs = folder / "jobs"
         jobs.mkdir(mode=0o700)
-        executor = self._executor(jobs)
-        with executor.batch():
-            submitted = [executor.submit(_write, unit, folder / str(number)) for number, unit in enumerate(units)]
-        waiting = dict(enumerate(submitted))
+        waiting = dict(enumerate(_submitted(self._executor(jobs), units, folder)))
         try:
             while waiting:
                 time.sleep(WAIT)
@@ -113,6 +110,19 @@ class Slurm:
 
     def __exit__(self, *_: object) -> None:
         """Nothing stays open."""
+
+
+def _submitted(executor: Any, units: Sequence[Unit], folder: Path) -> list[Any]:
+    """A job for each unit, all in one array."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        with executor.batch():
+            return [executor.submit(_write, unit, folder / str(number)) for number, unit in enumerate(units)]
+    except FailedJobError as error:  # no such partition, no controller that answers, more jobs than one may have
+        raise FusionbenchError(
+            f"cluster=slurm: sbatch refused the jobs: {' '.join(str(error).split())[:500]}"
+        ) from None
 
 
 def check_installed() -> None:
