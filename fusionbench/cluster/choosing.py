@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.runtime.addresses import shown_of
 
 if TYPE_CHECKING:
     from fusionbench.cluster.engines import Engine
@@ -22,6 +23,8 @@ def check_cluster(cluster: str | None, slurm: Sequence[str]) -> None:
     """
     if cluster is not None and not cluster.strip():  # a script's variable that is not set would mean this machine
         raise FusionbenchError("cluster=: names none; give an address, local or slurm")
+    if cluster and shown_of(cluster) != cluster:  # the command is kept beside the results
+        raise FusionbenchError(f"cluster={shown_of(cluster)}: an address holds no user, password or token")
     if slurm and cluster != "slurm":
         raise FusionbenchError(f"slurm={slurm[0]}: is for cluster=slurm")
     if cluster == "slurm":

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Slurm:
         jobs: processors of each unit.
 
     Raises:
-        FusionbenchError: no submitit, no SLURM, or an option that none can be.
+        FusionbenchError: no submitit, no SLURM, or an option that none can be; from :meth:`run`, jobs that are refused.
     """
 
     slots = SLOTS
@@ -64,7 +64,7 @@ class Slurm:
             return
         jobs = folder / "jobs"
         jobs.mkdir(mode=0o700)
-        executor, ready, submitted = self._executor(jobs), {}, []
+        ready: dict[int, Unit] = {}
         for number, unit in enumerate(units):
             try:
                 ready[number] = unit.sent(jobs / f"{number}.pairs")
@@ -72,9 +72,7 @@ class Slurm:
                 yield Ended(number, str(error))
         if not ready:
             return
-        with executor.batch():
-            submitted = [executor.submit(_write, unit, folder / str(number)) for number, unit in ready.items()]
-        waiting = dict(zip(ready, submitted, strict=True))
+        waiting = _submitted(self._executor(jobs), ready, folder)
         try:
             while waiting:
                 time.sleep(WAIT)
@@ -121,6 +119,20 @@ class Slurm:
 
     def __exit__(self, *_: object) -> None:
         """Nothing stays open."""
+
+
+def _submitted(executor: Any, units: Mapping[int, Unit], folder: Path) -> dict[int, Any]:
+    """A job for each unit, all in one array."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        with executor.batch():
+            jobs = [executor.submit(_write, unit, folder / str(number)) for number, unit in units.items()]
+    except FailedJobError as error:  # no such partition, no controller that answers, more jobs than one may have
+        raise FusionbenchError(
+            f"cluster=slurm: sbatch refused the jobs: {' '.join(str(error).split())[:500]}"
+        ) from None
+    return dict(zip(units, jobs, strict=True))
 
 
 def check_installed() -> None:

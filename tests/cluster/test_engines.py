@@ -66,9 +66,37 @@ def test_an_empty_word_is_not_this_machine_and_everything(root: Path, tmp_path: 
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("address", ["ray://ada:5ec2e7@head:10001", "http://ada:5ec2e7@head", "head:1?token=5ec2e7"])
+def test_an_address_holds_no_password(root: Path, tmp_path: Path, address: str) -> None:
+    """It would be shown, and be kept in the command beside the results."""
+    done = fusionbench(*EVAL, "--data-root", root, "--out", tmp_path / "r", "--cluster", address)
+    assert done.returncode == 2
+    assert "an address holds no user, password or token" in done.stderr
+    assert "5ec2e7" not in done.stdout + done.stderr
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.fixture(scope="module")
 def slurm() -> None:
     package("submitit", "cluster")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_jobs_that_sbatch_refuses(root: Path, tmp_path: Path) -> None:
+    """A partition that is none, a controller that does not answer: one line, and nothing is left behind."""
+    (tmp_path / "bin").mkdir()
+    for name in ("srun", "sbatch"):
+        (tmp_path / "bin" / name).write_text(
+            "#!/bin/sh\necho 'sbatch: error: invalid partition: x\nfatal' >&2\nexit 1\n"
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
+    words = ("--data-root", root, "--out", tmp_path / "r", "--cluster=slurm", "--slurm=partition=x")
+    done = fusionbench(*EVAL, *words, PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 2
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith(("error", "internal"))]
+    assert line.startswith("error: --cluster slurm: sbatch refused the jobs: ")
+    assert "invalid partition: x" in line
+    assert not [p for p in (tmp_path / "r").rglob("*") if p.name.startswith("jobs")]
 
 
 @pytest.mark.slow

@@ -151,6 +151,9 @@ def test_order() -> None:
     steps = shuffled(10, 4, 0, 1)
     assert [len(s.groups[0]) for s in steps] == [4, 4]
     assert steps == shuffled(10, 4, 0, 1) != shuffled(10, 4, 0, 2)
+    salted = shuffled(10, 4, 0, 1, salt=1)
+    assert [s.salt for s in salted] == [1] * len(steps)
+    assert [s.groups for s in salted] != [s.groups for s in steps]
     kept = shuffled(10, 4, 0, 1, last="keep", kind="fuse")
     assert sorted(i for s in kept for i in s.groups[0]) == list(range(10))
     assert sorted(draw(3, 6, 0)) == [0, 0, 1, 1, 2, 2]
