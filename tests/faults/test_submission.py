@@ -193,6 +193,16 @@ def test_data_that_are_not_here(submission: Path, tmp_path: Path) -> None:
     assert "not verified: " in done.stderr
 
 
+def test_data_that_are_here_are_no_excuse(submission: Path, data: Path) -> None:
+    """With ``--available``, a row without scores beside one whose scores are computed again."""
+    every = rows(submission)
+    images = [row.image for row in every if row.entry == every[0].entry]
+    change(submission, *(f"DELETE FROM scores WHERE image='{image}'" for image in images))
+    done = verified(submission, data, "--available")
+    assert done.returncode == 1
+    assert "no score of it could be computed again: " in done.stdout
+
+
 def test_one_bad_one_of_two(submission: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "bo").mkdir()
     done = fusionbench("verify", tmp_path / "bo", submission, "--pictures=2", "--data-root", data)
