@@ -5,8 +5,8 @@ python benchmarks/tables.py ... --publish           # copies them into leaderboa
 python benchmarks/tables.py ... --only main,tno     # some of the steps
 
 DIR of --data holds MSRS, TNO, M3FD, LLVIP, FMB, VT5000 and VIFB; that of --images NAME/TNO and NAME/VIFB for the
-programs below; that of --weights whatever checkpoints there are, ReFusion_IVIF.pth, SeAFusion.pth and
-yolox_nano.onnx among them.
+programs below; that of --weights whatever checkpoints there are, ReFusion_IVIF.pth, SeAFusion.pth, yolox_nano.onnx
+among them.
 """
 
 from __future__ import annotations

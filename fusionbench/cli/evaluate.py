@@ -31,6 +31,7 @@ from fusionbench.cli.reading_options import ReadingOptions
 from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.spread_options import SpreadOptions
 from fusionbench.cli.task_options import TaskOptions
+from fusionbench.cli.words import one_kind_each
 from fusionbench.counting import counted
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class PlanOptions:
             "--corrupt",
             multiple=True,
             metavar="KIND[=LEVEL,...]",
+            callback=one_kind_each,
             help="Also with corrupted pairs: shift, noise, blur, lowlight, fog, drop-ir, drop-vis.",
         ),
     ]

@@ -68,6 +68,10 @@ def tables_of(out: Path, dataset: str, methods: tuple[str, ...]) -> list[Table]:
             raise FusionbenchError(
                 f"{out}: of {dataset} there are {counted(len(good), 'result')} ({have}), one is needed"
             )
+        if good[0].corruption:
+            raise FusionbenchError(
+                f"{dataset}: corrupted already; name the dataset itself, {dataset.partition('+')[0]}"
+            )
         place = (good[0].split, good[0].output)
         corrupted = [
             board

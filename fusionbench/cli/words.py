@@ -79,6 +79,18 @@ def _option(name: str, options: Mapping[str, click.Option]) -> str:
     return ""
 
 
+def one_kind_each(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Corruptions (``shift=1,2``) as they were given.
+
+    Raises:
+        FusionbenchError: one of them names two kinds.
+    """
+    for text in given:
+        if text.count("=") > 1 or "," in text.partition("=")[0]:
+            raise FusionbenchError(f"{text!r} is more than one corruption; say --corrupt once for each kind")
+    return given
+
+
 class OneOf(ChoiceType):
     """One of some words, in any case; ``also`` has other words for them."""
 
