@@ -25,6 +25,8 @@ Range = tuple[float, float]  # levels of a deep file that become 0 and 255
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 1 << 26  # 8192 x 8192
 MAX_BYTES = 5 * MAX_PIXELS  # more than any such picture needs uncompressed
+OPAQUE = "a picture with transparency has to be saved without"
+FOURTH = f"colour and thermal in one file are read with rgbt4=True; {OPAQUE}"
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error, zlib.error, *_BOMB)
 
@@ -54,6 +56,8 @@ def open_image(path: Path, deep: bool = False) -> Image.Image:
             _check_pixels(path, image)
             if _several(image, file):
                 raise DataError(f"{path}: an animation or a file of several pages; save the one picture that is meant")
+            if is_deep(image) and getattr(image, "tag_v2", {}).get(_WHITE) == 0:  # Pillow turns 8 bits, not these
+                raise DataError(f"{path}: a TIFF whose 0 is white; save it with 0 for black")
             image.load()
             return _upright(image)
     except FileNotFoundError:
@@ -71,6 +75,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 _TAG = 0x0112  # of the orientation in EXIF
+_WHITE = 0x0106  # of what a TIFF's 0 stands for
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -174,7 +179,11 @@ def read_image(path: str | Path, levels: Range | None = None) -> np.ndarray:
     if levels is not None and is_deep(image):
         return scaled(path, np.asarray(image), levels)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "RGBX"):
-        _check_last(path, image)
+        _check_last(path, image, f"{len(image.getbands())} channels, the last with", FOURTH)
+    elif "transparency" in image.info:  # of a palette's colours, or a colour that stands for it
+        whole = image.convert("RGBA")
+        _check_last(path, whole, "transparency with", OPAQUE)
+        image = whole if image.mode == "P" else image
     if image.mode in ("1", "LA", "La"):
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
@@ -214,16 +223,11 @@ def deep_levels(path: str | Path) -> Range | None:
     return (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else (0.0, 0.0)
 
 
-def _check_last(path: str | Path, image: Image.Image) -> None:
+def _check_last(path: str | Path, image: Image.Image, what: str, remedy: str) -> None:
     """Refuse a last channel that says something: nobody but the user knows whether it is transparency or thermal."""
-    bands = image.getbands()
-    last = np.asarray(image.getchannel(len(bands) - 1))
-    low, high = int(last.min()), int(last.max())
+    low, high = image.getchannel(len(image.getbands()) - 1).getextrema()
     if low != high:
-        raise DataError(
-            f"{path}: {len(bands)} channels, the last with levels {low} to {high}: colour and thermal in one file are "
-            "read with rgbt4=True; a picture with transparency has to be saved without"
-        )
+        raise DataError(f"{path}: {what} levels {low} to {high}: {remedy}")
 
 
 def read_rgbt(path: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
+
 from fusionbench.plugins.cards import MetricCard, cards
 from fusionbench.report.printed import committed
 from fusionbench.report.published import PublishedTable, read
@@ -75,7 +77,7 @@ class Evidence:
 
 
 def tables() -> Iterator[PublishedTable]:
-    """The committed tables of real images, those with the most images first."""
+    """The committed tables of real images, those with the most images first, without rows of weights of one's own."""
     paths = sorted(committed("").rglob(f"*{PROVENANCE}"))
     every = [_table(path.with_name(path.name.removesuffix(PROVENANCE) + ".json")) for path in paths]
     yield from sorted((t for t in every if t.dataset in cards("dataset")), key=lambda t: -t.images)
@@ -83,7 +85,16 @@ def tables() -> Iterator[PublishedTable]:
 
 @lru_cache(maxsize=256)
 def _table(path: Path) -> PublishedTable:
-    return read(path, PublishedTable)
+    table = read(path, PublishedTable)
+    return msgspec.structs.replace(table, rows=tuple(row for row in table.rows if _known(row.id)))
+
+
+def _known(ident: str) -> bool:
+    """Whether a row's weights, if it has any, are of those that the method's card lists: what papers may have run."""
+    method, _, inside = ident.partition("[")
+    card = cards("method").get(method)
+    named = inside.rstrip("]").partition(",")[0]
+    return not (card and card.facts.requires_weights) or named in {weights.name for weights in card.facts.weights}
 
 
 def evidence(metric: str, datasets: Collection[str] = ()) -> dict[str, list[Evidence]]:

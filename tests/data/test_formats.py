@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,34 @@ def test_grey_with_a_second_channel_that_says_something(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([GREY[0], GREY[0][::-1]])).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="2 channels, the last with levels"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "1"])
+def test_transparency_without_a_channel_of_its_own(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(COLOUR.transpose(1, 2, 0)).convert("P", palette=Image.Palette.ADAPTIVE).convert("RGB")
+    image = image.convert(mode, **({"palette": Image.Palette.ADAPTIVE} if mode == "P" else {}))
+    told = image.getpixel((0, 0))
+    image.save(tmp_path / "a.png", transparency=told)
+    with pytest.raises(DataError, match=r"transparency with levels 0 to 255: a picture .* without$"):
+        read_image(tmp_path / "a.png")
+    image.save(tmp_path / "plain.png")
+    opaque = {"P": bytes([255] * 256), "L": None, "RGB": (1, 254, 3), "1": None}[mode]
+    if opaque:
+        image.save(tmp_path / "b.png", transparency=opaque)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "plain.png"))
+
+
+@pytest.mark.parametrize("white", [0, 1])
+def test_a_deep_file_whose_0_is_white(tmp_path: Path, white: int) -> None:
+    levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    Image.fromarray(levels).save(tmp_path / "a.tif", tiffinfo={262: white})
+    if white == 0:
+        with pytest.raises(DataError, match=r"a\.tif: a TIFF whose 0 is white"):
+            read_image(tmp_path / "a.tif", (0, 63000))
+    else:
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif", (0, 63000))[0, 0, :2], [0, 4])
 
 
 # ---------------------------------------------------------------- by the commands

@@ -91,6 +91,12 @@ def test_a_wrong_cell_is_named_and_the_method_s_own_row_stands_beside() -> None:
     assert "--methods nosuch: not in the committed tables of msrs under tdfusion" in done.stderr
 
 
+def test_what_was_trained_for_a_table_of_ours_is_no_evidence() -> None:
+    rows = {row.id for table in tables() for row in table.rows}
+    assert {"refusion[ivif]", "average", "seafusion[msrs]"} <= rows
+    assert not [name for name in rows if "[same" in name]
+
+
 def test_what_nobody_reached_is_said() -> None:
     judged = {v.variant: v.verdict for v in verdicts(card("metric", "ssim"), 0.96)}
     assert judged["tdfusion"] == "unreached"
