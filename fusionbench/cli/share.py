@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 MOST = 64.0  # GiB
 
+# What tables of a store are called in words; a rare one is named where something of it was added.
+NOUNS = {"entries": "entry", "boards": "board", "pairs": "pair", "fused": "picture", "scores": "score"}
+NOUNS |= {"failures": "failure", "tasks": "task result", "task_gaps": "missing task result"}
+RARE = ("failures", "tasks", "task_gaps")
+
 
 @click.command("export")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".parquet or .csv")
@@ -94,7 +99,8 @@ def merge_command(
             note(f"{place.name}: {told}, and merges them too")
     for line in conflicts:
         finding(f"conflict: {line}")
-    say(", ".join(f"{n} {table}" for table, n in added.items()) + f" added to {out}", err=True)
+    told = [counted(n, NOUNS.get(table, table)) for table, n in added.items() if n or table not in RARE]
+    say(f"{', '.join(told)} added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
 
 
