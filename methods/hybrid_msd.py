@@ -50,7 +50,7 @@ def bilateral(image: Tensor, space: float, levels: float) -> Tensor:
     """
     where = [torch.arange(n, dtype=image.dtype, device=image.device) / space for n in image.shape]
     place = torch.stack([*torch.meshgrid(*where, indexing="ij"), (image - image.min()) / levels]).flatten(1)
-    ends = [(n - 1) / space for n in image.shape] + [float((image.max() - image.min()) / levels)]
+    ends = [(n - 1) / space for n in image.shape] + [float((image.max() - image.min()).detach() / levels)]
     shape = [int(end) + 1 + 2 * AROUND for end in ends]
     sides = (shape[1] * shape[2], shape[2], 1)
     strides = torch.tensor(sides, device=image.device)[:, None]
