@@ -20,7 +20,8 @@ from fusionbench.training.precision import Precision
 from tests.pretended import CARD, OnCard, card
 
 LONG = ("mrfs", "mufusion", "swinfusion", "latlrr", "nsct", "nsct_sr", "uaafusion", "cddfuse", "gifnet", "smoa")
-LOOKS = {"hybrid_msd"}  # at values of each picture, to choose the histogram's bins
+# At values of each picture: for the bins of a histogram, for where a sparse code ends, for levels that are counted.
+LOOKS = {"hybrid_msd", "nsct_sr", "smoa"}
 WITHOUT = {"images", "tdfusion"}  # pictures from files; a network that a checkpoint describes
 METHODS = [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in cards("method") if n not in WITHOUT]
 

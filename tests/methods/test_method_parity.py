@@ -144,7 +144,7 @@ def array(data: Mapping[str, np.ndarray], name: str) -> Tensor:
     name, _, channel = name.partition(":")
     value = torch.from_numpy(np.asarray(data[name]))
     value = value.float() if value.is_floating_point() else value
-    value = value[None, None] if value.ndim == 2 else value
+    value = value[None, None] if value.ndim == 2 and len(value) > 1 else value  # one row is a vector
     value = value / float(white) if white else value
     return value[:, int(channel) : int(channel) + 1] if channel else value
 

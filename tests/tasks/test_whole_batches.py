@@ -81,7 +81,8 @@ def test_more_pictures_are_no_more_operations(name: str):
         with as_on_a_device(), Waits() as counted:
             copy.deepcopy(network).loss(torch.rand(len(counts), 3, *SIZE), targets(*counts))
         seen.append(counted.operations)
-    assert seen[1] - seen[0] <= 4 * 20  # what brings a picture's labels to the device
+    each = 60 if name == "detr-r50" else 20  # what brings a picture's labels to the device; DETR matches by picture
+    assert seen[1] - seen[0] <= 4 * each
 
 
 def test_points_of_equal_cost_are_still_some():

@@ -23,6 +23,7 @@ SMALL = {  # settings with which a run takes seconds
     "refusion": ("meta_steps=2", "patch=32"),
     "cldyn vfn": ("limit=8",),
     "cddfuse": ("epochs=2", "first=1", "patch=16", "batch=2"),
+    "emma": ("epochs=2", "first=1"),
     "rfnnest": ("epochs=2", "first=1", "patch=32"),
     "lrrnet": ("patch=32",),
     "cldyn rsc": ("networks.saliency.network=ctdnet-tiny", "limit=4", "validate=1", "keep=saliency"),
