@@ -99,8 +99,8 @@ def merge_command(
             note(f"{place.name}: {told}, and merges them too")
     for line in conflicts:
         finding(f"conflict: {line}")
-    told = [counted(n, NOUNS.get(table, table)) for table, n in added.items() if n or table not in RARE]
-    say(f"{', '.join(told)} added to {out}", err=True)
+    words = [counted(n, NOUNS.get(table, table)) for table, n in added.items() if n or table not in RARE]
+    say(f"{', '.join(words)} added to {out}", err=True)
     sys.exit(1 if conflicts else 0)
 
 
