@@ -138,6 +138,11 @@ def sentences(boards: list[Board]) -> list[str]:
     return [write(home, real) for write in WRITERS]
 
 
+def on_each(boards: Iterable[Board], text: Callable[[Board], str]) -> str:
+    """A text of every table, with its dataset's name."""
+    return listed([f"{text(board)} on {board.name}" for board in boards])
+
+
 def order_of_own(home: Board, real: list[Board]) -> str:
     parts = []
     for board in real:
@@ -172,13 +177,12 @@ def order_of_released(home: Board, real: list[Board]) -> str:
 
 
 def two_worlds(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
-        released, own = (_world(board, side) for side in (0, 1))
-        parts.append(f"{agreement(released, own):.2f} on {board.name} ({len(own)} methods)")
+    def agrees(board: Board) -> str:
+        return f"{agreement(_world(board, 0), _world(board, 1)):.2f}"
+
     return (
         "The order of methods among themselves with released weights and their order on equal data have a correlation "
-        f"of {listed(parts)}."
+        f"of {on_each((home, *real), agrees)}."
     )
 
 
@@ -188,50 +192,46 @@ def _world(board: Board, side: int) -> dict[str, float]:
 
 
 def best_of_worlds(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
-        released, own = (min(world, key=world.__getitem__) for world in (_world(board, 0), _world(board, 1)))
-        parts.append(f"{released} and {own} on {board.name}")
-    return f"First among them with released weights, and first on equal data, are {listed(parts)}."
+    def first(board: Board) -> str:
+        return " and ".join(min(world, key=world.__getitem__) for world in (_world(board, 0), _world(board, 1)))
+
+    return f"First among them with released weights, and first on equal data, are {on_each((home, *real), first)}."
 
 
 def by_how_much(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
+    def gains(board: Board) -> str:
         median = {shown(m): 100 * float(np.median([board.gain(k, m) for k in board.both])) for m in board.columns}
-        parts.append(f"{ends(median, '+.0f')} on {board.name}")
+        return ends(median, "+.0f")
+
     return (
         "What equal data gain on the released weights of the same method, in per cent, the median over methods, goes "
-        f"by columns {listed(parts)}."
+        f"by columns {on_each((home, *real), gains)}."
     )
 
 
 def apart_or_not(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
+    def counts(board: Board) -> str:
         found = [board.apart(method, metric) for method in board.both for metric in board.columns]
         worse, same, better = (found.count(kind) for kind in (-1, 0, 1))
-        parts.append(f"{worse}, {same} and {better} on {board.name}")
+        return f"{worse}, {same} and {better}"
+
     return (
         "Of these comparisons, a method in a column each, equal data are worse with intervals apart, not told from "
-        f"the released weights, and better with intervals apart in {listed(parts)}."
+        f"the released weights, and better with intervals apart in {on_each((home, *real), counts)}."
     )
 
 
 def who_moves(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
-        lost = costs(board, common(home, *real))
-        parts.append(f"{ends(lost, '+.1f')} on {board.name}")
-    return f"The step from released weights to equal data costs, in mean rank among all rows, {listed(parts)}."
+    rows = common(home, *real)
+    lost = on_each((home, *real), lambda board: ends(costs(board, rows), "+.1f"))
+    return f"The step from released weights to equal data costs, in mean rank among all rows, {lost}."
 
 
 def at_home(home: Board, real: list[Board]) -> str:
-    rows, parts = common(home, *real), []
-    for board in (home, *real):
-        parts.append(f"{np.mean(list(costs(board, rows).values())):.1f} on {board.name}")
+    rows = common(home, *real)
+    lost = on_each((home, *real), lambda board: f"{np.mean(list(costs(board, rows).values())):.1f}")
     return (
-        f"On average over methods that is, of {len(rows)} places, {listed(parts)}: what was trained here is at home on "
+        f"On average over methods that is, of {len(rows)} places, {lost}: what was trained here is at home on "
         "scenes, what the authors released is not."
     )
 
@@ -249,14 +249,14 @@ def costs(board: Board, rows: list[str]) -> dict[str, float]:
 
 
 def rules(home: Board, real: list[Board]) -> str:
-    parts = []
-    for board in (home, *real):
+    def above(board: Board) -> str:
         place = board.ranks(board.rows)
         better = [sum(place[name] < place[rule] for name in board.own) for rule in ("average", "maximum")]
-        parts.append(f"{better[0]} and {better[1]} of {len(board.own)} on {board.name}")
+        return f"{better[0]} and {better[1]} of {len(board.own)}"
+
     return (
         "Two rules that learn nothing, average and maximum of both sources, have above them, of the rows trained here "
-        f"and by mean rank, {listed(parts)}."
+        f"and by mean rank, {on_each((home, *real), above)}."
     )
 
 

@@ -18,11 +18,10 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation import oddities
 from fusionbench.evaluation.entries import Entry, Skip
 from fusionbench.evaluation.fuser import BadPair, CannotWrite, Fuser, entry_folder, in_batches
-from fusionbench.evaluation.kept_pictures import KeptScorer
 from fusionbench.evaluation.outcome import Column, FailedImage, Outcome, verb_of
 from fusionbench.evaluation.parallel import parallel
 from fusionbench.evaluation.plan import Plan
-from fusionbench.evaluation.scoring import ImageScores, Picture, reason_of
+from fusionbench.evaluation.scoring import ImageScores, Picture, Scorer, reason_of
 from fusionbench.evaluation.source import Source
 from fusionbench.evaluation.source_pairs import Progress as Progress
 from fusionbench.evaluation.source_pairs import SourcePairs, hashed
@@ -257,17 +256,14 @@ class _Work:
                         pictures.append(Picture(entry, saved, path, metrics))
             if pictures:
                 jobs.append((image, pictures))
-        scorer = KeptScorer(source, self.store, self.plan.device, self.pairs.last)
-        for done, ((image, wanted), future) in enumerate(parallel(self.plan.jobs, scorer, jobs), 1):
+        scorer = Scorer(source, self.store, self.plan.device, self.pairs.last)
+        for done, ((image, _), future) in enumerate(parallel(self.plan.jobs, scorer, jobs), 1):
             if error := future.exception():
                 failures[Case(SOURCE, image)] = reason_of(error)
             else:
-                stored.update(self._record(source, image, future.result(), codes))
-                failures.update(
-                    (Case(p.entry.key, image), scorer.unread[p.entry.key, p.digest])
-                    for p in wanted
-                    if (p.entry.key, p.digest) in scorer.unread
-                )
+                result = future.result()
+                stored.update(self._record(source, image, result, codes))
+                failures.update((Case(key, image), reason) for key, reason in result.unread.items())
             self.progress(f"scoring {source.label}", done, len(jobs))
         self._note_undefined(source, fused, stored)
 

@@ -15,7 +15,7 @@ from fusionbench.evaluation.entries import Entry
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.evaluation.source import Source
 from fusionbench.metrics import Planes
-from fusionbench.pixels.images import grey, picture_digest, read_image
+from fusionbench.pixels.images import grey
 from fusionbench.plugins.registry import resolve
 from fusionbench.results.store import Store
 from fusionbench.runtime.device import turn
@@ -42,11 +42,13 @@ class ImageScores:
         values: (digest of the picture, metric id) to the score.
         broken: metric id to what it raised.
         changed: entry key to what is wrong with its picture.
+        unread: entry key to why its picture cannot be had now, though it may be there.
     """
 
     values: dict[tuple[str, str], float] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 def reason_of(error: BaseException) -> str:
@@ -161,16 +163,14 @@ class Scorer:
         return result
 
     def _read(self, picture: Picture, result: ImageScores) -> np.ndarray | None:
-        """The pixels, or None where they are not those that were fused."""
-        path = self.store.folder / picture.path
+        """The pixels, or None where they are not those that were fused, or cannot be had."""
         try:
-            pixels = read_image(path)  # scored is what was saved, re-read
-            if picture_digest(pixels) != picture.digest:
-                raise DataError(f"{path}: changed since it was fused; run again")
+            return self.store.shelf.read(picture.path, picture.digest)  # scored is what was saved, re-read
         except DataError as error:
             result.changed[picture.entry.key] = reason_of(error)
-            return None
-        return pixels
+        except FusionbenchError as error:
+            result.unread[picture.entry.key] = reason_of(error)
+        return None
 
     def _score(
         self, ident: str, batch: list[tuple[Picture, np.ndarray]], sources: tuple[Views, Views], result: ImageScores

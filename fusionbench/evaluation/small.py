@@ -36,4 +36,6 @@ def told(size: tuple[int, int]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise in_words(error, size) from error
+        if (said := in_words(error, size)) is error:
+            raise
+        raise said from error

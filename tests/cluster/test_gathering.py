@@ -40,14 +40,6 @@ METRICS = ("en", "scd")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with 18 pairs: three units; not to be changed."""
-    folder = tmp_path_factory.mktemp("data")
-    make_tree(folder, 18, (32, 40))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def one(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The table of one run."""
     out = tmp_path_factory.mktemp("one")

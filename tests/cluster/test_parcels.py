@@ -66,14 +66,6 @@ def gathered(spec: str, root: Path, out: Path, engine: Stub, workers: Path, **mo
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with 18 pairs; not to be changed."""
-    folder = tmp_path_factory.mktemp("data")
-    make_tree(folder, 18, (32, 40))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def one(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     words = ("--methods=average,gff", "--metrics=en", "--datasets=msrs", "--data-root", root)
     return fusionbench("eval", *words, "--out", tmp_path_factory.mktemp("one")).stdout
