@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fusionbench.runtime.too_small import is_too_small
+
 TINY = 128  # pixels of the smaller side, from which on such an error is about something else
-# Of padding by mirroring, convolution and pooling without padding, derivatives, and statistics over a picture.
-_TOO_SMALL = re.compile(
-    r"Padding size should be less than"
-    r"|Kernel size can't be greater than"
-    r"|Output size is too small"
-    r"|torch\.gradient expected each dimension size"
-    r"|Expected more than 1 spatial element"
-)
 
 
 def in_words(error: BaseException, size: tuple[int, int]) -> BaseException:
     """The error that says what is wrong with a picture of this height and width, or the one that there was."""
-    if min(size) >= TINY or not isinstance(error, (RuntimeError, ValueError)) or not _TOO_SMALL.search(str(error)):
+    if min(size) >= TINY or not is_too_small(error):
         return error
     small = ValueError(f"a pair of {size[1]}x{size[0]} pixels is too small for this method; take larger pictures")
     small.__cause__ = error

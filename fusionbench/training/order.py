@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 
 
@@ -74,8 +75,9 @@ def shuffled(
         FusionbenchError: fewer samples than a batch, with ``drop``.
     """
     if last == "drop" and count < batch:
-        have = "1 training sample is" if count == 1 else f"{count} training samples are"
-        raise FusionbenchError(f"{have} fewer than a batch of {batch}; use a smaller batch")
+        raise FusionbenchError(
+            f"{counted(count, 'training sample', 'are')} fewer than a batch of {batch}; use a smaller batch"
+        )
     order = draw(count, count, seed, epoch, salt)
     end = count - count % batch if last == "drop" else count
     return [Step((tuple(order[i : min(i + batch, end)]),), kind, salt) for i in range(0, end, batch)]

@@ -13,16 +13,10 @@ from types import FrameType
 import torch
 
 from fusionbench.errors import FusionbenchError, WeightsError
+from fusionbench.runtime.too_small import is_too_small
 from fusionbench.training.settings import Settings
 
 SIDES = ("patch", "crop", "size", "resize", "task_crop")  # what recipes call the size of windows and images
-TOO_SMALL = (  # what torch says of an image that a layer has no room in, and of a statistic over one value
-    "Padding size should be less than",
-    "Kernel size can't be greater than",
-    "utput size is too small",
-    "Expected more than 1 value per channel",
-    "Expected more than 1 spatial element",
-)
 
 
 def _no_memory(error: BaseException) -> bool:
@@ -51,7 +45,7 @@ def explained(settings: Settings, batch_key: str, where: str, untried: Path | No
             raise FusionbenchError(f"out of memory {where}; {_smaller(settings, batch_key)}") from error
         if "Connection closed by peer" in str(error) or "Connection reset by peer" in str(error):
             raise FusionbenchError(f"{where}: another process of this run has ended; its message says why") from error
-        if untried is None and _too_small(error):
+        if untried is None and is_too_small(error):
             raise FusionbenchError(
                 f"{where}: what the networks were given is too small for them ({_in_a_line(error)}); take larger "
                 f"windows or images, here {_sizes(settings, batch_key)}"
@@ -74,10 +68,6 @@ def _unfit(checkpoint: Path, where: str, error: Exception) -> WeightsError:
 
 def _in_a_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _too_small(error: BaseException) -> bool:
-    return isinstance(error, (RuntimeError, ValueError)) and any(part in str(error) for part in TOO_SMALL)
 
 
 def _sizes(settings: Settings, batch_key: str) -> str:
