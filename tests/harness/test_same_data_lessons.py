@@ -65,7 +65,7 @@ def test_what_is_said(boards: list[lessons.Board]) -> None:
     assert len(said) == 10
     names = [n for n in boards[0].own if n != "a[same-ct]"]
     assert lessons.agreement(boards[0].ranks(names), boards[1].ranks(names)) == pytest.approx(-1)
-    assert "1.00 on scenes (5 methods) and -1.00 on TNO (5 methods)" in said[3]
+    assert "have a correlation of 1.00 on scenes and -1.00 on TNO." in said[3]
     assert "e and e on scenes and e and a on TNO" in said[4]
     assert "0, 10 and 0 on scenes and 6, 0 and 4 on TNO" in said[6]
 
