@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ Progress = Callable[[str, int, int], None]  # (what, done, total)
 Pair = tuple[np.ndarray, np.ndarray]  # infrared uint8 [1,H,W], visible uint8 [3,H,W]
 Key = tuple[str, str, str, bool]  # source's label, split, id, whether it is what methods get of a corrupted source
 LIMIT = 512 << 20  # bytes; the 361 test pairs of MSRS take 424 MiB
+OWN = 1 << 17  # bytes of a pair that is kept in a mapping of its own
 
 
 def hashed(source: Source, jobs: int, progress: Progress = lambda *_: None) -> tuple[dict[str, str], Failures]:
@@ -74,7 +76,7 @@ class SourcePairs:
         pair = source.dataset.given(ident, read.ir, read.vis) if corrupted else (read.ir, read.vis)
         with self._lock:
             if key not in self._kept and (size := _size(pair)) <= self.room:
-                self._kept[key] = pair
+                self._kept[key] = pair = _apart(pair)
                 self.room -= size
         return pair
 
@@ -118,6 +120,21 @@ class SourcePairs:
             if self._kept.pop((source.label, source.split, ident, False), None) is not None:
                 self.room += _size(pair)
         return pair
+
+
+def _apart(pair: Pair) -> Pair:
+    """A copy outside the heap: what stays for long between blocks that come and go makes the heap grow ever larger."""
+    size = _size(pair)
+    if size < OWN:  # many small ones would need more mappings than a process may have
+        return pair
+    room, at, found = mmap.mmap(-1, size), 0, []
+    for pixels in pair:
+        copy = np.ndarray(pixels.shape, pixels.dtype, room, at)
+        copy[...] = pixels
+        copy.flags.writeable = pixels.flags.writeable
+        found.append(copy)
+        at += pixels.nbytes
+    return found[0], found[1]
 
 
 def _size(pair: Pair) -> int:

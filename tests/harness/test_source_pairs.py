@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fusionbench.data import Dataset
 from fusionbench.evaluation.plan import Request, make_plan
 from fusionbench.evaluation.runner import run
-from fusionbench.evaluation.source_pairs import SourcePairs
+from fusionbench.evaluation.source_pairs import LIMIT, SourcePairs
 from fusionbench.pixels.corruption import Corruption
 from fusionbench.results.store import Store
 from tests.conftest import make_tree
@@ -120,3 +122,35 @@ def test_parts_are_as_large_as_there_is_room_for(root: Path) -> None:
     assert parts(1) == [[good], *([label] for label in (*noise, fog))]
     assert [[s.label for s in part] for part in SourcePairs().parts(sources[1:])] == [[*noise, fog]]
     assert [list(part) for part in SourcePairs(0).parts(sources[:1])] == [list(sources[:1])]
+
+
+def test_what_is_kept_is_not_on_the_heap(tmp_path: Path) -> None:
+    """Blocks that stay between those that come and go let a run over hundreds of pairs grow to many times its need."""
+    make_tree(tmp_path, 12, size=(256, 320))
+    asked = Request(methods=("average",), datasets=("msrs",), metrics=("en",), data_root=tmp_path)
+    (source,) = make_plan(asked).sources
+    pairs, bytes_kept = SourcePairs(), 12 * 256 * 320 * 4
+    pairs.get(source, source.ids[0])  # what decoding keeps for itself
+    before = in_use()
+    kept = [pairs.get(source, ident) for ident in source.ids]
+    assert in_use() - before < bytes_kept / 4
+    assert pairs.room == LIMIT - bytes_kept
+    for ident, (ir, vis) in zip(source.ids, kept, strict=True):
+        read = source.dataset.pair(source.split, ident)
+        assert np.array_equal(ir, read.ir)
+        assert np.array_equal(vis, read.vis)
+        assert (ir.flags.writeable, vis.flags.writeable) == (read.ir.flags.writeable, read.vis.flags.writeable)
+        assert pairs.get(source, ident)[0] is ir
+
+
+def in_use() -> int:
+    """Bytes of the C library's heap that are given out."""
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    kind = type("Info", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in names.split()]})
+    try:
+        counted = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        pytest.skip("no mallinfo2: another C library, or glibc before 2.33")
+    counted.restype = kind
+    info = counted()
+    return int(info.uordblks + info.hblkhd)  # mappings of malloc's own, where large blocks are given those
