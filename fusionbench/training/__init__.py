@@ -12,6 +12,7 @@
     distributed.py  several processes: shares of a batch, means that can be differentiated twice
     functional.py   the meta step: an inner update that keeps its graph
     checkpoint.py   everything a run needs to go on, in one file
+    generators.py   the global random number generators
     gpu_use.py      how busy a graphics card is, and its memory
     logs.py         loss log, times, TensorBoard, pictures, progress
     loop.py         train(): the loop itself

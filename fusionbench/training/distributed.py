@@ -1,14 +1,18 @@
 """Several processes (torchrun starts them): each takes an equal share of every batch.
 
 The objective is the mean over processes of what each computes, so one process with the whole batch gives the same
-result wherever a loss is a mean over samples. A loss with another divisor (positives of a detector, pixels that are
-not ignored) divides by ``all_sum`` of it over ``world()``.
+result wherever a loss is a mean over samples. Elsewhere the loss says so:
+
+* another divisor (positives of a detector, pixels that are not ignored): ``part_of_mean``;
+* a function of means over the batch: that function of ``all_mean``;
+* what looks at the batch as a whole (its largest value, a norm, a sort): ``gathered``;
+* random numbers that are drawn in a step: ``drawn``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -16,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
+from fusionbench.training.generators import same_rng
 from fusionbench.training.options import Launch
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -105,6 +110,41 @@ def all_mean(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [part.view(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True)]
 
 
+def gathered(x: Tensor) -> Tensor:
+    """One tensor of the same shape from each process, ``[world,...]`` in order of rank; differentiable to any order."""
+    if world() == 1:
+        return x[None]
+    return all_sum(torch.stack([x if number == rank() else torch.zeros_like(x) for number in range(world())]))
+
+
+def part_of_mean(loss: Tensor, counted: Tensor) -> Tensor:
+    """A mean over ``counted`` elements of this process, as a loss whose mean over processes is that over all elements.
+
+    Args:
+        loss: the mean, 0 where nothing counts.
+        counted: how many, a scalar.
+    """
+    if world() == 1:
+        return loss
+    (mean,) = all_mean([counted.to(loss)])
+    return loss * counted / mean.clamp(min=1 / world())
+
+
+def drawn(draw: Callable[[], Tensor]) -> Tensor:
+    """Random numbers as the first process draws them, the same in each; no other's generators move."""
+    if world() == 1:
+        return draw()
+    with same_rng() if rank() else nullcontext():
+        numbers = draw()
+    dist.broadcast(numbers, 0)
+    return numbers
+
+
+def own_share(x: Tensor) -> Tensor:
+    """Of what is there for each sample of the whole batch, that of this process's."""
+    return x.chunk(world())[rank()]
+
+
 @torch.no_grad()
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace ``.grad`` by its mean over processes, in one operation.
@@ -139,8 +179,9 @@ def join(modules: Iterable[nn.Module]) -> None:
         for value in (*module.parameters(), *module.buffers()):
             dist.broadcast(value, 0)
         for part in module.modules():
-            if type(part) in _BATCH_NORMS:
-                part.__class__ = GlobalBatchNorm  # the very object: its names, hooks and parameters stay
+            if isinstance(part, _BATCH_NORMS) and not isinstance(part, GlobalBatchNorm):
+                same: Any = part
+                same.__class__ = _joined(type(same))  # the very object: its names, hooks and parameters stay
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -179,6 +220,11 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         part = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean), part)
         self.running_var.lerp_(variance.to(self.running_var), part)
+
+
+def _joined(kind: type[nn.Module]) -> type[nn.Module]:
+    """A kind of batch normalisation, ours or one derived from it, whose ``forward`` ends in the global one."""
+    return type(f"Global{kind.__name__}", (kind, GlobalBatchNorm), {})
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:

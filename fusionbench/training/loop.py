@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Generic
 
@@ -20,8 +20,9 @@ from fusionbench.runtime import locations, reasons
 from fusionbench.training import distributed, returned
 from fusionbench.training.ahead import ahead
 from fusionbench.training.begin import begin
-from fusionbench.training.checkpoint import Checkpoint, Checkpoints, get_rng, load_states, seed_all, set_rng, unfit
+from fusionbench.training.checkpoint import Checkpoint, Checkpoints, load_states, unfit
 from fusionbench.training.decoded import keep_decoded
+from fusionbench.training.generators import fingerprint, get_rng, same_rng, seed_all, set_rng
 from fusionbench.training.gpu_use import GpuUse
 from fusionbench.training.loggers import Loggers, Session, asked
 from fusionbench.training.logs import Logs, ProgressBar, duration
@@ -87,6 +88,7 @@ class _Run(Generic[S, B]):
         self.state = Checkpoint({}, {}, [], settings_text(settings), "", world=self.world)
         self.saved = -1  # the step of the newest checkpoint
         self.names: list[str] = []  # samples of the newest batch
+        self.apart = False  # whether processes drew random numbers in a step, each its own
         self.untried: Path | None = None  # the checkpoint that was gone back to, until there is another
 
     # ------------------------------------------------------------ before the first step
@@ -123,7 +125,7 @@ class _Run(Generic[S, B]):
                 self.recipe.accepts(returned.tensors(self.recipe, self.recipe.export()))
         self.recipe.check()
         self.plan(checkpoint.epoch if checkpoint else 0)
-        distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
+        self.join()
         seed_all(self.settings.seed + self.rank)
         if checkpoint:
             self.restore(checkpoint)
@@ -153,6 +155,10 @@ class _Run(Generic[S, B]):
 
     def objects(self) -> Mapping[str, Stateful]:
         return returned.objects(self.recipe, self.recipe.state())
+
+    def join(self) -> None:
+        """The first process's weights in all, where networks begin at random."""
+        distributed.join(part for part in self.objects().values() if isinstance(part, nn.Module))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put everything back that a checkpoint holds; FusionbenchError where it is of other data or another recipe."""
@@ -207,10 +213,9 @@ class _Run(Generic[S, B]):
             return seconds is not None and time.monotonic() - began > seconds
 
         total = state.step - state.position + len(self.steps) * (epochs - state.epoch)
-        profiled = self.options.profile if self.first else 0
         with (
             closing(ProgressBar(total, start, self.first and not self.options.quiet)) as bar,
-            closing(Profile(self.out, profiled, self.device, self.note)) as profile,
+            closing(Profile(self.out, self.options.profile if self.first else 0, self.device, self.note)) as profile,
         ):
             while state.epoch < epochs:
                 planned = self.steps[state.position :]
@@ -225,8 +230,7 @@ class _Run(Generic[S, B]):
                         if state.position == len(self.steps):
                             mean = self.end_epoch()
                             rate = (time.monotonic() - began) / (state.step - start)
-                            left = duration(rate * max(0, total - state.step))
-                            pace = self.logs.pace()
+                            left, pace = duration(rate * max(0, total - state.step)), self.logs.pace()
                             self.note(f"epoch {state.epoch}/{epochs}: mean loss {mean:.4g}, {pace}, {left} left")
                         elif state.step % self.settings.save_every == 0:
                             self.save()
@@ -252,15 +256,20 @@ class _Run(Generic[S, B]):
             with record_function("wait for the batch"):
                 batch = next(batches)
             loaded = time.monotonic()
+            before = self.rank and fingerprint()
             with record_function("step"):
                 values = returned.scalars(self.recipe, "step", self.recipe.step(batch))
             if "loss" not in values:
                 raise FusionbenchError(f"{type(self.recipe).__name__}.step returned no 'loss', only {list(values)}")
-            numbers = [*values.values(), *(float(stop()) for stop in stops)]
+            apart = bool(self.rank) and fingerprint() != before
+            numbers = [*values.values(), *(float(stop()) for stop in stops), float(apart)]
             row = torch.stack([torch.as_tensor(x, dtype=torch.float64).detach().to(self.device) for x in numbers])
             means = distributed.all_mean([row])[0].tolist()
         self.logs.write_time(self.state.step + 1, loaded - began, time.monotonic() - loaded)
-        return dict(zip(values, means, strict=False)), [m > 0 for m in means[len(values) :]]
+        if means[-1] > 0 and not self.apart:
+            self.apart = True
+            self.note(f"the {self.world} processes draw random numbers (dropout) each for itself: not one's losses")
+        return dict(zip(values, means, strict=False)), [m > 0 for m in means[len(values) : -1]]
 
     def account(self, values: dict[str, float], step: Step) -> None:
         """Watch for NaN, count, log."""
@@ -279,10 +288,11 @@ class _Run(Generic[S, B]):
         state, settings, mean = self.state, self.settings, self.state.loss_sum / len(self.steps)
         with self.explained(f"after epoch {state.epoch + 1}"):
             self.recipe.epoch_end(state.epoch)
+            self.join()
         state.epoch, state.position, state.loss_sum = state.epoch + 1, 0, 0.0
         last = state.epoch == settings.epochs
         scores: dict[str, float] = {}
-        with _same_rng(), self.explained(f"after epoch {state.epoch}"):
+        with same_rng(), self.explained(f"after epoch {state.epoch}"):
             if state.epoch % settings.validate_every == 0 or last:
                 values = returned.scalars(self.recipe, "validate", self.recipe.validate())
                 scores = {name: float(value) for name, value in values.items()}
@@ -338,13 +348,3 @@ class _Run(Generic[S, B]):
 
     def explained(self, where: str) -> AbstractContextManager[None]:
         return explained(self.settings, self.recipe.batch_key, where, self.untried)
-
-
-@contextmanager
-def _same_rng() -> Iterator[None]:
-    """Leave the random number generators as they were."""
-    states = get_rng()
-    try:
-        yield
-    finally:
-        set_rng(states)

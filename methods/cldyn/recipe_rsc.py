@@ -251,7 +251,7 @@ class RSCRecipe(Recipe[RSCSettings, list[Batch]]):
         for name, part in zip(self.train_on, batch, strict=True):
             part = part.to(self.device)
             with self.precision.autocast():
-                before, after = self.loop.losses(self.networks[name], part.ir, part.vis, part.targets)
+                before, after = all_mean(self.loop.losses(self.networks[name], part.ir, part.vis, part.targets))
                 loss = reward_punishment(before, after, self.settings.penalty)
             losses.append(loss.detach())
             gradients.append(self.task_gradient(loss))

@@ -13,6 +13,7 @@ from torch import Tensor
 from fusionbench.methods.losses.gradients import gradient_l1
 from fusionbench.methods.losses.structure import dssim
 from fusionbench.methods.pair_recipe import PairRecipe, PairSettings
+from fusionbench.training.distributed import all_mean
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 
 from .network import DIDFuseNet
@@ -58,11 +59,12 @@ class DIDFuseRecipe(PairRecipe[DIDFuseSettings]):
         """Rebuilding, agreement of bases, difference of details, gradient of the visible image."""
         s, maps_ir, maps_vis = self.settings, self.net.encoder(ir), self.net.encoder(vis)
         rebuilt_ir, rebuilt_vis = self.net.decoder(*maps_ir), self.net.decoder(*maps_vis)
+        base, detail = all_mean([F.l1_loss(maps_ir[layer], maps_vis[layer]) for layer in (2, 3)])
         terms = {
             "ir": s.weight_ir * (s.weight_structure * dssim(ir, rebuilt_ir) + F.mse_loss(rebuilt_ir, ir)),
             "vis": s.weight_vis * (s.weight_structure * dssim(vis, rebuilt_vis) + F.mse_loss(rebuilt_vis, vis)),
-            "base": s.weight_base * F.l1_loss(maps_ir[2], maps_vis[2]).tanh(),
-            "detail": -s.weight_detail * F.l1_loss(maps_ir[3], maps_vis[3]).tanh(),
+            "base": s.weight_base * base.tanh(),
+            "detail": -s.weight_detail * detail.tanh(),
             "gradient": s.weight_gradient * gradient_l1(rebuilt_vis, vis),
         }
         return {"loss": sum(terms.values(), start=ir.new_zeros(())), **terms}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.methods.losses.gradients import gradient_l1
+from fusionbench.training.distributed import drawn
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
@@ -53,11 +55,12 @@ class PseudoSensing(nn.Module):
 
 def shifts(x: Tensor, count: int) -> list[tuple[int, int]]:
     """Random rows and columns to roll images by: none twice, none zero, both ways, by less than a side."""
-    drawn = []
+    chosen = []
     for side in x.shape[-2:]:
         numbers = [n for n in range(1 - side, side) if n]
-        drawn.append([numbers[i] for i in torch.randperm(len(numbers))[:count].tolist()])
-    return list(zip(*drawn, strict=True))
+        order = drawn(partial(torch.randperm, len(numbers)))
+        chosen.append([numbers[i] for i in order[:count].tolist()])
+    return list(zip(*chosen, strict=True))
 
 
 def rotated(x: Tensor, degrees: float) -> Tensor:

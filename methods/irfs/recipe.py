@@ -97,10 +97,11 @@ class IRFSRecipe(LoopRecipe[IRFSSettings]):
         limit = self.settings.clip
         if self.settings.precision == "fp16":
             raise FusionbenchError("precision=fp16: values of the gradient are cut to a size; use fp32 or bf16")
+        adam = torch.optim.Adam(network.parameters())
         if part == "task":
-            for parameter in network.parameters():
-                parameter.register_hook(lambda gradient: gradient.clamp(-limit, limit))
-        return torch.optim.Adam(network.parameters())
+            parameters = list(network.parameters())
+            adam.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_value_(parameters, limit))
+        return adam
 
     def steps(self, part: Part, round: int) -> int:
         """See :meth:`LoopRecipe.steps`."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fusionbench.training.distributed import all_sum, gather, world
+
 from .semantic import cross_entropy
 
 Scores = Callable[[Tensor], Tensor]  # images [B,1,h,w] to scores of classes [B,C,h,w]
@@ -29,12 +31,18 @@ def class_attribution(network: Scores, image: Tensor, labels: Tensor, steps: int
         for share in range(1, steps + 1):
             scaled = (image * share / steps).detach().requires_grad_()
             scores = network(scaled)
-            for label in labels.unique().tolist():
+            for label in sorted(set().union(*gather(labels.unique().tolist()))):
                 inside = (labels == label)[:, None]
-                seen = scores[:, label : label + 1][inside].mean()
+                seen = _share(scores[:, label : label + 1], inside)
                 (slope,) = torch.autograd.grad(seen, scaled, retain_graph=True)
-                total = total + (slope * image)[inside].mean() * inside
+                total = total + all_sum(_share(slope * image, inside)) * inside
     return total.relu() / steps
+
+
+def _share(values: Tensor, inside: Tensor) -> Tensor:
+    """This process's part of the mean over the pixels inside, which all parts add up to."""
+    found = values[inside]
+    return found.mean() if world() == 1 else found.sum() / all_sum(inside.sum())
 
 
 def attributed_distance(fused: Tensor, sources: tuple[Tensor, Tensor], matter: tuple[Tensor, Tensor]) -> Tensor:

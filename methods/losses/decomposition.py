@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fusionbench.training.distributed import all_mean
+
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Mean over batch and channels of the correlation of features ``[B,C,H,W]`` (CDDFuse)."""
@@ -15,4 +17,5 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 def decomposition(base: tuple[Tensor, Tensor], detail: tuple[Tensor, Tensor]) -> Tensor:
     """Details apart, bases together (CDDFuse equation 8); each a pair of features of infrared and visible."""
-    return correlation(*detail) ** 2 / (1.01 + correlation(*base))
+    details, bases = all_mean([correlation(*detail), correlation(*base)])
+    return details**2 / (1.01 + bases)

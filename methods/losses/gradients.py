@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionbench.training.distributed import all_mean, gathered, world
+
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
@@ -62,7 +64,7 @@ def signed_gradient_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
 
 def gradient_of_means(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """DATFuse's gradient term as released: signed responses are averaged over the batch, then compared."""
-    of_fused, *of_sources = (2 * sobel_pair(x).mean() for x in (fused, ir, vis))
+    of_fused, *of_sources = all_mean([2 * sobel_pair(x).mean() for x in (fused, ir, vis)])
     return (of_fused - torch.maximum(*of_sources)).abs()
 
 
@@ -81,4 +83,4 @@ def frequency(x: Tensor, radius: int = 5) -> Tensor:
 def frequency_norm(fused: Tensor, source: Tensor) -> Tensor:
     """Euclidean norm, over the whole batch, of the difference of both spatial frequencies (YDTR)."""
     norm: Tensor = (frequency(fused) - frequency(source)).norm()  # its slope at zero is zero
-    return norm
+    return norm if world() == 1 else gathered(norm).norm()

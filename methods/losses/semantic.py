@@ -7,6 +7,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionbench.training.distributed import gathered, part_of_mean
+
 
 def cross_entropy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
     """Mean over the pixels that count; 0, with a gradient of 0, where none does and a mean would be NaN.
@@ -16,9 +18,10 @@ def cross_entropy(scores: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
         labels: ``[B,H,W]``.
         ignore_index: the label that does not count.
     """
-    if not bool((labels != ignore_index).any()):
-        return 0 * scores.sum()
-    return F.cross_entropy(scores, labels, ignore_index=ignore_index)
+    counted = (labels != ignore_index).sum()
+    if not bool(counted):
+        return part_of_mean(0 * scores.sum(), counted)
+    return part_of_mean(F.cross_entropy(scores, labels, ignore_index=ignore_index), counted)
 
 
 def hard_cross_entropy(
@@ -36,6 +39,6 @@ def hard_cross_entropy(
         Their mean.
     """
     losses = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="none").flatten()
-    losses = losses.sort(descending=True).values
+    losses = gathered(losses).flatten().sort(descending=True).values
     least, limit = losses.numel() // share, -math.log(threshold)
     return losses[losses > limit].mean() if losses[least] > limit else losses[:least].mean()

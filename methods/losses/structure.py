@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusionbench.methods.losses.gradients import sobel
+from fusionbench.training.distributed import all_mean, gathered
 
 Border = Literal["valid", "zeros", "reflect"]
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of multi-scale SSIM, Wang et al. 2003
@@ -16,8 +17,8 @@ SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of multi-scale SSIM
 
 def guessed_range(x: Tensor) -> Tensor:
     """The range of values that the released SSIM takes an image for: to 255 or to 1, from 0 or from -1; a scalar."""
-    x = x.detach()
-    return 1 + 254 * (x.max() > 128).to(x.dtype) + (x.min() < -0.5).to(x.dtype)
+    lowest, highest = (gathered(value.detach()) for value in (x.min(), x.max()))
+    return 1 + 254 * (highest.max() > 128).to(x.dtype) + (lowest.min() < -0.5).to(x.dtype)
 
 
 def ssim_maps(
@@ -63,7 +64,7 @@ def ssim_padded(a: Tensor, b: Tensor) -> Tensor:
 
 def ssim_by_gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """:func:`ssim_padded` with both sources, each weighted by its share of the mean Sobel response (SwinFusion)."""
-    slopes = [sobel(x).mean() for x in (ir, vis)]
+    slopes = all_mean([sobel(x).mean() for x in (ir, vis)])
     share = slopes[0] / (slopes[0] + slopes[1])
     return share * ssim_padded(ir, fused) + (1 - share) * ssim_padded(vis, fused)
 
@@ -78,8 +79,9 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     whole, parts = a.new_zeros(()), []
     for _ in SCALES:
         similarity, structure = ssim_maps(a, b, guessed_range(a), "valid")
-        whole = (similarity.mean() + 1) / 2
-        parts.append((structure.mean() + 1) / 2)
+        means = all_mean([similarity.mean(), structure.mean()])
+        whole = (means[0] + 1) / 2
+        parts.append((means[1] + 1) / 2)
         a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     product = whole.new_ones(())
     for part, weight in zip(parts[:-1], SCALES[:-1], strict=True):
@@ -92,7 +94,8 @@ def ms_ssim_padded(a: Tensor, b: Tensor, span: float = 255.0) -> Tensor:
     product = a.new_ones(())
     for number, weight in enumerate(SCALES, 1):
         similarity, structure = ssim_maps(a, b, span, "zeros", narrowing=True)
-        product = product * (similarity if number == len(SCALES) else structure).mean() ** weight
+        (mean,) = all_mean([(similarity if number == len(SCALES) else structure).mean()])
+        product = product * mean**weight
         if number < len(SCALES):
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     return product

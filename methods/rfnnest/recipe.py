@@ -17,6 +17,7 @@ from torch import Tensor
 from fusionbench.methods.losses.structure import ms_ssim
 from fusionbench.methods.staged_recipe import StagedRecipe, StagedSettings
 from fusionbench.training.data import Augment
+from fusionbench.training.distributed import gathered
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets
 
 from .network import RFNNestNet
@@ -78,7 +79,8 @@ class RFNNestRecipe(StagedRecipe[RFNNestSettings]):
         maps_ir, maps_vis = net.encode(255 * ir), net.encode(255 * vis)
         maps = self.net.rfn(maps_ir, maps_vis)
         fused = net.decode(*maps)
-        fused = 255 * (fused - fused.min()) / (fused.max() - fused.min() + 1e-5)  # over the batch, as released
+        low, high = gathered(fused.min()).min(), gathered(fused.max()).max()  # over the batch, as released
+        fused = 255 * (fused - low) / (high - low + 1e-5)
         aims = [s.feature_ir * a + s.feature_vis * b for a, b in zip(maps_ir, maps_vis, strict=True)]
         rows = zip(SCALES, maps, aims, strict=True)
         terms = {

@@ -22,6 +22,7 @@ from fusionbench.colour import grey
 from fusionbench.errors import FusionbenchError
 from fusionbench.methods.losses.adversarial import critic_loss, gradient_size, ms_ssim_l1
 from fusionbench.training.data import Augment, Batch, TrainingSplit
+from fusionbench.training.distributed import drawn, own_share, world
 from fusionbench.training.order import Step, shuffled
 from fusionbench.training.recipe import Recipe, Stateful
 from fusionbench.training.settings import Count, NotNegative, Positive, Presets, Settings
@@ -197,7 +198,8 @@ class TarDALRecipe(Recipe[TarDALSettings, tuple[int, Batch]]):
             "target": (ir * mask, fused * mask),
             "detail": (self.details(vis, mask), self.details(fused, mask)),
         }
-        shares = (torch.rand(len(ir), 1, 1, 1, device=self.device) for _ in looked)
+        count = len(ir) * world()  # a share for each sample of the whole batch
+        shares = (own_share(drawn(lambda: torch.rand(count, 1, 1, 1, device=self.device))) for _ in looked)
         return {
             name: critic_loss(self.networks[name], *looked[name], share)
             for name, share in zip(looked, shares, strict=True)

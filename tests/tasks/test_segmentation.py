@@ -16,6 +16,7 @@ from fusionbench.data import Sample
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.tasks import segmentation
 from fusionbench.tasks.network import Target, load_backbone
+from tests.waits import Waits
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,33 @@ def test_parameter_counts():
     assert count(b2.model.backbone) == pytest.approx(24.2e6, rel=0.01)
     wide = sum(768 * (c + 1) for c in (64, 128, 320, 512)) + 4 * 768 * 768 + 2 * 768 + 150 * 769
     assert count(b2.model.backbone) + wide == pytest.approx(27.5e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["segformer-tiny", "segformer-b2"])
+@pytest.mark.parametrize("ignored", [0, 100, 64 * 64 * 2 - 3, 64 * 64 * 2])
+def test_losses_are_those_of_mmsegmentation(name: str, ignored: int) -> None:
+    """To the bit, with gradients; and nothing waits for the device."""
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+
+    images, targets = scene(3)
+    labels = torch.stack([target.mask for target in targets]).flatten()
+    labels[:ignored] = 255
+    targets = [Target(mask=mask) for mask in labels.view(2, 64, 64)]
+    network = segmentation.build(name, 4, 3).train()
+    found = []
+    for theirs in (False, True):
+        if theirs:
+            del network.model.decode_head.loss_by_feat
+            assert type(network.model.decode_head).loss_by_feat is BaseDecodeHead.loss_by_feat
+        network.zero_grad()
+        torch.manual_seed(1)  # of dropout
+        with Waits() as seen:
+            loss = network.loss(images, targets)
+            loss.backward()
+        assert bool(seen.waiting) == theirs
+        found.append([loss.detach(), *[p.grad.clone() for p in network.parameters() if p.grad is not None]])
+    assert len(found[0]) > 20
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_tdfusion_decoder():

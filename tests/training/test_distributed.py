@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fusionbench.errors import FusionbenchError
 from fusionbench.training import distributed
 from fusionbench.training.functional import call, inner_update, outer_gradient, second_order
+from fusionbench.training.generators import fingerprint
 from fusionbench.training.options import Launch
 from fusionbench.training.order import Step
 from tests.training.toys import CONTEXT, join, run, settings, start, together, weights
@@ -101,7 +102,65 @@ def member(environment: dict[str, str], path: Path, checkpointed: bool) -> None:
         assert bool((net[0].weight.grad == 0.5).all())
         assert net[3].weight.grad is None
         assert distributed.gather(rank) == [0, 1]
+        joined(rank)
     assert not dist.is_initialized()
+
+
+class Derived(nn.BatchNorm2d):
+    """A kind of batch normalisation of a method's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def joined(rank: int) -> None:
+    """What looks at the whole batch does so in every process, and its gradient is that of one process."""
+    own, whole = torch.tensor([1.0 + rank, 4.0]).double().requires_grad_(), torch.tensor([1.0, 4, 2, 4]).double()
+    assert distributed.gathered(own).tolist() == [[1, 4], [2, 4]]
+    distributed.gathered(own.norm()).norm().backward()
+    torch.testing.assert_close(own.grad / 2, (whole / whole.norm()).chunk(2)[rank])
+    counts = torch.tensor(3.0 if rank else 1.0)  # means 5 of one element and 1 of three
+    assert distributed.part_of_mean(torch.tensor(1.0 if rank else 5.0), counts).item() == (1.5 if rank else 2.5)
+    assert distributed.part_of_mean(torch.tensor(0.0), torch.tensor(0)).item() == 0
+    torch.manual_seed(rank)
+    before = fingerprint()
+    numbers = distributed.drawn(lambda: torch.rand(4))
+    assert (fingerprint() == before) == bool(rank)
+    torch.manual_seed(0)
+    expected = torch.rand(4)
+    assert torch.equal(numbers, expected)
+    assert torch.equal(distributed.own_share(numbers), expected[2 * rank : 2 * rank + 2])
+    norm, (_, _, x, _) = Derived(1).double(), made()
+    distributed.join([norm])
+    assert isinstance(norm, Derived)
+    torch.testing.assert_close(norm(x[2 * rank : 2 * rank + 2]), Derived(1).double()(x)[2 * rank : 2 * rank + 2])
+
+
+def telling(environments: list[dict[str, str]], out: Path) -> None:
+    for name, environment in zip(("toy", "bilevel"), environments, strict=True):
+        lines: list[str] = []
+        launch = join(environment)
+        run(name, out / name, settings(epochs=1), launch=launch, note=lines.append)
+        (out / f"{name}{launch.rank}.txt").write_text("\n".join(lines))
+
+
+def test_dropout_is_told(tmp_path: Path) -> None:
+    """Where processes draw random numbers in a step, and only there, the first says once that they differ from one."""
+    pairs = zip(together(2), together(2), strict=True)
+    processes = [CONTEXT.Process(target=telling, args=(list(pair), tmp_path)) for pair in pairs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        process.kill()
+    said = "the 2 processes draw random numbers (dropout) each for itself: not one's losses"
+    texts = {name: (tmp_path / f"{name}.txt").read_text() for name in ("toy0", "toy1", "bilevel0", "bilevel1")}
+    assert {name: text.count(said) for name, text in texts.items()} == {
+        "toy0": 1,
+        "toy1": 0,
+        "bilevel0": 0,
+        "bilevel1": 0,
+    }
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])

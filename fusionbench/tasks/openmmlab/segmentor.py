@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MethodType
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses.cross_entropy_loss import CrossEntropyLoss, cross_entropy
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.tasks.network import Prediction, Target, TaskNetwork, evaluating, load_backbone, one_channel, pad_to
@@ -18,7 +23,7 @@ from fusionbench.tasks.openmmlab import segformer  # noqa: F401  (registers its 
 from fusionbench.tasks.openmmlab.config import Config
 from fusionbench.tasks.openmmlab.models import build, total
 from fusionbench.tasks.openmmlab.packages import muted
-from fusionbench.training.distributed import all_mean, world
+from fusionbench.training.distributed import part_of_mean
 
 
 class SegmentationNetwork(TaskNetwork):
@@ -62,6 +67,8 @@ class SegmentationNetwork(TaskNetwork):
                 part.avg_non_ignore = True  # the mean is over the pixels that count
             if hasattr(part, "conv_seg") or hasattr(part, "loss_decode"):
                 part.ignore_index = ignore_index
+            if isinstance(part, BaseDecodeHead) and type(part).loss_by_feat is BaseDecodeHead.loss_by_feat:
+                part.loss_by_feat = MethodType(_head_losses, part)
 
     def _prepare(self, images: Tensor) -> Tensor:
         return pad_to(self.normalise(images))
@@ -95,11 +102,8 @@ class SegmentationNetwork(TaskNetwork):
             raise ValueError(f"{len(x)} images, {len(samples)} targets")
         with muted():
             loss = total(self.model.loss(x, samples))
-        if world() == 1:
-            return loss
         masks = [sample.gt_sem_seg.data for sample in samples]
-        counted = torch.stack([(mask != self.ignore_index).sum() for mask in masks]).sum().to(loss)
-        return loss * counted / all_mean([counted])[0].clamp(min=1)
+        return part_of_mean(loss, torch.stack([(mask != self.ignore_index).sum() for mask in masks]).sum())
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits at the images' size, ``[B,classes,H,W]``."""
@@ -125,3 +129,34 @@ class SegmentationNetwork(TaskNetwork):
         with muted():
             levels: Sequence[Tensor] = self.model.extract_feat(self._prepare(images))
         return levels[-1]
+
+
+def _head_losses(head: BaseDecodeHead, logits: Tensor, samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+    """A decoder's losses by name; without its accuracy, which nobody reads and for which a card would be waited for."""
+    labels = head._stack_batch_gt(samples)
+    logits = F.interpolate(logits, labels.shape[2:], mode="bilinear", align_corners=head.align_corners)
+    weight = head.sampler.sample(logits, labels) if head.sampler is not None else None
+    given: Any = head.loss_decode
+    parts = given if isinstance(given, nn.ModuleList) else [given]
+    losses: dict[str, Tensor] = {}
+    part: Any
+    for part in parts:
+        if weight is None and _is_plain(part):
+            value = part.loss_weight * _mean_cross_entropy(logits, labels.squeeze(1), head.ignore_index)
+        else:
+            value = part(logits, labels.squeeze(1), weight=weight, ignore_index=head.ignore_index)
+        losses[part.loss_name] = losses[part.loss_name] + value if part.loss_name in losses else value
+    return losses
+
+
+def _is_plain(loss: nn.Module) -> bool:
+    """Whether a loss is the mean cross entropy of the pixels that count, all classes alike."""
+    if type(loss) is not CrossEntropyLoss or loss.cls_criterion is not cross_entropy:
+        return False
+    return loss.reduction == "mean" and loss.class_weight is None and loss.avg_non_ignore
+
+
+def _mean_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
+    """mmsegmentation's value, to the bit below 2^24 pixels; the number of those that count stays on the device."""
+    each = F.cross_entropy(logits, labels, reduction="none", ignore_index=ignore_index)
+    return each.sum() / ((labels != ignore_index).sum().to(each.dtype) + torch.finfo(torch.float32).eps)
