@@ -71,6 +71,24 @@ def with_ties(table: Table) -> Table:
     return replace(table, notes=(*table.notes, ranking(blocks_of([table], "images")).note))
 
 
+def every_with_ties(tables: Sequence[Table]) -> list[Table]:
+    """The tables with their tie groups; one of several that is too small says so and hides no other.
+
+    Raises:
+        FusionbenchError: too few entries or images in all of them.
+    """
+    found, refused = [], []
+    for table in tables:
+        try:
+            found.append(with_ties(table))
+        except FusionbenchError as error:
+            refused.append(error)
+            found.append(replace(table, notes=(*table.notes, f"No tie groups: {error}.")))
+    if refused and len(refused) == len(tables):
+        raise refused[0]
+    return found
+
+
 def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Path) -> None:
     """Print the tables that are meant, or write one; several as one of a paper.
 
@@ -96,7 +114,7 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
                 )
             tables = [joined(table) for table in tables]
         if form.ties:
-            tables = [with_ties(table) for table in tables]
+            tables = every_with_ties(tables)
         for line in store.notes:
             note(line)
         if len(tables) > 1 and style is None and (form.output is not None or kind == "csv"):

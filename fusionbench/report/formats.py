@@ -131,8 +131,8 @@ def cells_of(table: Table, ci: bool) -> list[tuple[str, list[tuple[str, int]], s
             text = "–" if math.isnan(mean) else fixed(mean, m.digits)
             if not math.isnan(deviation := r.deviation(m.id)):
                 text += f" ± {fixed(deviation, m.digits)}"
-            if ci and not math.isnan(mean):
-                low, high = r.interval(m.id)
+            low, high = r.interval(m.id) if ci else (math.nan, math.nan)
+            if not math.isnan(low):
                 text += f" [{fixed(low, m.digits)}, {fixed(high, m.digits)}]"
             cells.append((text, best[m.id].get(r.id, 0)))
         cells += [(c.text(r.id), c.places(ranked).get(r.id, 0)) for c in table.tasks]

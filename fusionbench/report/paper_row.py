@@ -156,6 +156,8 @@ def parse(text: str) -> tuple[Printed, ...]:
         if not match:
             raise FusionbenchError(f"--paper: cannot read {rest[:40]!r}; write HEADING=VALUE, e.g. 'EN=6.70 VIF=0.97'")
         heading = match["name"].strip(" ↑↓:")
+        if re.match(r",[0-9]", rest[match.end("unit") :]):
+            raise FusionbenchError(f"--paper: {rest[: match.end('unit') + 3]}: a decimal comma? Write 6.70, not 6,70")
         if "@" in heading and (score := score_of(heading.partition("@")[0])) and score.metric:
             raise FusionbenchError(f"--paper: {heading}: it is judged under every variant; write {score.metric.title}")
         digits = match["value"].replace("−", "-")
@@ -292,7 +294,8 @@ def _judge(profile: str, metrics: Mapping[str, MetricCard], fits: Mapping[str, _
             own[heading] = max((fits[heading].of[v] for v in names), key=lambda f: f.logarithm)
     missing = tuple(heading for heading in metrics if heading not in own)
     logarithm = sum(f.logarithm for f in own.values()) + sum(fits[heading].flat for heading in missing)
-    return Judged(profile, logarithm, own, missing, tuple(h for h, f in own.items() if f.tail is None))
+    unmeasured = tuple(h for h, f in own.items() if f.tail is None and not f.impossible)
+    return Judged(profile, logarithm, own, missing, unmeasured)
 
 
 def _task_fits(p: Printed, dataset: str) -> tuple[Fit, ...]:

@@ -131,11 +131,12 @@ def blocks_of(tables: Sequence[Table], over: Over) -> Blocks:
     Raises:
         FusionbenchError: fewer than three entries, or two blocks, or too many entries.
     """
+    where = ", ".join(t.board.dataset for t in tables)
     names = tuple(sorted(set.intersection(*({r.id for r in t.ranked} for t in tables))))
     if not 3 <= len(names) <= MOST_ENTRIES:
         raise FusionbenchError(
-            f"{len(names)} ranked entries are in every table; 3 to {MOST_ENTRIES} can be compared so, two by "
-            "`fusionbench compare`"
+            f"{where}: {counted(len(names), 'ranked entry', 'are')} in every table; "
+            f"3 to {MOST_ENTRIES} can be compared so, two by `fusionbench compare`"
         )
     rows = []
     for table in tables:
@@ -144,7 +145,7 @@ def blocks_of(tables: Sequence[Table], over: Over) -> Blocks:
             values = np.array([[_means(v) for v in values]]).transpose(1, 0, 2)  # [M,1,k]
         rows += [r for n in range(values.shape[1]) if (r := _block(values[:, n])) is not None]
     if len(rows) < 2:
-        raise FusionbenchError(f"{len(rows)} of the {over} to compare over; at least 2 are needed, and more tell more")
+        raise FusionbenchError(f"{where}: {len(rows)} of the {over} to compare over; at least 2 are needed")
     metrics = tuple(m.id for m in tables[0].metrics)
     return Blocks(names, np.array(rows), over, tuple(t.board.dataset for t in tables), metrics)
 

@@ -60,6 +60,9 @@ class Row:
         return math.nan
 
     def interval(self, metric_id: str) -> tuple[float, float]:
-        """95 % bootstrap interval of the mean over images, see :func:`interval`; NaN where no image has a value."""
+        """95 % bootstrap interval of the mean over images, see :func:`interval`; NaN below two images with a value.
+
+        Resamples of one image are all that image: an interval without width would claim a mean that nothing shows.
+        """
         defined = self.values[metric_id][~self.undefined(metric_id)]
-        return interval(defined) if defined.size else (math.nan, math.nan)
+        return interval(defined) if defined.size > 1 else (math.nan, math.nan)

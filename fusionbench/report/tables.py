@@ -177,11 +177,12 @@ def _called(board: Board) -> str:
 
 def _cell(row: Row, metric_id: str, rank: float | None, ci: bool) -> Cell:
     mean, deviation = row.mean(metric_id), row.deviation(metric_id)
+    bounds = row.interval(metric_id) if ci else (math.nan, math.nan)
     return Cell(
         mean=None if math.isnan(mean) else mean,
         rank=rank,
         n=int((~row.undefined(metric_id)).sum()),
-        ci95=row.interval(metric_id) if ci and not math.isnan(mean) else None,
+        ci95=None if math.isnan(bounds[0]) else bounds,
         deviation=None if math.isnan(deviation) else deviation,
     )
 

@@ -137,6 +137,13 @@ def test_a_value_beyond_a_variant_s_range_rules_it_out() -> None:
     assert math.isfinite(edge.logarithm), "1.00 may be 0.996"
 
 
+def test_impossible_values_are_not_taken_for_unmeasured_ones() -> None:
+    answer = row("EN=-6.70 MI=-3 VIF=0.9")
+    (own,) = (j for j in answer.profiles if j.profile == "tdfusion")
+    assert (own.logarithm, own.unmeasured) == (-math.inf, ())
+    assert answer.likeliest == ()
+
+
 def test_a_value_that_fits_nothing_is_said() -> None:
     text = fusionbench("explain", "--paper", "VIF=7.5 EN=6.7 SCD=1.6", "--dataset", "msrs").stdout
     assert "VIF = 7.5: fits no variant that was measured" in text
@@ -157,6 +164,9 @@ def test_a_value_that_fits_nothing_is_said() -> None:
         ("EN", None),
         ("EN=", None),
         ("EN=abc", None),
+        ("EN=6,70 VIF=0.97", None),
+        ("EN 6,70 VIF 0,97", None),
+        ("EN=6,VIF=0.97", {"EN": 6, "VIF": 0.97}),
         ("EN=1e999", None),
         ("EN=1e-999", {"EN": 0.0}),
         ("EN" + " x" * 1900 + "=1", None),

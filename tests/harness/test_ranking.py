@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from fusionbench.cli.leaderboard import every_with_ties
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import metric
 from fusionbench.report.analysis import AVERAGE, stability
@@ -146,6 +147,15 @@ def test_too_few_to_compare() -> None:
         blocks_of([made(np.ones((1, 1, 3)))], "images")
     with pytest.raises(FusionbenchError, match="halves need at least 3 on 4"):
         halves(made(np.ones((1, 3, 3))))
+
+
+def test_a_table_that_is_too_small_for_ties_hides_no_other() -> None:
+    whole, small = made(np.random.default_rng(0).normal(size=(1, 6, 3))), made(np.ones((1, 1, 3)))
+    first, second = every_with_ties([whole, small])
+    assert "Cannot be told apart" in first.notes[-1]
+    assert second.notes[-1].startswith(f"No tie groups: {small.board.dataset}: 1 of the images")
+    with pytest.raises(FusionbenchError, match=f"{small.board.dataset}: 1 of the images"):
+        every_with_ties([small])
 
 
 def test_letters() -> None:

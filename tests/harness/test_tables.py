@@ -89,6 +89,17 @@ def test_the_interval_holds_the_mean(table: Table) -> None:
     assert one.interval("en@bits") == (low, high)
 
 
+def test_one_image_has_no_interval(table: Table) -> None:
+    one = replace(table, ids=("1",), rows=(row("a", [2.5], [30.0]), row("b", [2.0], [20.0])))
+    assert np.isnan(one.rows[0].interval("en@bits")).all()
+    assert "[" not in markdown(one, ci=True)
+    assert "null" not in as_csv(one, ci=True)
+    assert "nan" not in as_csv(one, ci=True)
+    scores = json.loads(as_json(one, ci=True))["rows"][0]["scores"]["en@bits"]
+    assert scores["mean"] == 2.5
+    assert scores.get("ci95") is None
+
+
 def test_csv_and_json_keep_all_digits() -> None:
     third = row("x", [1 / 3] * 3, [np.nan] * 3)
     table = Table(BOARD, ("1", "2", "3"), (metric("en@bits"), metric("qcv@liu2012")), (third,))

@@ -114,7 +114,7 @@ def _cells(
             count, interval = (cell.n, cell.ci95) if cell else (0, None)
         else:
             count = int((~row.undefined(m.id)).sum())
-            interval = row.interval(m.id) if count else None
+            interval = row.interval(m.id) if count > 1 else None
         bounds = () if interval is None else interval
         made.append([None if math.isnan(mean) else mean, ranks[m.id].get(row.id), count, text, place, *bounds])
     return made
