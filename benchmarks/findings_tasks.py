@@ -19,9 +19,8 @@ LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 SOURCES = ("infrared", "visible")
 CONDITIONS = ("all", "day", "night")
 FOLDS = "folds/msrs-fusion@v1.selected"
-FROZEN = "tasks/msrs-fusion@v1.selected"
-# The same pictures under the same variants: SeAFusion stands in a table of its own.
-METRICS = ("msrs-fusion@v1+profile=cddfuse", "methods/msrs-fusion@v1+profile=cddfuse")
+FROZEN = "methods/msrs-fusion@v1"
+METRICS = ("methods/msrs-fusion@v1+profile=cddfuse",)
 COUNT = 6  # folds
 DRAWN = 1000
 Drawn = dict[str, np.ndarray]  # entry to AP50: of all images, then of each resample
