@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import Entry
+from fusionbench.plugins.registry import resolve
 from fusionbench.runtime.device import device_kind
 from fusionbench.runtime.memory import room
 
@@ -25,9 +26,10 @@ def check_room(entry: Entry, size: tuple[int, int], device: str, count: int = 1)
         FusionbenchError: it does not fit, in one line.
     """
     height, width = size
-    needed = entry.card.facts.memory * height * width * count
-    if needed < SMALL or device_kind(device) != "cpu":
+    each = entry.card.facts.memory * count
+    if each * height * width < SMALL or device_kind(device) != "cpu":
         return
+    needed = each * resolve("method", entry.card.name).at_once(height, width)
     there = room()
     if there is not None and needed > there:
         what, remedy = ("a picture", "") if count == 1 else (f"a batch of {count}", "take a batch of 1, ")

@@ -89,6 +89,11 @@ class Method:
         """
         raise NotImplementedError
 
+    @classmethod
+    def at_once(cls, height: int, width: int) -> int:
+        """Pixels that lie in memory at once of a picture of a size: all, but of a method that goes part by part."""
+        return height * width
+
     def views(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> dict[str, Tensor]:
         """What the method shows of its inside for one pair, for ``fusionbench figure view``.
 

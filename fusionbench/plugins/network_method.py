@@ -12,6 +12,7 @@ from fusionbench.plugins.method import Method
 from fusionbench.plugins.records import Value
 
 LARGE = 1_500_000  # pixels, beyond which networks with a halo run tile by tile
+SIDE = 768  # of a tile
 
 
 def strict(state: Mapping[str, object], network: nn.Module) -> dict[str, Tensor]:
@@ -55,12 +56,12 @@ def joined(state: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def tiled(network: Callable[..., Tensor], halo: int, *images: Tensor, side: int = 768) -> Tensor:
+def tiled(network: Callable[..., Tensor], halo: int, *images: Tensor, side: int = SIDE) -> Tensor:
     """A network that looks no further than some pixels, tile by tile; the result is that of the whole image.
 
     Args:
         network: of images ``[B,C,H,W]`` to one of the same height and width, without statistics over the whole image.
-        halo: how far it looks, or more.
+        halo: how far it looks, or more; as ``side`` a multiple of the steps of coarser maps and windows.
         images: of one size.
         side: of a tile, without what is computed around it and thrown away.
     """
@@ -96,9 +97,12 @@ class NetworkMethod(Method):
     Attributes:
         network: the network; its state dict is what a checkpoint holds.
         halo: how many pixels around one it looks at, where that is few; 0 where it looks at all, or sizes matter.
+        side: of a tile of a large image; smaller where the network is wide. Both are multiples of the steps of coarser
+            maps and windows, so that those of a tile lie where those of the whole image do.
     """
 
     halo = 0
+    side = SIDE
 
     def __init__(self, **options: Value) -> None:
         super().__init__(**options)
@@ -119,10 +123,21 @@ class NetworkMethod(Method):
             raise ValueError(f"{name} is one of {', '.join(known)}, got {value!r}")
         return value
 
+    @classmethod
+    def in_tiles(cls, height: int, width: int) -> bool:
+        """Whether an image of a size goes tile by tile: large ones, where there is a halo."""
+        return cls.halo > 0 and height * width > LARGE
+
+    @classmethod
+    def at_once(cls, height: int, width: int) -> int:
+        """See :meth:`fusionbench.method.Method.at_once`: the image, or its largest tile."""
+        most = cls.side + 2 * cls.halo
+        return min(height, most) * min(width, most) if cls.in_tiles(height, width) else height * width
+
     def run(self, *images: Tensor) -> Tensor:
         """The network on a batch; on large images tile by tile, where there is a halo, so that memory suffices."""
-        if self.halo and images[0].shape[-2] * images[0].shape[-1] > LARGE:
-            return tiled(self.network, self.halo, *images)
+        if self.halo and self.in_tiles(*images[0].shape[-2:]):
+            return tiled(self.network, self.halo, *images, side=self.side)
         out: Tensor = self.network(*images)
         return out
 

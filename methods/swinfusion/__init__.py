@@ -16,6 +16,8 @@ class SwinFusion(NetworkMethod):
     """Luma of both images in, fused luma out."""
 
     network: SwinFusionNet
+    halo = 72  # 71: six convolutions of 3x3, sixteen layers of windows of 8 whose grid moves by 4 from one to the next
+    side = 384
 
     def make(self) -> SwinFusionNet:
         """See :meth:`NetworkMethod.make`."""
@@ -38,5 +40,4 @@ class SwinFusion(NetworkMethod):
 
     def fuse(self, ir: Tensor, vis: Tensor, context: Context | None = None) -> Tensor:
         """See :meth:`fusionbench.method.Method.fuse`."""
-        fused: Tensor = self.network(ir, grey(vis))
-        return fused
+        return self.run(ir, grey(vis))

@@ -10,6 +10,8 @@ from PIL import Image
 
 import fusionbench as api
 from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.entries import entries
+from fusionbench.evaluation.room import check_room
 from fusionbench.plugins.cards import card
 from fusionbench.runtime.memory import room
 from tests.conftest import fusionbench
@@ -83,6 +85,19 @@ def test_python_refuses(huge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     black = np.zeros((side, side), np.uint8)
     with pytest.raises(FusionbenchError, match=f"^gff: a picture of {side}x{side} pixels needs about 1.0 GiB"):
         api.fuse("gff", black, black)
+
+
+def test_of_a_method_that_goes_by_tiles_a_tile_has_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    (entry,) = entries("metafusion", untrained=True)[0]
+    tile = entry.card.facts.memory * (768 + 2 * 14) ** 2
+    monkeypatch.setattr("fusionbench.evaluation.room.room", lambda: tile)
+    check_room(entry, (2160, 3840), "cpu")
+    check_room(entry, (700, 900), "cpu")
+    with pytest.raises(FusionbenchError, match=r"1200x1200 pixels needs about 7\.2 GiB"):  # in one piece
+        check_room(entry, (1200, 1200), "cpu")
+    monkeypatch.setattr("fusionbench.evaluation.room.room", lambda: tile - 1)
+    with pytest.raises(FusionbenchError, match=r"3840x2160 pixels needs about 3\.2 GiB"):
+        check_room(entry, (2160, 3840), "cpu")
 
 
 def test_room_of_this_machine() -> None:

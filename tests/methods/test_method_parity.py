@@ -216,20 +216,55 @@ def test_card(card: MethodCard) -> None:
 LOCAL = [card for card in LEARNED if getattr(resolve("method", card.name), "halo", 0)]
 
 
-@pytest.mark.parametrize("card", LOCAL, ids=lambda c: c.name)
+def seen_by_network(method: NetworkMethod, height: int, width: int) -> tuple[Tensor, ...]:
+    """What a method's network is given of a random pair."""
+    seen: list[tuple[Tensor, ...]] = []
+    handle = method.network.register_forward_pre_hook(lambda _, images: seen.append(images))
+    method.fuse(torch.rand(1, 1, height, width), torch.rand(1, 3, height, width))
+    handle.remove()
+    (images,) = seen
+    return images
+
+
+SIZES = {"sage": (92, 76)}  # which goes by tiles where sides are multiples of 4
+WIDE = ("rfnnest", "swinfusion")  # seconds
+STEP = 8  # the coarsest of windows and maps
+
+
+@pytest.mark.parametrize(
+    "card", [pytest.param(c, id=c.name, marks=[pytest.mark.slow] * (c.name in WIDE)) for c in LOCAL]
+)
 def test_tiles_give_the_whole_image(card: MethodCard) -> None:
     torch.manual_seed(0)
     method = resolve("method", card.name)()
     assert isinstance(method, NetworkMethod)
-    seen: list[tuple[Tensor, ...]] = []
-    whole = method.network.forward
-    method.network.forward = lambda *images: (seen.append(images), whole(*images))[1]
+    side = 40 if method.halo < 40 else 72
     with torch.inference_mode():
-        method.fuse(torch.rand(1, 1, 90, 75), torch.rand(1, 3, 90, 75))
-        (images,) = seen
-        torch.testing.assert_close(tiled(whole, method.halo, *images, side=40), whole(*images), rtol=1e-4, atol=1e-5)
-        with pytest.raises(AssertionError):  # or the halo need not be so large, and this test would see nothing
-            torch.testing.assert_close(tiled(whole, 0, *images, side=40), whole(*images), rtol=1e-4, atol=1e-5)
+        images, whole = seen_by_network(method, *SIZES.get(card.name, (2 * side + 10, 2 * side - 5))), method.network
+        expected = whole(*images)
+        near = 1e-5 * max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(tiled(whole, method.halo, *images, side=side), expected, rtol=1e-4, atol=near)
+        with pytest.raises((AssertionError, RuntimeError)):  # or the halo were idle, and this test would see nothing
+            torch.testing.assert_close(tiled(whole, 0, *images, side=side), expected, rtol=1e-4, atol=near)
+
+
+@pytest.mark.parametrize("card", LOCAL, ids=lambda c: c.name)
+def test_the_halo_is_how_far_a_network_looks(card: MethodCard) -> None:
+    """What is no number spreads to wherever it is looked at, however little that weighs."""
+    torch.manual_seed(0)
+    method = resolve("method", card.name)()
+    assert isinstance(method, NetworkMethod)
+    before = (method.halo // STEP + 2) * STEP
+    high, wide = 2 * before + STEP, 24
+    with torch.inference_mode():
+        for turned in (False, True):
+            images = [x.clone() for x in seen_by_network(method, *((wide, high) if turned else (high, wide)))]
+            for x in images:
+                x[(..., slice(before, before + STEP), *([slice(None)] * (not turned)))] = torch.nan
+            reached = method.network(*images).isnan()[0, 0].any(0 if turned else 1).nonzero().flatten()
+            reach = max(before - int(reached.min()), int(reached.max()) + 1 - before - STEP)
+            assert method.halo - STEP < reach <= method.halo
+    assert method.side % STEP == 0
 
 
 def ready_to_fuse(card: MethodCard) -> Method:
