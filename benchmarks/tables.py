@@ -137,7 +137,7 @@ def method_tables() -> Iterator[Command]:
         for profile in ("tdfusion", "cddfuse"):
             run = ("eval", "--all", "--data-root", "real", "--datasets", name)
             yield (*run, "--profile", profile, "--out", "methods")
-    run = ("eval", "--methods", ON_MSRS, "--data-root", "real", "--datasets", "msrs", "--jobs", 1, "--out", "methods-msrs")
+    run = ("eval", "--methods", ON_MSRS, "--data-root", "real", "--datasets", "msrs", "--out", "methods-msrs")
     yield (*run, "--tasks", "detection", "--frozen", "yolox-nano")
     yield (*run, "--profile", "cddfuse")
 
