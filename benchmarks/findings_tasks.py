@@ -23,6 +23,7 @@ FROZEN = "methods/msrs-fusion@v1"
 METRICS = ("methods/msrs-fusion@v1+profile=cddfuse",)
 COUNT = 6  # folds
 DRAWN = 1000
+FIRST, LAST = 6, 2  # fusions that are shown of all
 Drawn = dict[str, np.ndarray]  # entry to AP50: of all images, then of each resample
 
 
@@ -67,7 +68,7 @@ def predicted() -> Iterator[str]:
     by_tau: dict[tuple[str, str], list[str]] = {}
     for name, means in metrics().items():
         tau, p = stats.kendalltau([means[e] for e in entries], truth[:, 0])
-        by_tau.setdefault((f"{tau:.2f}", f"{p:.3f}"), []).append(name)
+        by_tau.setdefault((f"{tau:.2f}", f"{p:.3f}" if p >= 0.0005 else "< 0.001"), []).append(name)
     for (tau, p), names in sorted(by_tau.items(), key=lambda row: -float(row[0][0])):
         yield f"| {tau} | {p} | {', '.join(sorted(names))} |"
     again = np.median([stats.kendalltau(truth[:, 0], truth[:, n])[0] for n in range(1, DRAWN + 1)])
@@ -75,19 +76,28 @@ def predicted() -> Iterator[str]:
 
 
 def beaten() -> Iterator[str]:
-    """By how much each fusion is above the better source, by night above both, with images drawn for both at once."""
+    """By how much the best and the last fusions are above the better source, by night above both; and how many are.
+
+    Images are drawn for both at once.
+    """
     beside = [(c, max(SOURCES, key=lambda source: drawn()[c][source][0])) for c in CONDITIONS]
     beside += [("night", source) for source in SOURCES if ("night", source) not in beside]
     heads = [f"{c}: above {source} ({drawn()[c][source][0]:.3f})" for c, source in beside]
     yield f"| AP50, frozen | {' | '.join(heads)} |"
     yield "|---|" + "--:|" * len(heads)
-    for entry in sorted(fusions(), key=lambda e: -drawn()["all"][e][0]):
+    order = sorted(fusions(), key=lambda e: -drawn()["all"][e][0])
+    counts = [[0, 0] for _ in beside]
+    for place, entry in enumerate(order):
         cells = []
-        for c, source in beside:
+        for (c, source), count in zip(beside, counts, strict=True):
             more = drawn()[c][entry] - drawn()[c][source]
             low, high = np.percentile(more[1:], (2.5, 97.5))
+            count[0] += low > 0
+            count[1] += high < 0
             cells.append(f"{more[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
-        yield f"| {entry} | {' | '.join(cells)} |"
+        if place < FIRST or place >= len(order) - LAST:
+            yield f"| {entry} | {' | '.join(cells)} |"
+    yield f"| of {len(order)}, interval above 0, below 0 | {' | '.join(f'{a}, {b}' for a, b in counts)} |"
 
 
 @cache

@@ -138,8 +138,8 @@ def method_tables() -> Iterator[Command]:
             run = ("eval", "--all", "--data-root", "real", "--datasets", name)
             yield (*run, "--profile", profile, "--out", "methods")
     run = ("eval", "--methods", ON_MSRS, "--data-root", "real", "--datasets", "msrs", "--out", "methods-msrs")
-    yield (*run, "--tasks", "detection", "--frozen", "yolox-nano")
     yield (*run, "--profile", "cddfuse")
+    yield (*run, "--tasks", "detection", "--frozen", "yolox-nano")
 
 
 STEPS = {
