@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from fusionbench.cli.options import Comma, boards_of, datasets, names, profile_names
+from fusionbench.cli.spelling import note
 from fusionbench.cli.words import OneOf
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Protocol, metrics_of, profile_name, variants_of
@@ -64,11 +65,12 @@ class Selection:
         return [m.id for m in chosen or (metrics_of(profile, None, Protocol.colour) if self.profile else [])]
 
     def tables(self, store: Store) -> list[Table]:
-        """The tables of a store that are meant.
+        """The tables of a store that are meant; what has none of these scores is named and hides no other.
 
         Raises:
             FusionbenchError: there is none, or an entry has no results.
         """
+        from fusionbench.report.board_scores import NothingToShow
         from fusionbench.report.entry_names import entry_ids
         from fusionbench.report.seed_rows import joined
         from fusionbench.report.seeds import is_joint
@@ -78,7 +80,16 @@ class Selection:
         columns = self.columns
         entries = [e for rule in {b.output for b in boards} for e in store.entries(rule).values()]
         ids = entry_ids(self.methods, entries, str(store.path), "--methods")
-        tables = [build(store, b, columns, entry_ids=ids) for b in boards]
+        tables, missing = [], []
+        for board in boards:
+            try:
+                tables.append(build(store, board, columns, entry_ids=ids))
+            except NothingToShow as error:
+                missing.append(error)
+        if missing and not tables:
+            raise missing[0]
+        for error in missing:
+            note(f"left out: {error}")
         return [joined(table) for table in tables] if any(map(is_joint, self.methods)) else tables
 
 

@@ -16,6 +16,10 @@ from fusionbench.results.store import Store
 Pictures = dict[str, dict[str, int]]  # entry key -> image id -> row of the scores
 
 
+class NothingToShow(FusionbenchError):
+    """A board has no image that every entry which is meant was scored on."""
+
+
 class BoardScores:
     """What a store holds of one board under some metrics.
 
@@ -65,16 +69,16 @@ class BoardScores:
         """The images that every entry has.
 
         Raises:
-            FusionbenchError: there is none.
+            NothingToShow: there is none.
         """
         if not pictures:
-            raise FusionbenchError(
+            raise NothingToShow(
                 f"{self.store.path}: no complete scores for {self.where} with {', '.join(m.id for m in self.columns)}; "
                 + (" ".join(notes) or "run `fusionbench eval` with these metrics")
             )
         common = sorted(set.intersection(*(set(own) for own in pictures.values())))
         if not common:
-            raise FusionbenchError(
+            raise NothingToShow(
                 f"{self.store.path}: the entries share no image of {self.where}; choose some with methods="
             )
         return tuple(common)

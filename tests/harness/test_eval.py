@@ -54,6 +54,23 @@ def test_more_metrics_fuse_nothing_again(tree: Path, tmp_path: Path) -> None:
     assert "0 images fused, 8 kept, 8 values computed" in done.stderr
 
 
+def test_a_dataset_without_these_scores_hides_no_other(tree: Path, tmp_path: Path) -> None:
+    run(tree, tmp_path / "r")
+    make_tree(tmp_path / "other", 2, size=(40, 56))  # other pixels: scores belong to pictures, wherever they lie
+    folder = f"--datasets=folder={tmp_path / 'other/MSRS/test'}"
+    there = ("--methods=average", "--metrics=scd", folder, "--out", tmp_path / "r")
+    done = fusionbench("eval", *there, "--pattern", "ir=ir/{id}.png", "--pattern", "vis=vi/{id}.png")
+    assert done.returncode == 0, done.stderr
+    both = fusionbench("leaderboard", "--out", tmp_path / "r", "--metrics", "en", "--format", "md")
+    assert both.returncode == 0, both.stderr
+    assert "MSRS, split test" in both.stdout
+    assert "left out: " in both.stderr
+    assert "no complete scores for folder" in both.stderr
+    none = fusionbench("leaderboard", "--out", tmp_path / "r", "--metrics", "vif")
+    assert none.returncode == 2
+    assert "no complete scores for " in none.stderr
+
+
 def test_workers_do_not_change_bytes(tree: Path, tmp_path: Path) -> None:
     for jobs in (1, 3):
         run(tree, tmp_path / str(jobs), "--jobs", jobs)
