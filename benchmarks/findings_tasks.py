@@ -23,7 +23,7 @@ FROZEN = "methods/msrs-fusion@v1"
 METRICS = ("methods/msrs-fusion@v1+profile=cddfuse",)
 COUNT = 6  # folds
 DRAWN = 1000
-FIRST, LAST = 6, 2  # fusions that are shown of all
+FIRST, LAST = 4, 1  # fusions that are shown of all
 Drawn = dict[str, np.ndarray]  # entry to AP50: of all images, then of each resample
 
 

@@ -117,7 +117,7 @@ def _write_data(
     heads, first = [], []
     for number, one in enumerate(shown):
         data = payload.payload(one, beside(one.table, printed), known)
-        if one.profile == "default":
+        if one.first:
             first.append(files.script(f"table-{number}", data))
         else:
             made.data(f"table-{number}", data)

@@ -86,7 +86,7 @@ def head(shown: Shown) -> Plain:
         "label": shown.label,
         "stem": shown.stem,
         "kind": shown.kind,
-        "first": shown.profile == "default",
+        "first": shown.first,
     }
 
 

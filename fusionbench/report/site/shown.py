@@ -58,6 +58,11 @@ class Shown:
     conflicts: tuple[str, ...] = ()
     profile: str = "default"
 
+    @property
+    def first(self) -> bool:
+        """Whether the page's first load holds it; the others come when they are chosen."""
+        return self.profile == "default" and not self.table.board.corruption
+
 
 def profile_of(table: Table) -> str:
     """Name of the evaluator whose variants a protocol's token says, "default" where it says none."""
