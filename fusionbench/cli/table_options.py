@@ -88,8 +88,8 @@ class Selection:
                 missing.append(error)
         if missing and not tables:
             raise missing[0]
-        for error in missing:
-            note(f"left out: {error}")
+        for lacking in missing:
+            note(f"left out: {lacking}")
         return [joined(table) for table in tables] if any(map(is_joint, self.methods)) else tables
 
 
