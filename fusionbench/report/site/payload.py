@@ -114,8 +114,8 @@ def _cells(
             count, interval = (cell.n, cell.ci95) if cell else (0, None)
         else:
             count = int((~row.undefined(m.id)).sum())
-            interval = row.interval(m.id) if count > 1 else None
-        bounds = () if interval is None else interval
+            interval = row.interval(m.id)
+        bounds = () if interval is None or math.isnan(interval[0]) else interval
         made.append([None if math.isnan(mean) else mean, ranks[m.id].get(row.id), count, text, place, *bounds])
     return made
 
