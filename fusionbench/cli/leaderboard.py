@@ -106,7 +106,7 @@ def print_tables(selection: Selection, form: Form, paper: PaperOptions, out: Pat
     kind = form.chosen()
     style = paper.style(kind, form.ci, form.output.stem if form.output else "")
     with Store(out, create=False) as store:
-        tables = selection.tables(store)
+        tables = selection.tables(store) if form.extend is None else form.extended(store, selection)
         if form.join_seeds or any(map(is_joint, selection.methods)):
             if form.output is not None and kind == "json":
                 raise FusionbenchError(

@@ -116,6 +116,16 @@ class Form:
         ),
     ]
     ties: Annotated[bool, click.option("--ties", is_flag=True, help="Name entries that cannot be told apart.")]
+    extend: Annotated[
+        str | None,
+        click.option(
+            "--extend",
+            is_flag=False,
+            flag_value="",
+            metavar="[FILE]",
+            help="With the rows of a published table, ranked together [the longest that came with the package].",
+        ),
+    ]
     layout: Annotated[
         str | None,
         click.option("--layout", metavar="NAME", help="A table as its paper lays it out, such as tdfusion-main."),
@@ -140,6 +150,41 @@ class Form:
             help="Write here, provenance beside it; .md, .tex, .csv, .json, .html or .xlsx.",
         ),
     ]
+
+    def extended(self, store: Store, selection: Selection) -> list[Table]:
+        """The tables of a store that are meant, with the rows of published ones.
+
+        Raises:
+            FusionbenchError: there is none, or what was published cannot stand beside it.
+        """
+        from fusionbench.report.extending import extended, largest
+        from fusionbench.report.recorded import recorded
+        from fusionbench.report.seeds import is_joint
+
+        unfit = {"--ties": self.ties, "--join-seeds": self.join_seeds or any(map(is_joint, selection.methods))}
+        for option, given in unfit.items():
+            if given:
+                raise FusionbenchError(f"--extend with {option}: published rows have no values of single images")
+        own = selection.tables(store)
+        named = ", ".join(table.stem for table in own)
+        if self.extend:
+            there = recorded(Path(self.extend)).table.board
+            places = (there.dataset, there.split, there.output)
+            pairs = [(t, Path(self.extend)) for t in own if (t.board.dataset, t.board.split, t.board.output) == places]
+            if not pairs:
+                raise FusionbenchError(f"--extend {self.extend}: it is of {' '.join(places[:2])}; here: {named}")
+        else:
+            pairs = [(table, path) for table in own if (path := largest(table.board))]
+            if not pairs:
+                raise FusionbenchError(f"--extend: no table that came with the package is of {named}; name a file")
+            for table in [table for table in own if all(table is not found for found, _ in pairs)]:
+                note(f"left out: no table that came with the package is of {table.stem}")
+        tables = []
+        for table, path in pairs:
+            columns = selection.columns or ([] if self.extend else [m.id for m in table.metrics])
+            only = [row.id for row in table.rows] if selection.methods else []
+            tables.append(extended(store, table.board, path, columns, only))
+        return tables
 
     def beside(self, tables: Sequence[Table]) -> list[Beside | None]:
         """What papers print of each table; None where nobody asked.

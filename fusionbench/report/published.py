@@ -108,6 +108,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         pairs: image id to hash of the source pair.
         images: number of images in the table.
         tasks: entry id to the results of its task networks, see :mod:`fusionbench.report.task_claims`.
+        signed: entry id to who signed pictures of it.
+        runs: what computed it.
     """
 
     board: Board
@@ -116,6 +118,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     pairs: dict[str, str]
     images: int | None = None
     tasks: dict[str, tuple[object, ...]] = {}
+    signed: dict[str, tuple[object, ...]] = {}
+    runs: tuple[object, ...] = ()
 
 
 def read(path: Path, kind: type[T]) -> T:

@@ -50,6 +50,10 @@ class Row:
         """On which images a metric has no value, ``[N]``."""
         return np.isnan(self.values[metric_id])
 
+    def count(self, metric_id: str) -> int:
+        """On how many images a metric has a value."""
+        return int((~self.undefined(metric_id)).sum())
+
     def mean(self, metric_id: str) -> float:
         """Mean over the images where the metric is defined; NaN when it is nowhere."""
         defined = self.values[metric_id][~self.undefined(metric_id)]

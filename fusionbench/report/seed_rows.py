@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from fusionbench.report.rows import Row
 from fusionbench.report.seeds import is_joint, seed_groups, without_count
-from fusionbench.report.tables import Table
+from fusionbench.report.tables import Table, in_order
 from fusionbench.report.task_tables import TaskColumn
 
 NOTE = (
@@ -48,10 +47,7 @@ def joined(table: Table) -> Table:
     joint = [_row(name, [alone.pop(i) for i in ids]) for name, ids in groups.items()]
     rows = [*alone.values(), *joint]
     tasks = tuple(_column(column, rows) for column in table.tasks)
-    result = replace(table, rows=tuple(rows), tasks=tasks, notes=(*table.notes, NOTE))
-    average = result.average_ranks()
-    ordered = sorted(rows, key=lambda row: (not row.source_only, average.get(row.id, math.inf), row.id))
-    return replace(result, rows=tuple(ordered))
+    return in_order(replace(table, rows=tuple(rows), tasks=tasks, notes=(*table.notes, NOTE)))
 
 
 def with_joint(table: Table, asked: Sequence[str]) -> tuple[Table, tuple[str, ...]]:

@@ -20,7 +20,7 @@ from fusionbench.plugins.cards import cards
 from fusionbench.plugins.records import COLOURS, SOURCES
 from fusionbench.report.board_scores import BoardScores, leave_out_undefined, out_of_range
 from fusionbench.report.made import kept_notes, kept_task_notes
-from fusionbench.report.published import Cell, MetricHead, PublishedRow, PublishedTable, TaskHead
+from fusionbench.report.published import Cell, MetricHead, Provenance, PublishedRow, PublishedTable, TaskHead
 from fusionbench.report.rows import Row
 from fusionbench.report.task_tables import TaskColumn, current, task_columns
 from fusionbench.results.records import Board
@@ -40,6 +40,7 @@ class Table:
         selected: whether the store has more rows or the protocol more columns; part of the file name, so that a
             narrower run never replaces the whole table.
         tasks: columns of downstream tasks; they take no part in the average rank.
+        earlier: where rows come from that a published table had before, see :mod:`fusionbench.report.extending`.
     """
 
     board: Board
@@ -49,6 +50,7 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     selected: bool = False
     tasks: tuple[TaskColumn, ...] = ()
+    earlier: Provenance | None = None
 
     @property
     def partial(self) -> bool:
@@ -181,7 +183,7 @@ def _cell(row: Row, metric_id: str, rank: float | None, ci: bool) -> Cell:
     return Cell(
         mean=None if math.isnan(mean) else mean,
         rank=rank,
-        n=int((~row.undefined(metric_id)).sum()),
+        n=row.count(metric_id),
         ci95=None if math.isnan(bounds[0]) else bounds,
         deviation=None if math.isnan(deviation) else deviation,
     )
@@ -226,7 +228,11 @@ def build(
     notes += dict.fromkeys(column.note for column in tasks)
     notes += kept_task_notes(store, [row for row in current(store, board) if row[0] in names], names)
     selected = {m.id for m in columns} < set(board.own_metrics) or scores.others(keys)
-    table = Table(board, common, columns, tuple(rows), tuple(notes), selected, tasks)
+    return in_order(Table(board, common, columns, tuple(rows), tuple(notes), selected, tasks))
+
+
+def in_order(table: Table) -> Table:
+    """The table with sources first, the others by average rank, and what is not ranked last."""
     average = table.average_ranks()
-    ordered = sorted(rows, key=lambda r: (not r.source_only, average.get(r.id, math.inf), r.id))
+    ordered = sorted(table.rows, key=lambda r: (not r.source_only, average.get(r.id, math.inf), r.id))
     return replace(table, rows=tuple(ordered))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +54,22 @@ def intervals(results: Mapping[str, TaskResult]) -> dict[str, dict[str, str]]:
             cells = {heads[name]: _text(values.get(name), found.get(name) if enough else None) for name in wanted}
             rows.setdefault(entry, {}).update(cells)
     return rows
+
+
+def by_class(result: TaskResult) -> TaskResult:
+    """A result whose file says nothing by class, with what its matches say."""
+    if result.per_class:
+        return result
+    found: dict[str, dict[str, float | None]] = {}
+    for condition, facts in result.facts.items():
+        images = _images(facts.get(MATCHES))
+        if 0 < images <= MOST:
+            try:
+                once = task(result.task).resampled(facts[MATCHES], np.ones((1, images), np.int64))
+            except ValueError:  # a file of others, whose matches are none
+                continue
+            found[condition] = {name: float(once[name][0]) for name in result.classes if name in once}
+    return msgspec.structs.replace(result, per_class=found)
 
 
 def _images(matches: object) -> int:

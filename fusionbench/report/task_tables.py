@@ -134,12 +134,12 @@ def current(store: Store, board: Board) -> list[tuple[str, TaskResult]]:
     """(entry key, result) that may stand side by side: of each network those of the newest code and images; of a frozen
     one, those of the very network."""
     rows = store.tasks(board.dataset, board.split)
-    newest = {group_of(result): _tested(result) for _, result in rows}
+    newest = {group_of(result): tested(result) for _, result in rows}
     frozen = {(group_of(result), result.seed): result.weights for _, result in rows if result.protocol == "frozen"}
     comparable = [
         (key, result)
         for key, result in rows
-        if _tested(result) == newest[group_of(result)]
+        if tested(result) == newest[group_of(result)]
         and frozen.get((group_of(result), result.seed), result.weights) == result.weights
     ]
     return sorted(comparable, key=lambda row: (*group_of(row[1]), row[1].seed))
@@ -165,7 +165,8 @@ def _elsewhere(recipe: str) -> bool:
     return recipe.startswith("given-") and "+" in recipe
 
 
-def _tested(result: TaskResult) -> tuple[str, str, int]:
+def tested(result: TaskResult) -> tuple[str, str, int]:
+    """Of what test a result is."""
     return result.code, result.test_split, result.images
 
 
@@ -193,23 +194,21 @@ def _note(title: str, results: Sequence[TaskResult]) -> str:
     )
 
 
-def pages(store: Store, board: Board, ids: Mapping[str, str]) -> dict[str, str]:
+def pages(results: Iterable[tuple[str, TaskResult]], board: Board, order: Sequence[str]) -> dict[str, str]:
     """Markdown of every task of a board, by task: all scores, by condition, by class.
 
     Args:
-        store: the results.
+        results: with entry ids.
         board: which dataset and split.
-        ids: entry key to entry id, in the order of rows.
+        order: entry ids, as rows stand.
     """
     known = cards("task")
     by_task: dict[str, list[tuple[str, TaskResult]]] = {}
-    for key, result in current(store, board):
-        if key in ids:
-            by_task.setdefault(result.task, []).append((ids[key], result))
-    order = list(ids.values())
+    for entry, result in sorted(results, key=lambda row: (*group_of(row[1]), row[1].seed)):
+        by_task.setdefault(result.task, []).append((entry, result))
     return {
         task: _page(known[task], board, sorted(rows, key=lambda row: order.index(row[0])))
-        for task, rows in by_task.items()
+        for task, rows in sorted(by_task.items())
         if task in known
     }
 

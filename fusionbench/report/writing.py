@@ -10,11 +10,14 @@ from pathlib import Path
 
 import msgspec
 
+from fusionbench.report.extending import results_of
 from fusionbench.report.formats import FORMATS, as_text
 from fusionbench.report.made import signed_rows
+from fusionbench.report.recorded import RecordedRow
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
-from fusionbench.report.task_tables import current, pages
+from fusionbench.report.task_intervals import by_class
+from fusionbench.report.task_tables import pages
 from fusionbench.results.storage_errors import storage_error
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import short_name, sweep
@@ -30,10 +33,8 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
     for table in tables:
         stem = short_name(table.stem)
         texts = {f"{stem}.{suffix}": as_text(table, form) for form, suffix in FORMATS.items()}
-        ids = {key: entry.id for key, entry in store.entries(table.board.output).items()}
-        order = {r.id: number for number, r in enumerate(table.rows)}
-        shown = {k: i for k, i in sorted(ids.items(), key=lambda item: order.get(item[1], 0)) if i in order}
-        for task, text in pages(store, table.board, shown).items():
+        results = [(entry, by_class(result)) for entry, result in results_of(table, store)]
+        for task, text in pages(results, table.board, [r.id for r in table.rows]).items():
             texts[f"{stem}.{task}.md"] = text
         texts[f"{stem}.provenance.json"] = provenance_of(table, store)
         written += [write_text(out / "tables" / name, text) for name, text in texts.items()]
@@ -42,16 +43,14 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
 
 def provenance_of(table: Table, store: Store) -> str:
     """Command, commit, versions, hardware, hashes and counts of a table, as JSON text."""
-    board, rows = table.board, {r.id for r in table.rows}
+    board, earlier = table.board, table.earlier
     ids = {key: entry.id for key, entry in store.entries(board.output).items()}
-    trained: dict[str, list[dict[str, object]]] = {}
-    for key, result in current(store, board):
-        if ids.get(key) in rows:  # without the scores by class, which are on pages of their own
-            facts = result.plain()
-            del facts["per_class"]
-            trained.setdefault(ids[key], []).append(facts)
+    trained: dict[str, list[object]] = {}
+    for entry, result in results_of(table, store):  # without the scores by class, which are on pages of their own
+        trained.setdefault(entry, []).append({k: v for k, v in result.plain().items() if k != "per_class"})
     pairs = store.pairs(board.dataset, board.split)
-    signed = signed_rows(store, board, {key: r.info for key, r in _keyed(ids, table)}, store.makers())
+    signed: dict[str, object] = {**(earlier.signed if earlier else {})}
+    signed |= signed_rows(store, board, {key: r.info for key, r in _keyed(ids, table)}, store.makers())
     everything = {
         "table": table.stem,
         "board": board,
@@ -62,14 +61,14 @@ def provenance_of(table: Table, store: Store) -> str:
         "notes": table.notes,
         **({"tasks": trained} if trained else {}),
         **({"signed": signed} if signed else {}),
-        "runs": _runs(store, board.dataset),
+        "runs": [*(earlier.runs if earlier else ()), *_runs(store, board.dataset)],
     }
     return json.dumps(msgspec.to_builtins(everything), indent=1, sort_keys=True) + "\n"
 
 
 def _keyed(ids: Mapping[str, str], table: Table) -> list[tuple[str, Row]]:
     """Entry keys with the rows of a table; `ids` is key to entry id."""
-    rows = {r.id: r for r in table.rows}
+    rows = {r.id: r for r in table.rows if not isinstance(r, RecordedRow)}
     return [(key, rows[name]) for key, name in ids.items() if name in rows]
 
 

@@ -16,11 +16,11 @@ from fusionbench.report.checking import published
 from fusionbench.report.colours import colour_of
 from fusionbench.report.formats import cells_of
 from fusionbench.report.ranking import blocks_of, ranking
+from fusionbench.report.recorded import recorded
 from fusionbench.report.site.confirmations import confirmations, of_row
 from fusionbench.report.site.facts import address
 from fusionbench.report.site.files import script
 from fusionbench.report.site.payload import learnt
-from fusionbench.report.site.recorded import recorded
 from fusionbench.report.tables import build
 from fusionbench.results.store import Store
 from tests.conftest import REPO, fusionbench

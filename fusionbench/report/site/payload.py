@@ -13,9 +13,9 @@ from fusionbench.plugins.cards import cards
 from fusionbench.report.beside import Beside
 from fusionbench.report.formats import cells_of
 from fusionbench.report.ranking import ALPHA, blocks_of, ranking
+from fusionbench.report.recorded import RecordedTable
 from fusionbench.report.rows import Row
 from fusionbench.report.site.confirmations import Confirmation, of_row
-from fusionbench.report.site.recorded import RecordedRow, RecordedTable
 from fusionbench.report.site.shown import Shown
 from fusionbench.report.tables import Table
 from fusionbench.report.task_tables import TaskColumn
@@ -109,14 +109,11 @@ def _cells(
     made = []
     for m, (text, place) in zip(table.metrics, texts, strict=True):
         mean = row.mean(m.id)
-        if isinstance(row, RecordedRow):
-            cell = row.row.scores.get(m.id) if row.row else None
-            count, interval = (cell.n, cell.ci95) if cell else (0, None)
-        else:
-            count = int((~row.undefined(m.id)).sum())
-            interval = row.interval(m.id)
-        bounds = () if interval is None or math.isnan(interval[0]) else interval
-        made.append([None if math.isnan(mean) else mean, ranks[m.id].get(row.id), count, text, place, *bounds])
+        interval = row.interval(m.id)
+        bounds = () if math.isnan(interval[0]) else interval
+        made.append(
+            [None if math.isnan(mean) else mean, ranks[m.id].get(row.id), row.count(m.id), text, place, *bounds]
+        )
     return made
 
 

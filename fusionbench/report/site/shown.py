@@ -18,7 +18,7 @@ from fusionbench.evaluation.protocol import Metric, metric, metrics_of
 from fusionbench.plugins.cards import profiles
 from fusionbench.report.checking import published
 from fusionbench.report.claims import contradictions, read_claims
-from fusionbench.report.site.recorded import recorded
+from fusionbench.report.recorded import recorded
 from fusionbench.report.tables import Table, build
 from fusionbench.report.writing import provenance_of
 from fusionbench.results.merge import merge

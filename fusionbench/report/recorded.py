@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric
 from fusionbench.report.claims import SUFFIXES, read_claims
-from fusionbench.report.published import Provenance, PublishedRow, PublishedTable, read
+from fusionbench.report.published import Cell, Provenance, PublishedRow, PublishedTable, read
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
 from fusionbench.report.task_claims import recorded_results
@@ -53,22 +53,27 @@ class RecordedFacts(msgspec.Struct, frozen=True, kw_only=True):
 class RecordedRow(Row):
     """One row of a file: means and ranks are those that it holds; there are no per-image values."""
 
-    row: PublishedRow | None = None
+    cells: Mapping[str, Cell] = field(default_factory=dict)
 
-    @property
-    def ranked(self) -> bool:
-        """Whether it takes part in rankings, as the file says."""
-        return self.row is not None and self.row.ranked
+    def count(self, metric_id: str) -> int:
+        """As recorded; 0 where there is no value."""
+        cell = self.cells.get(metric_id)
+        return 0 if cell is None else cell.n
 
     def mean(self, metric_id: str) -> float:
         """As recorded; NaN where there is none."""
-        cell = self.row.scores.get(metric_id) if self.row else None
+        cell = self.cells.get(metric_id)
         return math.nan if cell is None or cell.mean is None else cell.mean
 
     def deviation(self, metric_id: str) -> float:
         """As recorded; NaN where there is none."""
-        cell = self.row.scores.get(metric_id) if self.row else None
+        cell = self.cells.get(metric_id)
         return math.nan if cell is None or cell.deviation is None else cell.deviation
+
+    def interval(self, metric_id: str) -> tuple[float, float]:
+        """As recorded; NaN where there is none."""
+        cell = self.cells.get(metric_id)
+        return (math.nan, math.nan) if cell is None or cell.ci95 is None else cell.ci95
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def _columns(table: PublishedTable) -> tuple[tuple[Metric, ...], list[str]]:
 
 def _row(row: PublishedRow, info: EntryInfo) -> RecordedRow:
     info = msgspec.structs.replace(info, source_only=row.source_only, unverified=row.unverified)
-    return RecordedRow(info, {name: np.empty(0) for name in row.scores}, row)
+    return RecordedRow(info, {}, row.scores)
 
 
 def _tasks(facts: Provenance, table: PublishedTable, path: Path) -> tuple[TaskColumn, ...]:

@@ -1,0 +1,282 @@
+"""A table of a store beside the rows that a published one has: the same table as one run over all of them makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fusionbench.errors import FusionbenchError
+from fusionbench.report.claims import contradictions, read_claims
+from fusionbench.report.extending import extended, largest, results_of
+from fusionbench.report.formats import markdown
+from fusionbench.report.places import Places
+from fusionbench.report.reproduce import Rerun, reproduce
+from fusionbench.report.tables import Table, build
+from fusionbench.report.task_claims import recorded_results
+from fusionbench.report.task_intervals import by_class
+from fusionbench.report.task_tables import pages
+from fusionbench.report.writing import write_tables
+from fusionbench.results.records import MATCHES
+from fusionbench.results.store import Store
+from tests.conftest import REPO, fusionbench, make_tree
+from tests.harness.test_store import task_result
+
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+ONE, TWO = "average,laplacian,gff,visible", "maximum,average,laplacian"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root, and three stores over it: one published, another's own, and one of both."""
+    root = tmp_path_factory.mktemp("made")
+    make_tree(root / "data", 3)
+    for name, methods in {"one": ONE, "two": TWO, "both": f"{ONE},maximum"}.items():
+        done = fusionbench(
+            *("eval", "--methods", methods, "--metrics=en,mi,qabf,ssim", "--datasets=msrs", "--data-root"),
+            *(root / "data", "--out", root / name),
+        )
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def published(made: Path, tmp_path: Path) -> Path:
+    """The files of the published table, which a test may change."""
+    for path in (made / "one/tables").iterdir():
+        shutil.copyfile(path, tmp_path / path.name)
+    return next(path for path in tmp_path.glob("*.json") if "provenance" not in path.name)
+
+
+def changed(result: Path, change: Change) -> Path:
+    """The two files, with something else in them."""
+    paths = result, result.with_name(result.name.replace(".json", ".provenance.json"))
+    contents = [json.loads(path.read_text()) for path in paths]
+    change(*contents)
+    for path, content in zip(paths, contents, strict=True):
+        path.write_text(json.dumps(content))
+    return result
+
+
+def together(made: Path, result: Path, store: str = "two", metrics: tuple[str, ...] = ()) -> Table:
+    with Store(made / store, create=False) as opened:
+        return extended(opened, opened.boards()[0], result, metrics)
+
+
+def test_it_is_the_table_of_one_run_over_all(made: Path, published: Path) -> None:
+    table = together(made, published)
+    with Store(made / "both", create=False) as store:
+        whole = build(store, store.boards()[0])
+    assert table.stem == whole.stem
+    lines, notes = markdown(table).split("\n\n- ")[0], table.notes
+    assert lines.strip() == markdown(whole).split("\n\n- ")[0].strip()
+    assert "not computed anew: " in notes[-1]
+    assert set(notes[-1].rpartition(": ")[2].strip(".").split(", ")) == {"visible", "gff"}
+    assert table.published().rows == whole.published().rows
+
+
+def test_what_it_writes_can_be_run_again_and_extended_again(made: Path, published: Path, tmp_path: Path) -> None:
+    with Store(made / "two", create=False) as store:
+        (first, *_) = [
+            path
+            for path in write_tables(tmp_path / "out", [together(made, published)], store)
+            if path.suffix == ".json"
+        ]
+    assert contradictions(read_claims(first)) == []
+    commands = [run["command"] for run in json.loads(first.with_suffix(".provenance.json").read_text())["runs"]]
+    assert [any(f"--methods {m}" in c for c in commands) for m in (ONE, TWO)] == [True, True]
+    again = reproduce(first, tmp_path / "again", Rerun(places=Places(data_root=made / "data"), jobs=1))
+    assert (again.state, again.same, again.cells) == ("same", True, 5 * 4), again
+    twice = together(made, first, "one")
+    assert {row.id for row in twice.rows} == {"visible", "average", "laplacian", "gff", "maximum"}
+    assert any(note.startswith("As published in") and note.endswith(": maximum.") for note in twice.notes)
+
+
+def test_columns_can_be_chosen(made: Path, published: Path) -> None:
+    table = together(made, published, metrics=("mi@bits",))
+    assert ([m.id for m in table.metrics], table.selected, len(table.rows)) == (["mi@bits"], True, 5)
+
+
+def test_metrics_of_other_code_need_rows_of_both(made: Path, published: Path) -> None:
+    def code(_: dict[str, Any], facts: dict[str, Any]) -> None:
+        facts["metrics"]["en@bits"]["code"] = "0" * 64
+
+    notes = together(made, changed(published, code)).notes
+    assert any(note.startswith("EN@bits: computed by other code") and "laplacian" in note for note in notes)
+
+    def alone(table: dict[str, Any], facts: dict[str, Any]) -> None:
+        table["rows"] = [row for row in table["rows"] if row["id"] not in ("average", "visible")]
+        facts["entries"] = [e for e in facts["entries"] if e["id"] in {row["id"] for row in table["rows"]}]
+
+    with pytest.raises(FusionbenchError, match=r"score 2 of its entries here as well.*: gff, laplacian"):
+        together(made, changed(published, alone))
+
+
+def test_a_metric_that_has_become_another_is_refused(made: Path, published: Path) -> None:
+    def another(table: dict[str, Any], facts: dict[str, Any]) -> None:
+        facts["metrics"]["en@bits"]["code"] = "0" * 64
+        for row in table["rows"]:
+            row["scores"]["en@bits"]["mean"] += 0.01
+
+    with pytest.raises(FusionbenchError, match="EN@bits was computed by other code there, and is another: of "):
+        together(made, changed(published, another))
+
+
+def test_a_row_of_both_is_the_stores_and_a_difference_is_said(made: Path, published: Path) -> None:
+    def off(table: dict[str, Any], _: dict[str, Any]) -> None:
+        row = next(row for row in table["rows"] if row["id"] == "average")
+        row["scores"]["mi@bits"]["mean"] += 0.5
+
+    honest, table = together(made, published), together(made, changed(published, off))
+    assert honest.published().rows == table.published().rows
+    assert any(note.startswith("average: as measured here;") and note.endswith("MI@bits.") for note in table.notes)
+    assert not any("as measured here" in note for note in honest.notes)
+
+
+def pairs(_: dict[str, Any], facts: dict[str, Any]) -> None:
+    facts["pairs"][min(facts["pairs"])] = "0" * 64
+
+
+def fewer(table: dict[str, Any], facts: dict[str, Any]) -> None:
+    del facts["pairs"][min(facts["pairs"])]
+    table["images"] = facts["images"] = 2
+
+
+def more(table: dict[str, Any], facts: dict[str, Any]) -> None:
+    facts["pairs"]["zz"] = "0" * 64
+    table["images"] = facts["images"] = 4
+
+
+def split(_: dict[str, Any], facts: dict[str, Any]) -> None:
+    facts["board"]["split_sha256"] = "0" * 64
+
+
+def rule(_: dict[str, Any], facts: dict[str, Any]) -> None:
+    facts["board"]["output"] = "clip-round"
+
+
+def drawn(_: dict[str, Any], facts: dict[str, Any]) -> None:
+    facts["board"]["origin"] = {"generator": "scenes", "seed": 3}
+
+
+def undefined(table: dict[str, Any], _: dict[str, Any]) -> None:
+    next(row for row in table["rows"] if row["id"] == "gff")["scores"]["mi@bits"]["n"] = 2
+
+
+def contradicting(table: dict[str, Any], _: dict[str, Any]) -> None:
+    table["images"] = 7
+
+
+def missing(table: dict[str, Any], facts: dict[str, Any]) -> None:
+    del next(row for row in table["rows"] if row["id"] == "gff")["scores"]["mi@bits"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (pairs, "1 pair has other bytes, e.g. "),
+        (fewer, "1 pair is scored here alone"),
+        (more, "1 pair is not scored here, e.g. zz, of 4 that it is of"),
+        (split, "the list of the split is 000000000000 there"),
+        (rule, "its output is 'clip-round', here it is 'released'"),
+        (drawn, "its origin is "),
+        (undefined, "MI@bits of gff has a value on 2 of 3 images.*leave the column out"),
+        (contradicting, "contradict each other: the table's images: 7"),
+        (missing, "contradict each other: gff: no value under mi@bits"),
+    ],
+)
+def test_other_tables_are_refused(made: Path, published: Path, change: Change, reason: str) -> None:
+    with pytest.raises(FusionbenchError, match=reason) as caught:
+        together(made, changed(published, change))
+    assert str(published) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_not_there(made: Path, published: Path) -> None:
+    with pytest.raises(FusionbenchError, match=r"no complete scores for msrs test with sf@mean"):
+        together(made, published, metrics=("sf@mean",))
+
+
+def with_tasks(made: Path, store: str, entry: str, weights: str, out: Path) -> Path:
+    """A copy of a store in which a frozen network has scored an entry's pictures; its tables are below it."""
+    shutil.copytree(made / store, out)
+    shutil.rmtree(out / "tables")
+    own = task_result(task="detection", network="yolox-nano", recipe="given-1+test", weights=weights, images=3)
+    own = msgspec.structs.replace(own, scores={"all": {"ap50@coco": len(entry) / 16, "ap@coco": 0.125}})
+    with Store(out) as opened:
+        board = opened.boards()[0]
+        keys = {info.id: key for key, info in opened.entries(board.output).items()}
+        opened.put_task(keys[entry], board.dataset, board.split, own)
+        write_tables(out, [build(opened, board)], opened)
+    return out
+
+
+def of(folder: Path) -> Path:
+    """The one table of a folder."""
+    return next(path for path in folder.glob("*.json") if "provenance" not in path.name)
+
+
+@pytest.mark.parametrize(("weights", "left_out"), [("a", False), ("b", True)])
+def test_columns_of_tasks_go_on(made: Path, tmp_path: Path, weights: str, left_out: bool) -> None:
+    """The same frozen network makes one column; results of another one are left out with a note."""
+    first = with_tasks(made, "one", "gff", "a", tmp_path / "one")
+    second = with_tasks(made, "two", "maximum", weights, tmp_path / "two")
+    with Store(second, create=False) as store:
+        table = extended(store, store.boards()[0], of(first / "tables"))
+        shown = {entry for entry, _ in results_of(table, store)}
+        write_tables(tmp_path / "out", [table], store)
+    column, _ = table.tasks
+    expected = {"gff": (3 / 16,)} | ({} if left_out else {"maximum": (7 / 16,)})
+    assert column.values == expected
+    assert shown == expected.keys()
+    assert contradictions(read_claims(of(tmp_path / "out/tables"))) == []
+    said = [note for note in table.notes if "another test or network" in note]
+    assert bool(said) is left_out
+    assert all(note.startswith("detection yolox-nano frozen: results of two") for note in said)
+
+
+@pytest.mark.parametrize("name", ["m3fd-fusion@v1.partial-10-of-1050", "msrs-fusion@v1"])
+def test_pages_of_tasks_are_made_from_published_files(name: str) -> None:
+    """Scores by class are in no provenance; what was kept of each image gives those that the committed page has."""
+    path = REPO / f"leaderboards/tasks/{name}.selected.json"
+    claims = read_claims(path)
+    results = [(entry, by_class(result)) for entry, result in recorded_results(claims.facts)]
+    assert all(result.facts["all"][MATCHES] for _, result in results)
+    made = pages(results, claims.facts.board, [row.id for row in claims.table.rows])["detection"]
+    assert made == path.with_name(f"{name}.selected.detection.md").read_text()
+
+
+def test_the_commands(made: Path, published: Path, tmp_path: Path) -> None:
+    here = ("leaderboard", "--out", made / "two", "--extend")
+    done = fusionbench(*here, published)
+    assert done.returncode == 0, done.stderr
+    assert "| gff |" in done.stdout
+    done = fusionbench(*here, published, "-o", tmp_path / "all.json")
+    assert done.returncode == 0, done.stderr
+    assert contradictions(read_claims(tmp_path / "all.json")) == []
+    rows = fusionbench(*here, published, "--methods=maximum", "--format=csv").stdout.splitlines()
+    assert {row.partition(",")[0] for row in rows[1:]} == {"visible", "average", "gff", "laplacian", "maximum"}
+    for option in ("--ties", "--join-seeds"):
+        done = fusionbench(*here, published, option)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--extend with {option}: published rows have no values of single images" in done.stderr
+    done = fusionbench(*here)  # what came with the package is of other pictures
+    assert done.returncode == 2
+    assert "msrs-fusion@v1.provenance.json: its rows cannot stand beside those of" in done.stderr
+    done = fusionbench(*here, "missing.json")
+    assert done.returncode == 2
+    assert "missing.provenance.json: not there" in done.stderr
+
+
+def test_the_longest_table_of_the_package(made: Path) -> None:
+    with Store(made / "two", create=False) as store:
+        board = msgspec.structs.replace(store.boards()[0], protocol="msrs-fusion@v1")
+    path = largest(board)
+    assert path is not None
+    assert (path.parent.name, path.name) == ("methods", "msrs-fusion@v1.provenance.json")
+    assert largest(msgspec.structs.replace(board, split="train")) is None
