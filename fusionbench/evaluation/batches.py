@@ -17,7 +17,7 @@ from torch import Tensor
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
-from fusionbench.runtime.device import computing, device_kind, turn
+from fusionbench.runtime.device import computing, device_kind, flushing, turn
 
 PIXELS = 480 * 640  # of a pair, as batches are counted
 
@@ -83,7 +83,7 @@ def _fused(
     irs, viss = (_held(np.stack(images), device) for images in ([p.ir for p in full], [p.vis for p in full]))
     colourless = [bool((p.vis == p.vis[:1]).all()) for p in full]
     named = Context([p.ident for p in full], context.dataset, context.split, context.feedback)
-    with turn(device), computing(), torch.inference_mode():
+    with turn(device), computing(), flushing(), torch.inference_mode():
         a, b = (x.to(device, non_blocking=True).to(torch.float32).div_(255) for x in (irs, viss))
         fused = method.fuse(a, b, named)
         if len(fused) != count or fused.shape[1] not in (1, 3) or fused.shape[-2:] != a.shape[-2:]:

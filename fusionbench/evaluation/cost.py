@@ -25,7 +25,7 @@ from fusionbench.plugins.method import Method
 from fusionbench.results.provenance import made_here, now
 from fusionbench.runtime import locations
 from fusionbench.runtime.allocator import keep_memory
-from fusionbench.runtime.device import computing, device_kind
+from fusionbench.runtime.device import computing, device_kind, flushing
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PEAK_OF_ALL_MEMORY = "5"  # what Linux is told to begin the process's peak anew
@@ -168,7 +168,7 @@ def _cost(entry: Entry, empty: Cost, runs: int) -> Cost:
     device = empty.device
     try:
         method, (ir, vis) = entry.build(device), _pair((empty.height, empty.width), device)
-        with computing(), torch.inference_mode():
+        with computing(), flushing(), torch.inference_mode():
             found = _timed(method, ir, vis, empty, runs) if runs else empty
         networks = networks_of(vars(method))
         # what the compiler makes of them is not counted

@@ -23,7 +23,7 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed
 from fusionbench.results.records import EntryInfo, WeightsInfo
 from fusionbench.runtime.arithmetic import Arithmetic, settled
-from fusionbench.runtime.device import device_kind
+from fusionbench.runtime.device import device_kind, flushing
 from fusionbench.runtime.files import short_name
 
 if TYPE_CHECKING:
@@ -196,7 +196,8 @@ class Entry:
             WeightsError: when the checkpoint is damaged.
         """
         arithmetic = Arithmetic(self.precision, self.compiled)
-        return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
+        with flushing():  # threads of torch that begin here go on so
+            return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
 
 
 def usual(kind: str) -> int:

@@ -7,7 +7,7 @@ import torch
 
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
-from fusionbench.runtime.device import computing, turn
+from fusionbench.runtime.device import computing, flushing, turn
 
 
 def fuse_pair(
@@ -34,7 +34,7 @@ def fuse_pair(
     Raises:
         ValueError: when the network returns another size or values that are not finite.
     """
-    with turn(device), computing(), torch.inference_mode():
+    with turn(device), computing(), flushing(), torch.inference_mode():
         # bytes go to the device and become numbers there; in one call a processor would copy four times as much
         a, b = (torch.from_numpy(x)[None].to(device).to(torch.float32).div_(255) for x in (ir, vis))
         fused = method.fuse(a, b, context or Context([""]))

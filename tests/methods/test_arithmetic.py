@@ -10,8 +10,10 @@ from torch import nn
 
 import fusionbench
 from fusionbench.errors import FusionbenchError
+from fusionbench.evaluation.batches import Pair, fuse_pairs
 from fusionbench.evaluation.entries import entries
-from fusionbench.method import Arithmetic, NetworkMethod
+from fusionbench.evaluation.fusing import fuse_pair
+from fusionbench.method import Arithmetic, Context, NetworkMethod
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.registry import resolve
 from fusionbench.report.places import Places
@@ -168,3 +170,32 @@ def test_fuse(tree, tmp_path):
     done = command("fuse", "average", "--ir", ir, "--vis", vis, "-o", out, "--precision", "tf32")
     assert done.returncode != 0
     assert "--precision tf32: a device of kind cpu computes in float32 or bf16" in done.stderr
+
+
+def flushed():
+    """Whether this thread takes numbers below 1e-38 for zero."""
+    return not (torch.full((), 1e-39) * 1).item()
+
+
+@pytest.mark.parametrize("way", ["one", "several", "library"])
+@pytest.mark.parametrize("before", [False, True])
+def test_the_smallest_numbers_are_zero_while_a_picture_is_made(way, before, monkeypatch):
+    """Networks fade out through them, and some processors take many times as long; nobody else's switch is touched."""
+    ((entry,), _) = entries("average")
+    method, image, seen = entry.build("cpu"), np.zeros((3, 16, 16), np.uint8), []
+    real = type(method).fuse
+    monkeypatch.setattr(type(method), "fuse", lambda *a, **k: (seen.append(flushed()), real(*a, **k))[1])
+    if not torch.set_flush_denormal(before):
+        pytest.skip("this processor cannot")
+    try:
+        if way == "one":
+            fuse_pair(method, entry.output_rule(), image[:1], image)
+        elif way == "several":
+            pairs = [Pair(name, image[:1], image) for name in "ab"]
+            fuse_pairs(method, entry.output_rule(), pairs, "cpu", Context([""]), 2)
+        else:
+            fusionbench.fuse("average", image[0], image.transpose(1, 2, 0))
+        assert seen == [True]
+        assert flushed() is before
+    finally:
+        torch.set_flush_denormal(False)
