@@ -1,6 +1,7 @@
 """Copies tables of a run into leaderboards/ and brings the two READMEs up to date with them.
 
 python benchmarks/publish.py results/tables [...]     # benchmarks/tables.py makes all of them and calls this
+python benchmarks/publish.py --extend results leaderboards/methods/NAME.json [...]     # with further rows
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
+
+from fusionbench.report.claims import read_claims
+from fusionbench.report.extending import extended
+from fusionbench.report.writing import write_tables
+from fusionbench.results.store import Store
 
 REPO = Path(__file__).parents[1]
 BOARDS = REPO / "leaderboards"
@@ -90,9 +97,25 @@ def write_pages() -> None:
     readme.write_text(between(readme.read_text(), SHOWN, (BOARDS / f"{SHOWN}.md").read_text()))
 
 
+def extend(results: Path, path: Path) -> None:
+    """Write a committed table anew, with the rows of a store besides."""
+    there = read_claims(path).facts.board
+    with Store(results, create=False) as store, tempfile.TemporaryDirectory() as scratch:
+        board = next(b for b in store.boards() if (b.dataset, b.split) == (there.dataset, there.split))
+        written = write_tables(Path(scratch), [extended(store, board, path)], store)
+        if path.name not in {made.name for made in written}:
+            raise SystemExit(f"{path}: with these rows it would be {written[0].name}")
+        copy(Path(scratch, "tables"), path.parent)
+
+
 def main() -> None:
-    for folder in map(Path, sys.argv[1:]):
-        copy(folder, BOARDS)
+    words = sys.argv[1:]
+    if words[:1] == ["--extend"]:
+        for path in words[2:]:
+            extend(Path(words[1]), Path(path))
+    else:
+        for folder in map(Path, words):
+            copy(folder, BOARDS)
     write_pages()
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,6 +100,10 @@ class OneTable:
             "--datasets", "dataset", metavar="NAME=DIR", help="Where the dataset lies, if not below --data-root."
         ),
     ]
+    methods: Annotated[
+        tuple[str, ...],
+        click.option("--methods", type=Comma(), default=(), help="Only rows of these entries or methods."),
+    ]
     split: Annotated[
         str | None, click.option("--split", metavar="FILE.txt", help="The list, of a table over a list of one's own.")
     ]
@@ -132,7 +136,7 @@ def reproduce_command(
     from fusionbench.runtime.allocator import keep_memory
 
     keep_memory()
-    rerun = here.rerun(data_root, one.images, one.dataset, one.split, read)
+    rerun = replace(here.rerun(data_root, one.images, one.dataset, one.split, read), methods=one.methods)
     with tempfile.TemporaryDirectory() as scratch, Bar(json_) as bar:
         again = reproduce(result, out or Path(scratch), rerun, bar)
     if json_:
@@ -149,6 +153,8 @@ def plain(again: Reproduction) -> dict[str, object]:
         "agrees": again.agrees,
         "state": again.state,
         "cells": again.cells,
+        "rows": again.rows,
+        "of": again.of,
         "task_results": again.task_results,
         "worst": {name: gap if math.isfinite(gap) else None for name, gap in again.worst.items()},
         "differences": [spelt(line) for line in again.differences],
@@ -183,6 +189,8 @@ def report(again: Reproduction) -> None:
         "nothing could be compared: what it needs is not here" if away and not here else "nothing could be compared"
     )
     say(f"{again.cells} means compared: {state}" if again.cells else nothing)
+    if again.rows != again.of:
+        say(f"{again.rows} of {counted(again.of, 'row')} run again; ranks, which take all, were not looked at")
     if again.task_results:
         say(f"{counted(again.task_results, 'result')} of task networks scored again")
     if again.recorded:

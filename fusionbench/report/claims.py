@@ -6,9 +6,11 @@ Nothing in the file chooses a path, code that its table does not name, or more w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.entries import entries
@@ -34,6 +36,18 @@ class Claims:
     def methods(self) -> dict[str, EntryInfo]:
         """Entry id to its facts."""
         return {entry.id: entry for entry in self.facts.entries}
+
+    def only(self, rows: Collection[str]) -> Claims:
+        """What the files say of some rows alone."""
+        facts = msgspec.structs.replace(
+            self.facts,
+            entries=tuple(entry for entry in self.facts.entries if entry.id in rows),
+            tasks={entry: own for entry, own in self.facts.tasks.items() if entry in rows},
+            signed={entry: own for entry, own in self.facts.signed.items() if entry in rows},
+        )
+        return Claims(
+            facts, msgspec.structs.replace(self.table, rows=tuple(r for r in self.table.rows if r.id in rows))
+        )
 
 
 def read_claims(result: Path) -> Claims:

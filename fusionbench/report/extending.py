@@ -12,15 +12,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.checking import PROVENANCE, published
 from fusionbench.report.claims import contradictions, read_claims
 from fusionbench.report.gaps import alike
-from fusionbench.report.published import Provenance, PublishedTable, read
+from fusionbench.report.published import PublishedTable, read
 from fusionbench.report.recorded import Recorded, RecordedRow, recorded
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table, build, in_order
@@ -52,8 +50,8 @@ def extended(
     Raises:
         FusionbenchError: no table of ours, one that contradicts itself, or one of other pairs, columns or code.
     """
-    there = recorded(result)
-    if odd := contradictions(read_claims(result)):
+    there, claims = recorded(result), read_claims(result)
+    if odd := contradictions(claims):
         raise FusionbenchError(f"{result}: its files contradict each other: {odd[0]}")
     own = build(store, board, tuple(metrics) or tuple(m.id for m in there.table.metrics), entry_ids=entry_ids)
     odd = [*_other_board(own.board, there), *_other_metrics(own, there), *_other_pairs(own, store, there)]
@@ -66,7 +64,7 @@ def extended(
         raise FusionbenchError(f"{unfit}: {error}") from None
     kept = tuple(row for row in there.table.rows if row.id not in {r.id for r in own.rows})
     _check_counts((*own.rows, *kept), own, result)
-    table = replace(own, rows=(*own.rows, *kept), earlier=_of_rows(there.provenance, {row.id for row in kept}))
+    table = replace(own, rows=(*own.rows, *kept), earlier=claims.only({row.id for row in kept}).facts)
     tasks = columns_of(results_of(table, store))
     tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and not any(t.id.startswith(c.id[:-7]) for t in tasks)]
     heads = {column.note for column in (*there.table.tasks, *own.tasks, *tasks)}
@@ -96,16 +94,6 @@ def results_of(table: Table, store: Store) -> Results:
     """Every result of a task network that a table shows: those of a store, and those that came with published rows."""
     earlier = recorded_results(table.earlier) if table.earlier else ()
     return (*((entry, result) for entry, result in _here(table, store) if _fits(result, earlier)), *earlier)
-
-
-def _of_rows(facts: Provenance, rows: set[str]) -> Provenance:
-    """A provenance of some of its rows alone."""
-    return msgspec.structs.replace(
-        facts,
-        entries=tuple(entry for entry in facts.entries if entry.id in rows),
-        tasks={entry: own for entry, own in facts.tasks.items() if entry in rows},
-        signed={entry: own for entry, own in facts.signed.items() if entry in rows},
-    )
 
 
 def _other_board(board: Board, there: Recorded) -> list[str]:

@@ -18,6 +18,7 @@ from fusionbench.evaluation.source import Source
 from fusionbench.plugins.cards import cards
 from fusionbench.plugins.fingerprint import code_hash
 from fusionbench.report.claims import Claims, contradictions, read_claims, runnable_specs
+from fusionbench.report.entry_names import entry_ids
 from fusionbench.report.gaps import alike, gap
 from fusionbench.report.places import Places
 from fusionbench.report.published import Cell, Provenance, PublishedTable
@@ -43,6 +44,7 @@ class Rerun:
         jobs: images worked on at once.
         device: that computes.
         reading: how files are read and paired, of a table that was made so.
+        methods: only rows of these entries or methods; all, where it is empty.
     """
 
     places: Places = field(default_factory=Places)
@@ -51,6 +53,7 @@ class Rerun:
     jobs: int = 0
     device: str = "cpu"
     reading: Reading = DEFAULT
+    methods: tuple[str, ...] = ()
 
 
 @dataclass
@@ -66,6 +69,8 @@ class Reproduction:
         misprinted: metric ids and columns where a printed digit is another.
         cells: number of means compared.
         task_results: number of task networks' results compared.
+        rows: how many rows were to be run again.
+        of: how many the table has; ranks, caption and notes are compared where these are the same number.
     """
 
     differences: list[str] = field(default_factory=list)
@@ -76,6 +81,8 @@ class Reproduction:
     misprinted: set[str] = field(default_factory=set)
     cells: int = 0
     task_results: int = 0
+    rows: int = 0
+    of: int = 0
 
     @property
     def same(self) -> bool:
@@ -101,13 +108,16 @@ class Reproduction:
             if getattr(recorded, name) != getattr(again, name):
                 now = "" if name == "metrics" else f": {getattr(recorded, name)}, now {getattr(again, name)}"
                 self.differences.append(f"the table's {name}{now}" + (" are others now" if not now else ""))
-        if recorded.caption.replace("(gray)", "(grey)") != again.caption:
+        whole = self.rows == self.of
+        if whole and recorded.caption.replace("(gray)", "(grey)") != again.caption:
             self.differences.append(f"the caption reads otherwise: {again.caption}")
         task_notes = {head.note for head in (*recorded.tasks, *again.tasks)}
-        if [n for n in recorded.notes if n not in task_notes] != [n for n in again.notes if n not in task_notes]:
+        if whole and [n for n in recorded.notes if n not in task_notes] != [
+            n for n in again.notes if n not in task_notes
+        ]:
             self.notes.append("the notes below the table read otherwise")
         rows = {row.id: row for row in again.rows}
-        complete = rows.keys() == {row.id for row in recorded.rows}
+        complete = whole and rows.keys() == {row.id for row in recorded.rows}
         for row in recorded.rows:
             if row.id not in rows:
                 self.unchecked(row.id, absent)
@@ -159,9 +169,11 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
         FusionbenchError: files missing or no result, or no such data here.
     """
     claims = read_claims(result)
-    facts = claims.facts
-    again = Reproduction(differences=contradictions(claims))
+    again = Reproduction(differences=contradictions(claims), of=len(claims.table.rows))
     sound = not again.differences
+    if asked.methods:
+        claims = claims.only(entry_ids(asked.methods, claims.facts.entries, str(result), "--methods"))
+    facts, again.rows = claims.facts, len(claims.table.rows)
     plan, absent = _plan(claims, asked, again, out, progress)
     if plan is None:
         for row in claims.table.rows:

@@ -506,3 +506,29 @@ def test_what_says_how_files_are_read_is_said_again(tmp_path: Path) -> None:
     assert done.returncode == 1
     done = fusionbench(*again, *how)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_some_rows_alone(made: Path, tmp_path: Path) -> None:
+    """What another row claims is not looked at, nor ranks, which take all; what these rows claim is."""
+    content = files(made)
+    other_digit(content)
+    other_rank(content)
+    result = write(tmp_path, content)
+    asked = Rerun(places=Places(data_root=made / "data"), jobs=1, methods=("average",))
+    again = reproduce(result, tmp_path / "one", asked)
+    assert (again.state, again.same, again.cells, again.rows, again.of) == ("same", True, 2, 1, 4), again
+    asked = Rerun(places=Places(data_root=made / "data"), jobs=1, methods=("laplacian",))
+    again = reproduce(result, tmp_path / "other", asked)
+    assert (again.state, again.rows) == ("differs", 1)
+    with pytest.raises(FusionbenchError, match=r"--methods gff: .*no entry 'gff'"):
+        reproduce(result, tmp_path / "none", Rerun(places=Places(data_root=made / "data"), methods=("gff",)))
+
+
+def test_some_rows_by_the_command(made: Path, tmp_path: Path) -> None:
+    result = write(tmp_path, files(made))
+    done = fusionbench("reproduce", result, "--methods=average,visible", "--data-root", made / "data")
+    assert done.returncode == 0, done.stderr
+    assert "4 means compared: all the same\n2 of 4 rows run again; ranks, which take all, were not" in done.stdout
+    done = fusionbench("reproduce", result, "--methods=average", "--json", "--data-root", made / "data")
+    plain = json.loads(done.stdout)
+    assert (plain["state"], plain["rows"], plain["of"]) == ("same", 1, 4)
