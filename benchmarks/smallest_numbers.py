@@ -23,7 +23,7 @@ from fusionbench.pixels.output_rule import render
 from fusionbench.plugins.method import Context
 from fusionbench.results.provenance import cpu
 from fusionbench.runtime.allocator import keep_memory
-from fusionbench.runtime.device import flushing
+from fusionbench.runtime.flushing import flushing
 
 
 def taken(

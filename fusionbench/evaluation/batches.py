@@ -17,7 +17,8 @@ from torch import Tensor
 from fusionbench.errors import FusionbenchError
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
-from fusionbench.runtime.device import computing, device_kind, flushing, turn
+from fusionbench.runtime.device import computing, device_kind, turn
+from fusionbench.runtime.flushing import flushing
 
 PIXELS = 480 * 640  # of a pair, as batches are counted
 

@@ -25,7 +25,8 @@ from fusionbench.plugins.method import Method
 from fusionbench.results.provenance import made_here, now
 from fusionbench.runtime import locations
 from fusionbench.runtime.allocator import keep_memory
-from fusionbench.runtime.device import computing, device_kind, flushing
+from fusionbench.runtime.device import computing, device_kind
+from fusionbench.runtime.flushing import flushing
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PEAK_OF_ALL_MEMORY = "5"  # what Linux is told to begin the process's peak anew

@@ -23,8 +23,9 @@ from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, hint, installed
 from fusionbench.results.records import EntryInfo, WeightsInfo
 from fusionbench.runtime.arithmetic import Arithmetic, settled
-from fusionbench.runtime.device import device_kind, flushing
+from fusionbench.runtime.device import device_kind
 from fusionbench.runtime.files import short_name
+from fusionbench.runtime.flushing import flushing
 
 if TYPE_CHECKING:
     from fusionbench.pixels.output_rule import OutputRule

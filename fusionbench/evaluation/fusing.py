@@ -7,7 +7,8 @@ import torch
 
 from fusionbench.pixels.output_rule import OutputRule, render
 from fusionbench.plugins.method import Context, Method
-from fusionbench.runtime.device import computing, flushing, turn
+from fusionbench.runtime.device import computing, turn
+from fusionbench.runtime.flushing import flushing
 
 
 def fuse_pair(

@@ -99,30 +99,3 @@ class computing:
             computing._inside -= 1
             if not computing._inside:
                 backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = computing._before
-
-
-class flushing:
-    """Inside, this thread's processor takes numbers below 1e-38 for zero, in what it reads and in what it makes.
-
-    Networks fade out through them: TarDAL+ took 14 times as long on an Intel processor, for the same pictures.
-    The switch is the thread's, and torch cannot be asked how it stands: it is tried, and put back.
-    """
-
-    def __enter__(self) -> None:
-        self.before = _flushes()
-        _flush(True)
-
-    def __exit__(self, *_: object) -> None:
-        _flush(self.before)
-
-
-def _flush(on: bool) -> None:
-    import torch
-
-    torch.set_flush_denormal(on)  # where a processor cannot, nothing happens
-
-
-def _flushes() -> bool:
-    import torch
-
-    return not bool((torch.full((), 1e-39) * 1).item())
