@@ -68,13 +68,14 @@ def extended(
     tasks = columns_of(results_of(table, store))
     tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and not any(t.id.startswith(c.id[:-7]) for t in tasks)]
     heads = {column.note for column in (*there.table.tasks, *own.tasks, *tasks)}
-    notes = [note for note in (*there.file.notes, *own.notes) if note not in heads]
+    notes = [n for n in (*there.file.notes, *own.notes) if n not in heads and not _has_row(n, table)]
     notes += [*(column.note for column in tasks), *_left_out(table, store, there), *_differing(own, there), *same]
     if kept:
         digest = hashlib.sha256(result.with_name(f"{there.stem}.json").read_bytes()).hexdigest()[:12]
+        others = f"the other {counted(len(kept), 'row', 'stand')}" if len(kept) > 1 else "the other row stands"
         notes.append(
-            f"As published in {there.stem} (SHA-256 of its .json {digest}), not computed anew: "
-            f"{', '.join(row.id for row in kept)}."
+            f"Computed for this table: {', '.join(row.id for row in own.rows)}; {others} as published in {there.stem} "
+            f"(SHA-256 of its .json {digest})."
         )
     selected = {m.id for m in own.metrics} < set(own.board.own_metrics)
     return in_order(replace(table, notes=tuple(dict.fromkeys(notes)), selected=selected, tasks=tuple(tasks)))
@@ -185,6 +186,11 @@ def _here(table: Table, store: Store) -> list[tuple[str, TaskResult]]:
     known = {row.id for row in table.rows if not isinstance(row, RecordedRow)}
     ids = {key: entry.id for key, entry in store.entries(table.board.output).items() if entry.id in known}
     return [(ids[key], result) for key, result in current(store, table.board) if key in ids]
+
+
+def _has_row(note: str, table: Table) -> bool:
+    """Whether a note says that there is no row for an entry, of which the other one has one."""
+    return any(note.startswith(f"No row for {row.id}:") for row in table.rows)
 
 
 def _left_out(table: Table, store: Store, there: Recorded) -> list[str]:

@@ -75,8 +75,8 @@ def test_it_is_the_table_of_one_run_over_all(made: Path, published: Path) -> Non
     assert table.stem == whole.stem
     lines, notes = markdown(table).split("\n\n- ")[0], table.notes
     assert lines.strip() == markdown(whole).split("\n\n- ")[0].strip()
-    assert "not computed anew: " in notes[-1]
-    assert set(notes[-1].rpartition(": ")[2].strip(".").split(", ")) == {"visible", "gff"}
+    assert notes[-1].startswith("Computed for this table: ")
+    assert "; the other 2 rows stand as published in msrs-fusion@v1.partial-3-of-361.selected (SHA" in notes[-1]
     assert table.published().rows == whole.published().rows
 
 
@@ -94,7 +94,7 @@ def test_what_it_writes_can_be_run_again_and_extended_again(made: Path, publishe
     assert (again.state, again.same, again.cells) == ("same", True, 5 * 4), again
     twice = together(made, first, "one")
     assert {row.id for row in twice.rows} == {"visible", "average", "laplacian", "gff", "maximum"}
-    assert any(note.startswith("As published in") and note.endswith(": maximum.") for note in twice.notes)
+    assert "; the other row stands as published in " in twice.notes[-1]
 
 
 def test_columns_can_be_chosen(made: Path, published: Path) -> None:
@@ -195,6 +195,15 @@ def test_other_tables_are_refused(made: Path, published: Path, change: Change, r
         together(made, changed(published, change))
     assert str(published) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_note_on_a_missing_row_goes_where_the_row_comes(made: Path, published: Path) -> None:
+    def missing(table: dict[str, Any], _: dict[str, Any]) -> None:
+        table["notes"] = ["No row for maximum: 3 images failed", "No row for fpde: 3 images failed"]
+
+    assert [n for n in together(made, changed(published, missing)).notes if n.startswith("No row")] == [
+        "No row for fpde: 3 images failed"
+    ]
 
 
 def test_a_column_that_is_not_there(made: Path, published: Path) -> None:
