@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fusionbench.commas import listed, typed
 from fusionbench.naming import matches, nearest
 
 
@@ -23,11 +24,12 @@ class WeightsError(FusionbenchError):
     """A checkpoint is missing, damaged, or not what its card says."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest known names, or all of them when nothing is near."""
+def did_you_mean(name: str, known: Iterable[str], several: bool = False) -> str:
+    """The nearest known names, or all of them when nothing is near; ``several`` as in :func:`find`."""
     names = list(dict.fromkeys(known))
     near = nearest(name, names)
-    return f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(names) or 'none'}"
+    joined: Callable[[Iterable[str]], str] = listed if several else ", ".join
+    return f"did you mean {joined(near)}?" if near else f"there are: {joined(names) or 'none'}"
 
 
 def find(
@@ -37,6 +39,7 @@ def find(
     titles: Mapping[str, Sequence[str]] | None = None,
     error: type[FusionbenchError] = FusionbenchError,
     hint: str = "",
+    several: bool = False,
 ) -> str:
     """The known name that is meant, see :func:`fusionbench.naming.matches`.
 
@@ -47,6 +50,7 @@ def find(
         titles: known name to how else it is printed.
         error: the kind that is raised.
         hint: what else could be done, behind the nearest names.
+        several: whether the name is of a list with commas; those that have one are named as they are typed there.
 
     Raises:
         FusionbenchError: no such name, or several that may be meant.
@@ -56,5 +60,6 @@ def find(
     if len(found) == 1:
         return found[0]
     if found:
+        found = [typed(one) if several else one for one in found]
         raise error(f"{what} {name!r}: it may be {' or '.join(found)}; write it as it is")
-    raise error(f"{what} {name!r}; {did_you_mean(name, names)}{hint}")
+    raise error(f"{what} {name!r}; {did_you_mean(name, names, several)}{hint}")

@@ -83,7 +83,7 @@ def draw_compare(
     Raises:
         FusionbenchError: no such pair, a detail outside of it, a picture or dataset that is not here.
     """
-    ids = [find(i, table.ids, "the table has no pair") for i in grid.ids] or picked(table, grid.pick)
+    ids = [find(i, table.ids, "the table has no pair", several=True) for i in grid.ids] or picked(table, grid.pick)
     dataset = _dataset(table, data_root)
     zooms = [(find(who, ids, "--zoom: the figure has no pair") if who else "", box) for who, box in grid.zooms]
     rows = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fusionbench.commas import parted
 from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import open_spec
 from fusionbench.data.pairing import Reading
@@ -205,7 +206,7 @@ def _plan(
     facts, board, differences = claims.facts, claims.facts.board, again.differences
     images = asked.places.pictures(board, facts.entries)
     first = len(differences)
-    specs, absent = runnable_specs(claims, {spec.partition("=")[0] for spec in images}, differences)
+    specs, absent = runnable_specs(claims, {parted(spec)[0] for spec in images}, differences)
     again.absent += [line for line in differences[first:] if line.partition(": not checked")[0] in absent]
     dataset = None
     if facts.pairs and (specs or images):

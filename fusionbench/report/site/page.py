@@ -169,7 +169,7 @@ def _pictures(
         if one.kind == "store":
             boards.setdefault(_place(one), one)
     every = [i for one in boards.values() for i in one.table.ids]
-    named = tuple(find(i, every, "--pictures: no table has an image") for i in asked.ids)
+    named = tuple(find(i, every, "--pictures: no table has an image", several=True) for i in asked.ids)
     groups = {}
     with ExitStack() as stack:
         shelves = [stack.enter_context(shelf_of(folder)) for folder in folders]
