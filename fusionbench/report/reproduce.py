@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from fusionbench.results.store import Store
 from fusionbench.runtime.arithmetic import check_compiler
 
 UNCHECKED = ": the row was not checked"
+_REASON = re.compile(r"(undefined on every image|there for some \(.*\)): .*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +106,12 @@ class Reproduction:
                 self.differences.append(f"the table's {name}{now}" + (" are others now" if not now else ""))
         if recorded.caption.replace("(gray)", "(grey)") != again.caption:
             self.differences.append(f"the caption reads otherwise: {again.caption}")
-        task_notes = {head.note for head in (*recorded.tasks, *again.tasks)}
-        if [n for n in recorded.notes if n not in task_notes] != [n for n in again.notes if n not in task_notes]:
-            self.notes.append("the notes below the table read otherwise")
         rows = {row.id: row for row in again.rows}
         complete = rows.keys() == {row.id for row in recorded.rows}
+        then, now = _notes_of_values(recorded), _notes_of_values(again)
+        if complete and then != now:  # rows that are not here have a part in them
+            self.notes += [f"the note below the table is not so now: {n}" for n in then if n not in now]
+            self.notes += [f"below the table would stand now: {n}" for n in now if n not in then]
         for row in recorded.rows:
             if row.id not in rows:
                 self.unchecked(row.id, absent)
@@ -145,6 +148,16 @@ class Reproduction:
         for what, (then, now) in facts.items():
             if then != now:
                 self.differences.append(f"{row}, {name}: {what} {then}, computed {now}")
+
+
+def _notes_of_values(table: PublishedTable) -> list[str]:
+    """A table's notes about its values, without the reasons, which cards word.
+
+    Others tell of the store that it was made from (entries and images that are not in it, who made which row), which a
+    rerun of its rows does not have.
+    """
+    heads = tuple(head.title + end for head in table.metrics for end in (" of ", ": "))
+    return sorted(_REASON.sub(r"\1.", note) for note in table.notes if note.startswith(heads))
 
 
 def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda *_: None) -> Reproduction:
