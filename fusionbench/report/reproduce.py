@@ -108,10 +108,10 @@ class Reproduction:
             self.differences.append(f"the caption reads otherwise: {again.caption}")
         rows = {row.id: row for row in again.rows}
         complete = rows.keys() == {row.id for row in recorded.rows}
-        then, now = _notes_of_values(recorded), _notes_of_values(again)
-        if complete and then != now:  # rows that are not here have a part in them
-            self.notes += [f"the note below the table is not so now: {n}" for n in then if n not in now]
-            self.notes += [f"below the table would stand now: {n}" for n in now if n not in then]
+        before, after = _notes_of_values(recorded), _notes_of_values(again)
+        if complete and before != after:  # rows that are not here have a part in them
+            self.notes += [f"the note below the table is not so now: {n}" for n in before if n not in after]
+            self.notes += [f"below the table would stand now: {n}" for n in after if n not in before]
         for row in recorded.rows:
             if row.id not in rows:
                 self.unchecked(row.id, absent)
