@@ -32,6 +32,7 @@ from fusionbench.cli.spelling import note, say, spelt
 from fusionbench.cli.spread_options import SpreadOptions
 from fusionbench.cli.task_options import TaskOptions
 from fusionbench.cli.words import one_kind_each
+from fusionbench.commas import listed
 from fusionbench.counting import counted
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def phases(plan: Plan) -> dict[str, int]:
 
 def describe(plan: Plan) -> str:
     """The plan in words."""
-    lines = [f"{counted(len(plan.entries), 'entry')}: " + ", ".join(e.id for e in plan.entries)]
+    lines = [f"{counted(len(plan.entries), 'entry')}: " + listed(e.id for e in plan.entries)]
     for s in plan.sources:
         part = f" of {s.expected}, partial" if s.partial else ""
         lines.append(

@@ -16,6 +16,7 @@ from fusionbench.cli.paper_options import renamed
 from fusionbench.cli.spelling import note, say
 from fusionbench.cli.table_options import Selection
 from fusionbench.cli.words import Group, OneOf
+from fusionbench.commas import listed
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import variants_of
@@ -191,7 +192,7 @@ def compare(
     overlay = overlay_of(network) if network else None
     with Store(out, create=False) as store:
         drawn = draw_compare(store, shown.table(store, joint=False), grid, output, data_root, overlay)
-    say(f"{output}: {', '.join(drawn)}", err=True)
+    say(f"{output}: {listed(drawn)}", err=True)
 
 
 @figure_command.command("box")

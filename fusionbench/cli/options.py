@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
+from fusionbench.commas import items
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import without_tex
 from fusionbench.naming import matches, nearest
@@ -94,23 +95,21 @@ def plugins(name: str, kind: str | None = None, needed: bool = True) -> list[Car
 
 
 class Comma(NamesType):
-    """``a,b,c``, where an item may have commas in brackets: ``gff[r1=3,r2=4],average``, ``crop=(96,128),batch=2``."""
+    """``a,b,c``, where an item may have commas in brackets: ``gff[r1=3,r2=4],average``, ``crop=(96,128),batch=2``.
+
+    One that has them elsewhere stands in double quotes: ``"a,b",c``.
+    """
 
     name = "NAMES"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Split at commas outside brackets."""
+        """Split at commas outside brackets and quotes."""
         if isinstance(value, tuple):
             return value
-        parts, depth, part = [], 0, ""
-        for c in str(value):
-            depth += (c in "[(") - (c in "])")
-            if c == "," and not depth:
-                parts.append(part)
-                part = ""
-            else:
-                part += c
-        return tuple(p.strip() for p in [*parts, part] if p.strip())
+        try:
+            return items(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def records(**kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

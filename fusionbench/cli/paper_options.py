@@ -9,6 +9,7 @@ import click
 
 from fusionbench.cli.options import Comma
 from fusionbench.cli.words import OneOf
+from fusionbench.commas import parted
 from fusionbench.errors import FusionbenchError
 
 if TYPE_CHECKING:
@@ -133,9 +134,7 @@ def renamed(text: str) -> tuple[str, str]:
     Raises:
         FusionbenchError: it has none.
     """
-    depth = 0
-    for place, c in enumerate(text):
-        depth += (c == "[") - (c == "]")
-        if c == "=" and not depth and place:
-            return text[:place], text[place + 1 :]
+    name, equals, shown = parted(text)
+    if name and equals:
+        return name, shown
     raise FusionbenchError(f"--rename {text}: is not NAME=TEXT, e.g. --rename Ours='Ours (full)'")

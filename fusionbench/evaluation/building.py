@@ -12,6 +12,7 @@ from fusionbench.plugins.misfit import misfit
 from fusionbench.plugins.records import Value
 from fusionbench.plugins.registry import resolve
 from fusionbench.plugins.weights import Weights, verify
+from fusionbench.runtime.flushing import flushing
 
 if TYPE_CHECKING:
     from fusionbench.plugins.method import Method
@@ -37,7 +38,8 @@ def built(
     """
     path = verify(weights) if weights else None
     try:
-        with same_random():  # networks draw weights before they load theirs
+        # networks draw weights before they load theirs; torch's threads that begin here go on flushing
+        with same_random(), flushing():
             method: Method = resolve("method", card.name)(**options)
             if not untrained:
                 method.load(path)

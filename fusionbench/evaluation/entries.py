@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fusionbench.commas import parted
 from fusionbench.errors import FusionbenchError, PluginError, find
 from fusionbench.evaluation.building import built
 from fusionbench.evaluation.keys import BATCHES, PIXELS, harness_hash
@@ -25,7 +26,6 @@ from fusionbench.results.records import EntryInfo, WeightsInfo
 from fusionbench.runtime.arithmetic import Arithmetic, settled
 from fusionbench.runtime.device import device_kind
 from fusionbench.runtime.files import short_name
-from fusionbench.runtime.flushing import flushing
 
 if TYPE_CHECKING:
     from fusionbench.pixels.output_rule import OutputRule
@@ -197,8 +197,7 @@ class Entry:
             WeightsError: when the checkpoint is damaged.
         """
         arithmetic = Arithmetic(self.precision, self.compiled)
-        with flushing():  # threads of torch that begin here go on so
-            return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
+        return built(self.card, self.options, self.weights, device, arithmetic, self.id, self.untrained)
 
 
 def usual(kind: str) -> int:
@@ -236,7 +235,7 @@ def entries(spec: str, rule: str = RELEASED, untrained: bool = False) -> tuple[l
         raise PluginError(f"method {spec!r} is not of the form name or name[weights,option=value]")
     entry = card("method", match["name"].strip())
     if entry.facts.precomputed:
-        name = (match["inside"] or "NAME").partition("=")[2] or match["inside"] or "NAME"
+        name = parted(match["inside"] or "")[2] or match["inside"] or "NAME"
         raise PluginError(f"{spec}: pictures of another program are given with images={name}=DIR")
     usable = installed(entry.name) if entry.facts.requires_weights else []
     names, options = _inside(entry, match["inside"] or "", usable)

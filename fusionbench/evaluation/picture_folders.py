@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusionbench.commas import parted
 from fusionbench.data.pairing import Pattern, Reading, by_order, holds, nearest, partners, proposed, shown
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.entries import RELEASED, Entry
@@ -26,7 +27,7 @@ def from_folder(spec: str, rule: str = RELEASED) -> Entry:
     Raises:
         FusionbenchError: not of that form, or no such folder.
     """
-    name, _, text = spec.partition("=")
+    name, _, text = parted(spec)
     if not (name and text):
         raise FusionbenchError(f"images={spec}: write NAME=DIR")
     if not Path(text).is_dir():

@@ -25,6 +25,7 @@ MARKS = {
     "i": "another input size",
     "w": "other weights or options: several entries of the method are here, and the source names none",
 }
+NOT_IN_PRINT = "generated scenes, of which no paper prints anything; values of real images are not set beside them"
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,13 @@ def beside(table: Table, values: Iterable[PrintedValue]) -> Beside:
     """The printed values that belong to cells of a table.
 
     Args:
-        table: of real images; a generated scene has nothing in print.
+        table: beside one of generated scenes nothing stands but that.
         values: of any dataset.
     """
     board = table.board
-    own = "" if board.origin.generator else dataset_of(board.dataset)
+    if board.origin.generator:
+        return Beside({}, (), (f"{board.title}: {NOT_IN_PRINT}.",))
+    own = dataset_of(board.dataset)
     here = [v for v in values if own and dataset_of(v.dataset) == own]
     columns = _columns(table)
     sources: dict[str, tuple[int, list[PrintedValue]]] = {}

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from fusionbench.commas import find_item
 from fusionbench.data import Dataset, open_spec
 from fusionbench.errors import FusionbenchError, find
 from fusionbench.report.figure_style import SMALL, TINY, WIDTHS, ZOOMS, save
@@ -83,7 +84,7 @@ def draw_compare(
     Raises:
         FusionbenchError: no such pair, a detail outside of it, a picture or dataset that is not here.
     """
-    ids = [find(i, table.ids, "the table has no pair") for i in grid.ids] or picked(table, grid.pick)
+    ids = [find_item(i, table.ids, "the table has no pair") for i in grid.ids] or picked(table, grid.pick)
     dataset = _dataset(table, data_root)
     zooms = [(find(who, ids, "--zoom: the figure has no pair") if who else "", box) for who, box in grid.zooms]
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from fusionbench.commas import listed, typed
 from fusionbench.errors import FusionbenchError
 from fusionbench.naming import matches, nearest
 from fusionbench.plugins.cards import cards
@@ -67,11 +68,11 @@ def _meant(
         found = matches(without_count(name), meant, titles)
     ids = list(dict.fromkeys(i for key in found for i in meant[key]))
     if len(found) > 1 and len(ids) > 1:
-        raise FusionbenchError(f"{where}: {name!r} may be {' or '.join(ids)}; write it as it is")
+        raise FusionbenchError(f"{where}: {name!r} may be {' or '.join(map(typed, ids))}; write it as it is")
     if not ids:
         near = nearest(name, [*meant, *(text for texts in titles.values() for text in texts)])
-        there = ", ".join(sorted({i for own in meant.values() for i in own})) or "none"
-        meaning = f"did you mean {', '.join(near)}? " if near else ""
+        there = listed(sorted({i for own in meant.values() for i in own})) or "none"
+        meaning = f"did you mean {listed(near)}? " if near else ""
         raise FusionbenchError(f"{where}: no entry {name!r}; {meaning}there are: {there}")
     return tuple(ids)
 

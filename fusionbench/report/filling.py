@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fusionbench.commas import listed
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
 from fusionbench.naming import fold, matches
 from fusionbench.plugins.cards import cards
-from fusionbench.report.beside import Column, PrintedCell, differences
+from fusionbench.report.beside import NOT_IN_PRINT, Column, PrintedCell, differences
 from fusionbench.report.cost_table import kept
 from fusionbench.report.headings import Score, dataset_of, method_of, names, score_of, share_of
 from fusionbench.report.layouts import COSTS, Layout, LayoutColumn, LayoutRow
@@ -102,6 +103,9 @@ class Filler:
             notes.append(
                 f"{board.title}: {board.protocol}, split {board.split}, {counted(f'{pairs}{of}', 'pair')}{made}."
             )
+            if board.origin.generator:
+                beside = NOT_IN_PRINT if self.values else "generated scenes"
+                notes.append(f"The columns of {dataset} are of {beside}.")
         return FilledLayout(name, layout, cells, tuple(notes))
 
     def cell(self, layout: Layout, row: LayoutRow, column: LayoutColumn) -> Filled:
@@ -159,6 +163,8 @@ class Filler:
 
     def _printed(self, layout: Layout, row: LayoutRow, column: LayoutColumn) -> Iterable[PrintedCell]:
         board = self.boards.get(column.dataset)
+        if board and board.origin.generator:
+            return
         for value in self.values:
             if not value.source.startswith(layout.source) or fold(value.method) != fold(row.printed or row.title):
                 continue
@@ -175,8 +181,8 @@ class Filler:
             yield PrintedCell(value, column.score, marks, share_of(value, score))
 
     def _column(self, row: LayoutRow, column: LayoutColumn, board: Board | None) -> Column:
-        """What printed values are compared with; without results, or on generated scenes, any split is another."""
-        images = self._pairs(board) if board and not board.origin.generator else 0
+        """What printed values are compared with; without results any split is another."""
+        images = self._pairs(board) if board else 0
         whole = board is not None and board.expected in (None, images)
         variant = column.score.partition("@")[2].partition("/")[0]
         training = column.training or row.training
@@ -275,13 +281,15 @@ def boards_for(
     absent: dict[str, str] = {}
     for dataset in dict.fromkeys(column.dataset for column in layout.columns if column.dataset):
         real = [b for b in chosen if b.dataset == dataset and not b.origin.generator]
-        made = [b for b in chosen if named and b.origin.generator and b.origin.like == dataset]
-        found = real or made
+        made = [b for b in chosen if b.origin.generator and b.origin.like == dataset]
+        found = [*real, *made] if named else real
         if len(found) == 1:
             boards[dataset] = found[0]
         elif found:
             have = ", ".join(f"{b.dataset} split {b.split} output {b.output}" for b in found)
             absent[dataset] = f"several results of {dataset}: {have}; choose with --datasets, --split, --output-rule"
         else:
-            absent[dataset] = f"no results of {dataset}; fusionbench eval --datasets {dataset}"
+            scenes = listed(dict.fromkeys(b.dataset for b in made))
+            only = f" but on generated scenes, which stand here where --datasets names them ({scenes})" if made else ""
+            absent[dataset] = f"no results of {dataset}{only}; fusionbench eval --datasets {dataset}"
     return boards, absent

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionbench.commas import parted
 from fusionbench.data.layout import children
 from fusionbench.data.opening import corrupted, data_root, open_spec
 from fusionbench.data.origin import recorded
@@ -51,7 +52,7 @@ class Places:
         names = {str(e.options["name"]): (e.id,) for e in entries if "name" in e.options}
         given = {}
         for spec in self.images:
-            typed, equals, where = spec.partition("=")
+            typed, equals, where = parted(spec)
             name = find(typed, names, f"images={typed}: the table has no such pictures:", names)
             given[name] = name + equals + where
         if self.images_root is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fusionbench.commas import parted
 from fusionbench.data.layout import DEFAULT
 from fusionbench.data.opening import open_spec
 from fusionbench.data.pairing import Reading
@@ -31,6 +33,7 @@ from fusionbench.results.store import Store
 from fusionbench.runtime.arithmetic import check_compiler
 
 UNCHECKED = ": the row was not checked"
+_REASON = re.compile(r"(undefined on every image|there for some \(.*\)): .*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +114,12 @@ class Reproduction:
         whole = self.rows == self.of
         if whole and recorded.caption.replace("(gray)", "(grey)") != again.caption:
             self.differences.append(f"the caption reads otherwise: {again.caption}")
-        task_notes = {head.note for head in (*recorded.tasks, *again.tasks)}
-        if whole and [n for n in recorded.notes if n not in task_notes] != [
-            n for n in again.notes if n not in task_notes
-        ]:
-            self.notes.append("the notes below the table read otherwise")
         rows = {row.id: row for row in again.rows}
         complete = whole and rows.keys() == {row.id for row in recorded.rows}
+        before, after = _notes_of_values(recorded), _notes_of_values(again)
+        if complete and before != after:  # rows that are not here have a part in them
+            self.notes += [f"the note below the table is not so now: {n}" for n in before if n not in after]
+            self.notes += [f"below the table would stand now: {n}" for n in after if n not in before]
         for row in recorded.rows:
             if row.id not in rows:
                 self.unchecked(row.id, absent)
@@ -154,6 +156,16 @@ class Reproduction:
         for what, (then, now) in facts.items():
             if then != now:
                 self.differences.append(f"{row}, {name}: {what} {then}, computed {now}")
+
+
+def _notes_of_values(table: PublishedTable) -> list[str]:
+    """A table's notes about its values, without the reasons, which cards word.
+
+    Others tell of the store that it was made from (entries and images that are not in it, who made which row), which a
+    rerun of its rows does not have.
+    """
+    heads = tuple(head.title + end for head in table.metrics for end in (" of ", ": "))
+    return sorted(_REASON.sub(r"\1.", note) for note in table.notes if note.startswith(heads))
 
 
 def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda *_: None) -> Reproduction:
@@ -217,7 +229,7 @@ def _plan(
     facts, board, differences = claims.facts, claims.facts.board, again.differences
     images = asked.places.pictures(board, facts.entries)
     first = len(differences)
-    specs, absent = runnable_specs(claims, {spec.partition("=")[0] for spec in images}, differences)
+    specs, absent = runnable_specs(claims, {parted(spec)[0] for spec in images}, differences)
     again.absent += [line for line in differences[first:] if line.partition(": not checked")[0] in absent]
     dataset = None
     if facts.pairs and (specs or images):

@@ -67,6 +67,37 @@ def test_all_that_is_claimed_is_checked(made: Path, tmp_path: Path) -> None:
     assert (again.same, again.cells) == (True, 8)
 
 
+def noted(again: Reproduction) -> list[str]:
+    return [line for line in again.notes if "below the table" in line]
+
+
+def test_notes_about_what_a_rerun_does_not_have_are_no_difference(made: Path, tmp_path: Path) -> None:
+    """An entry that is in the store and not in the table, who signed a row, why a value is undefined as a card says."""
+    words = ("--metrics=en,scd", "--datasets=msrs", "--data-root", made / "data", "--out", tmp_path / "r")
+    assert fusionbench("eval", "--methods=maximum", *words[1:], "--metrics=en").returncode == 0
+    assert fusionbench("eval", "--methods=average,visible", *words, "--who=Ada").returncode == 0
+    path = tmp_path / "sel.json"
+    assert fusionbench("leaderboard", "--out", tmp_path / "r", "-o", path).returncode == 0
+    content = json.loads(path.read_text())
+    starts = (
+        "No row for maximum: not scored",
+        "SCD@sum of visible is undefined on every image: ",
+        "average, visible: by",
+    )
+    assert all(any(note.startswith(start) for note in content["notes"]) for start in starts), content["notes"]
+    places = Rerun(places=Places(data_root=made / "data"), jobs=1)
+    assert noted(reproduce(path, tmp_path / "a", places)) == []
+    content["notes"] = [note.replace("is constant there", "is flat there") for note in content["notes"]]
+    path.write_text(json.dumps(content))
+    assert noted(reproduce(path, tmp_path / "b", places)) == []
+    content["notes"] = [note.replace("SCD@sum of visible", "SCD@sum of nobody") for note in content["notes"]]
+    path.write_text(json.dumps(content))
+    assert noted(reproduce(path, tmp_path / "c", places)) == [
+        "the note below the table is not so now: SCD@sum of nobody is undefined on every image.",
+        "below the table would stand now: SCD@sum of visible is undefined on every image.",
+    ]
+
+
 def row(content: Files, name: str) -> dict[str, Any]:
     return next(r for r in content["table"]["rows"] if r["id"] == name)
 

@@ -199,11 +199,29 @@ def test_generated_scenes_only_where_they_are_named(results: Path) -> None:
         store.put_entry("a", entry())
         store.put_fused("a", "scenes-msrs", "test", "1", Fused("p1", "a1", "fused/x/1.png"))
         store.put_scores([Score("a1", "p1", vif.id, vif.code, 0.25)])
-    assert "no results of msrs" in run(results, "--out", results / "s")
+    text = run(results, "--out", results / "s")
+    assert (
+        "no results of msrs but on generated scenes, which stand here where --datasets names them (scenes-msrs); "
+        "fusionbench eval --datasets msrs"
+    ) in text
+    assert "no results of fmb; fusionbench" in text
     text = run(results, "--out", results / "s", "--datasets", "scenes-msrs", "--published", results / "printed.csv")
     assert "| GFF | **0.250** |" in text
     assert "synthetic images: scenes, seed 7" in text
-    assert "0.5 (v, s?)" in text or "0.5 (v, s)" in text
+    assert "The columns of msrs are of generated scenes, of which no paper prints anything" in text
+    assert "0.5" not in text, "of real images"
+    assert "71.5" not in text
+    assert "1.5 M" in text, "costs are of no dataset"
+    assert "The columns of msrs are of generated scenes." in run(results, "--out", results / "s", "--datasets", "msrs")
+
+
+def test_real_images_come_before_generated_scenes(results: Path) -> None:
+    with Store(results / "r") as store:
+        made = Origin(generator="scenes", seed=7, like="msrs")
+        store.put_board(board(dataset="scenes-msrs", title="Scenes", metrics=("vif@tdfusion",), origin=made), [], "")
+    assert "generated" not in run(results)
+    text = run(results, "--datasets", "msrs,scenes-msrs")
+    assert "several results of msrs: msrs split test output released, scenes-msrs split test" in text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench.errors import FusionbenchError, find
+from fusionbench.commas import find_item
+from fusionbench.errors import FusionbenchError
 from fusionbench.plugins.cards import cards
 from fusionbench.report import cost_table
 from fusionbench.report.beside import beside
@@ -169,7 +170,7 @@ def _pictures(
         if one.kind == "store":
             boards.setdefault(_place(one), one)
     every = [i for one in boards.values() for i in one.table.ids]
-    named = tuple(find(i, every, "--pictures: no table has an image") for i in asked.ids)
+    named = tuple(find_item(i, every, "--pictures: no table has an image") for i in asked.ids)
     groups = {}
     with ExitStack() as stack:
         shelves = [stack.enter_context(shelf_of(folder)) for folder in folders]

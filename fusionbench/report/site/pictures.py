@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from fusionbench.commas import items
 from fusionbench.counting import counted
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.report.compare_figure import picked
@@ -43,10 +44,17 @@ class Wanted:
 
 
 def wanted(text: str, entries: Sequence[str]) -> Wanted:
-    """What ``--pictures`` says: a number, or ids with commas between them."""
+    """What ``--pictures`` says: a number, or ids with commas between them; in quotes an id that is a number or has one.
+
+    Raises:
+        FusionbenchError: quotes that are not closed.
+    """
     if re.fullmatch(r"[0-9]{1,4}", text):
         return Wanted(pick=int(text), entries=tuple(entries))
-    return Wanted(ids=tuple(filter(None, (part.strip() for part in text.split(",")))), entries=tuple(entries))
+    try:
+        return Wanted(ids=items(text), entries=tuple(entries))
+    except ValueError as error:
+        raise FusionbenchError(f"--pictures {error}") from None
 
 
 def pictures_of(
