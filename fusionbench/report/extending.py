@@ -17,17 +17,16 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.evaluation.protocol import Metric
 from fusionbench.report.checking import PROVENANCE, published
 from fusionbench.report.claims import contradictions, read_claims
+from fusionbench.report.extending_tasks import SHOWN, joined_results
 from fusionbench.report.gaps import alike
 from fusionbench.report.published import PublishedTable, read
-from fusionbench.report.recorded import Recorded, RecordedRow, recorded
+from fusionbench.report.recorded import Recorded, recorded
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table, build, in_order
-from fusionbench.report.task_claims import Results, recorded_results
-from fusionbench.report.task_tables import NO_RESULT, columns_of, current, group_of, tested
-from fusionbench.results.records import Board, TaskResult
+from fusionbench.report.task_tables import NO_RESULT, columns_of, shown_results
+from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 
-SHOWN = 2  # rows of both that must be the same where a metric's code is not
 SAME = ("dataset", "split", "colour", "output", "origin", "corruption", "shards")  # of both boards
 
 
@@ -64,12 +63,15 @@ def extended(
         raise FusionbenchError(f"{unfit}: {error}") from None
     kept = tuple(row for row in there.table.rows if row.id not in {r.id for r in own.rows})
     _check_counts((*own.rows, *kept), own, result)
-    table = replace(own, rows=(*own.rows, *kept), earlier=claims.only({row.id for row in kept}).facts)
-    tasks = columns_of(results_of(table, store))
+    names = {row.id for row in kept}
+    here = shown_results(store, own.board, {row.id for row in own.rows})
+    results, odd_tasks = joined_results(here, there, names)
+    tasks = columns_of(results)
     tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and not any(t.id.startswith(c.id[:-7]) for t in tasks)]
     heads = {column.note for column in (*there.table.tasks, *own.tasks, *tasks)}
-    notes = [n for n in (*there.file.notes, *own.notes) if n not in heads and not _has_row(n, table)]
-    notes += [*(column.note for column in tasks), *_left_out(table, store, there), *_differing(own, there), *same]
+    rows = {row.id for row in (*own.rows, *kept)}
+    notes = [n for n in (*there.file.notes, *own.notes) if n not in heads and not _has_row(n, rows)]
+    notes += [*(column.note for column in tasks), *odd_tasks, *_differing(own, there), *same]
     if kept:
         digest = hashlib.sha256(result.with_name(f"{there.stem}.json").read_bytes()).hexdigest()[:12]
         others = f"the other {counted(len(kept), 'row', 'stand')}" if len(kept) > 1 else "the other row stands"
@@ -78,7 +80,8 @@ def extended(
             f"(SHA-256 of its .json {digest})."
         )
     selected = {m.id for m in own.metrics} < set(own.board.own_metrics)
-    return in_order(replace(table, notes=tuple(dict.fromkeys(notes)), selected=selected, tasks=tuple(tasks)))
+    made = replace(own, rows=(*own.rows, *kept), notes=tuple(dict.fromkeys(notes)), selected=selected)
+    return in_order(replace(made, tasks=tuple(tasks), results=results, earlier=claims.only(names).facts))
 
 
 def largest(board: Board) -> Path | None:
@@ -89,12 +92,6 @@ def largest(board: Board) -> Path | None:
         if (table.protocol, table.dataset, table.split) == (board.protocol, board.dataset, board.split):
             found.append((-len(table.rows), name, path))
     return min(found)[-1] if found else None
-
-
-def results_of(table: Table, store: Store) -> Results:
-    """Every result of a task network that a table shows: those of a store, and those that came with published rows."""
-    earlier = recorded_results(table.earlier) if table.earlier else ()
-    return (*((entry, result) for entry, result in _here(table, store) if _fits(result, earlier)), *earlier)
 
 
 def _other_board(board: Board, there: Recorded) -> list[str]:
@@ -181,28 +178,6 @@ def _alike(row: Row, other: Row, m: Metric) -> bool:
     return alike(here, then, m.digits)
 
 
-def _here(table: Table, store: Store) -> list[tuple[str, TaskResult]]:
-    """(entry id, result) of a store, of a table's rows."""
-    known = {row.id for row in table.rows if not isinstance(row, RecordedRow)}
-    ids = {key: entry.id for key, entry in store.entries(table.board.output).items() if entry.id in known}
-    return [(ids[key], result) for key, result in current(store, table.board) if key in ids]
-
-
-def _has_row(note: str, table: Table) -> bool:
-    """Whether a note says that there is no row for an entry, of which the other one has one."""
-    return any(note.startswith(f"No row for {row.id}:") for row in table.rows)
-
-
-def _left_out(table: Table, store: Store, there: Recorded) -> list[str]:
-    """A line for each network of the store whose results cannot stand in the column of published ones."""
-    earlier = recorded_results(table.earlier) if table.earlier else ()
-    odd = {" ".join(group_of(result)[:3]) for _, result in _here(table, store) if not _fits(result, earlier)}
-    why = f"are left out, as those of {there.stem} are of another test or network."
-    return [f"{name}: results of {store.folder.name} {why}" for name in sorted(odd)]
-
-
-def _fits(result: TaskResult, earlier: Results) -> bool:
-    """Whether a result can stand in the column of published ones."""
-    column = [other for _, other in earlier if group_of(other) == group_of(result)]
-    frozen = {other.weights for other in column if other.seed == result.seed and other.protocol == "frozen"}
-    return not column or (tested(column[0]) == tested(result) and frozen <= {result.weights})
+def _has_row(note: str, rows: set[str]) -> bool:
+    """Whether a note says that there is no row for an entry, of which there is one now."""
+    return any(note.startswith(f"No row for {row}:") for row in rows)

@@ -23,7 +23,7 @@ from fusionbench.report.made import kept_notes, kept_task_notes
 from fusionbench.report.published import Cell, MetricHead, Provenance, PublishedRow, PublishedTable, TaskHead
 from fusionbench.report.rows import Row
 from fusionbench.report.task_tables import TaskColumn, current, task_columns
-from fusionbench.results.records import Board
+from fusionbench.results.records import Board, TaskResult
 from fusionbench.results.store import Store
 
 
@@ -40,6 +40,7 @@ class Table:
         selected: whether the store has more rows or the protocol more columns; part of the file name, so that a
             narrower run never replaces the whole table.
         tasks: columns of downstream tasks; they take no part in the average rank.
+        results: with entry ids, what the columns of tasks come from, where it is not the store alone.
         earlier: where rows come from that a published table had before, see :mod:`fusionbench.report.extending`.
     """
 
@@ -50,6 +51,7 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     selected: bool = False
     tasks: tuple[TaskColumn, ...] = ()
+    results: tuple[tuple[str, TaskResult], ...] | None = None
     earlier: Provenance | None = None
 
     @property

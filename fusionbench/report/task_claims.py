@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
 from fusionbench.plugins.cards import cards
 from fusionbench.report.published import Provenance, PublishedTable
-from fusionbench.report.task_tables import NO_RESULT, TaskColumn, columns_of, group_of, is_given
+from fusionbench.report.task_tables import NO_RESULT, OTHER_CODE, TaskColumn, columns_of, group_of, is_given
 from fusionbench.results.records import TaskResult
 
 Results = tuple[tuple[str, TaskResult], ...]  # (entry id, result)
@@ -29,7 +30,7 @@ def task_contradictions(facts: Provenance, table: PublishedTable) -> list[str]:
         results = recorded_results(facts)
     except ValueError as error:  # msgspec's own among them
         return [f"task results in the provenance: not checked: {error}"]
-    lines = _odd(results, {row.id for row in table.rows})
+    lines = _odd(results, {row.id for row in table.rows}, table.notes)
     heads = {head.id: head for head in table.tasks}
     lines += [f"{row.id}, {n}: a task's value without a column" for row in table.rows for n in row.tasks.keys() - heads]
     if results and not heads:
@@ -65,15 +66,19 @@ def _values(name: str, column: TaskColumn, table: PublishedTable) -> list[str]:
     return lines
 
 
-def _odd(results: Results, rows: set[str]) -> list[str]:
-    """Results that stand twice, belong to no row, or are of other tests than those they stand beside."""
+def _odd(results: Results, rows: set[str], notes: Sequence[str]) -> list[str]:
+    """Results that stand twice, belong to no row, or are of other tests than those they stand beside.
+
+    Other code may have scored them where a note says so, as of a table that was extended.
+    """
     lines, known = [], cards("task")
     seen: set[tuple[object, ...]] = set()
     tests: dict[tuple[str, ...], tuple[object, ...]] = {}
     for entry, result in results:
         group = group_of(result)
         what = f"{entry}, {'/'.join(group)}, seed {result.seed}"
-        test = (result.code, result.test_split, result.images, result.classes)
+        told = any(note.startswith(" ".join(group[:3]) + OTHER_CODE) for note in notes)
+        test = ("" if told else result.code, result.test_split, result.images, result.classes)
         if result.task not in known or result.network not in known[result.task].facts.networks:
             lines.append(f"{what}: not checked, no such task or network here")
         elif entry not in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from fusionbench.results.store import Store
 Group = tuple[str, str, str, str]  # task, network, protocol, recipe: what stands in one column
 DIGITS = 4  # of scores in tables
 NO_RESULT = "/-/-/-/-"  # behind the task in the id of a column without results
+OTHER_CODE = ": scored by other code"  # in a note, behind task, network and protocol
 
 
 @dataclass(frozen=True)
@@ -134,15 +135,21 @@ def current(store: Store, board: Board) -> list[tuple[str, TaskResult]]:
     """(entry key, result) that may stand side by side: of each network those of the newest code and images; of a frozen
     one, those of the very network."""
     rows = store.tasks(board.dataset, board.split)
-    newest = {group_of(result): tested(result) for _, result in rows}
+    newest = {group_of(result): _tested(result) for _, result in rows}
     frozen = {(group_of(result), result.seed): result.weights for _, result in rows if result.protocol == "frozen"}
     comparable = [
         (key, result)
         for key, result in rows
-        if tested(result) == newest[group_of(result)]
+        if _tested(result) == newest[group_of(result)]
         and frozen.get((group_of(result), result.seed), result.weights) == result.weights
     ]
     return sorted(comparable, key=lambda row: (*group_of(row[1]), row[1].seed))
+
+
+def shown_results(store: Store, board: Board, rows: Collection[str]) -> tuple[tuple[str, TaskResult], ...]:
+    """(entry id, result) of a store, of the entries that a table shows."""
+    ids = {key: entry.id for key, entry in store.entries(board.output).items() if entry.id in rows}
+    return tuple((ids[key], result) for key, result in current(store, board) if key in ids)
 
 
 def group_of(result: TaskResult) -> Group:
@@ -165,8 +172,7 @@ def _elsewhere(recipe: str) -> bool:
     return recipe.startswith("given-") and "+" in recipe
 
 
-def tested(result: TaskResult) -> tuple[str, str, int]:
-    """Of what test a result is."""
+def _tested(result: TaskResult) -> tuple[str, str, int]:
     return result.code, result.test_split, result.images
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench.report.extending import results_of
 from fusionbench.report.formats import FORMATS, as_text
 from fusionbench.report.made import signed_rows
 from fusionbench.report.recorded import RecordedRow
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
 from fusionbench.report.task_intervals import by_class
-from fusionbench.report.task_tables import pages
+from fusionbench.report.task_tables import pages, shown_results
+from fusionbench.results.records import TaskResult
 from fusionbench.results.storage_errors import storage_error
 from fusionbench.results.store import Store
 from fusionbench.runtime.files import short_name, sweep
@@ -33,7 +33,7 @@ def write_tables(out: Path, tables: Iterable[Table], store: Store) -> list[Path]
     for table in tables:
         stem = short_name(table.stem)
         texts = {f"{stem}.{suffix}": as_text(table, form) for form, suffix in FORMATS.items()}
-        results = [(entry, by_class(result)) for entry, result in results_of(table, store)]
+        results = [(entry, by_class(result)) for entry, result in _results(table, store)]
         for task, text in pages(results, table.board, [r.id for r in table.rows]).items():
             texts[f"{stem}.{task}.md"] = text
         texts[f"{stem}.provenance.json"] = provenance_of(table, store)
@@ -46,7 +46,7 @@ def provenance_of(table: Table, store: Store) -> str:
     board, earlier = table.board, table.earlier
     ids = {key: entry.id for key, entry in store.entries(board.output).items()}
     trained: dict[str, list[object]] = {}
-    for entry, result in results_of(table, store):  # without the scores by class, which are on pages of their own
+    for entry, result in _results(table, store):  # without the scores by class, which are on pages of their own
         trained.setdefault(entry, []).append({k: v for k, v in result.plain().items() if k != "per_class"})
     pairs = store.pairs(board.dataset, board.split)
     signed: dict[str, object] = {**(earlier.signed if earlier else {})}
@@ -64,6 +64,12 @@ def provenance_of(table: Table, store: Store) -> str:
         "runs": [*(earlier.runs if earlier else ()), *_runs(store, board.dataset)],
     }
     return json.dumps(msgspec.to_builtins(everything), indent=1, sort_keys=True) + "\n"
+
+
+def _results(table: Table, store: Store) -> tuple[tuple[str, TaskResult], ...]:
+    """(entry id, result) of every network that a table shows."""
+    own = table.results
+    return shown_results(store, table.board, {row.id for row in table.rows}) if own is None else own
 
 
 def _keyed(ids: Mapping[str, str], table: Table) -> list[tuple[str, Row]]:

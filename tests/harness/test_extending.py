@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from fusionbench.errors import FusionbenchError
 from fusionbench.report.claims import contradictions, read_claims
-from fusionbench.report.extending import extended, largest, results_of
+from fusionbench.report.extending import extended, largest
 from fusionbench.report.formats import markdown
 from fusionbench.report.places import Places
 from fusionbench.report.reproduce import Rerun, reproduce
@@ -211,16 +212,17 @@ def test_a_column_that_is_not_there(made: Path, published: Path) -> None:
         together(made, published, metrics=("sf@mean",))
 
 
-def with_tasks(made: Path, store: str, entry: str, weights: str, out: Path) -> Path:
-    """A copy of a store in which a frozen network has scored an entry's pictures; its tables are below it."""
+def with_tasks(made: Path, store: str, scores: dict[str, float], out: Path, **facts: str) -> Path:
+    """A copy of a store in which a frozen network has scored entries' pictures; its tables are below it."""
     shutil.copytree(made / store, out)
     shutil.rmtree(out / "tables")
-    own = task_result(task="detection", network="yolox-nano", recipe="given-1+test", weights=weights, images=3)
-    own = msgspec.structs.replace(own, scores={"all": {"ap50@coco": len(entry) / 16, "ap@coco": 0.125}})
     with Store(out) as opened:
         board = opened.boards()[0]
         keys = {info.id: key for key, info in opened.entries(board.output).items()}
-        opened.put_task(keys[entry], board.dataset, board.split, own)
+        for entry, score in scores.items():
+            own = task_result(task="detection", network="yolox-nano", recipe="given-1+test", images=3, **facts)
+            found = {"all": {"ap50@coco": score, "ap@coco": math.nan}}
+            opened.put_task(keys[entry], board.dataset, board.split, msgspec.structs.replace(own, scores=found))
         write_tables(out, [build(opened, board)], opened)
     return out
 
@@ -230,23 +232,51 @@ def of(folder: Path) -> Path:
     return next(path for path in folder.glob("*.json") if "provenance" not in path.name)
 
 
-@pytest.mark.parametrize(("weights", "left_out"), [("a", False), ("b", True)])
-def test_columns_of_tasks_go_on(made: Path, tmp_path: Path, weights: str, left_out: bool) -> None:
-    """The same frozen network makes one column; results of another one are left out with a note."""
-    first = with_tasks(made, "one", "gff", "a", tmp_path / "one")
-    second = with_tasks(made, "two", "maximum", weights, tmp_path / "two")
+NETWORK = "detection yolox-nano frozen: "
+LEFT_OUT = f"{NETWORK}results of the store are left out: those of msrs-fusion@v1.partial-3-of-361.selected"
+
+
+@pytest.mark.parametrize(
+    ("here", "facts", "note"),
+    [
+        ({"maximum": 0.5}, {"weights": "a", "code": "c"}, ""),
+        ({"maximum": 0.5}, {"weights": "b", "code": "c"}, f"{LEFT_OUT} are of another network."),
+        ({"maximum": 0.5}, {"weights": "a", "code": "c", "test_split": "val"}, f"{LEFT_OUT} are of another test."),
+        (
+            {"maximum": 0.5},
+            {"weights": "a", "code": "d"},
+            f"{LEFT_OUT} were scored by other code; score 2 of its entries",
+        ),
+        (
+            {"maximum": 0.5, "average": 0.25, "laplacian": 0.75},
+            {"weights": "a", "code": "d"},
+            f"{LEFT_OUT} were scored by other code, and differ for laplacian.",
+        ),
+        (
+            {"maximum": 0.5, "average": 0.25, "laplacian": 0.125},
+            {"weights": "a", "code": "d"},
+            f"{NETWORK}scored by other code in msrs-fusion@v1.partial-3-of-361.selected, with the same scores for ",
+        ),
+    ],
+)
+def test_columns_of_tasks_go_on(
+    made: Path, tmp_path: Path, here: dict[str, float], facts: dict[str, str], note: str
+) -> None:
+    """One network in one test makes one column; where code is another, rows of both show that it gives the same."""
+    there = {"gff": 0.375, "average": 0.25, "laplacian": 0.125}
+    first = with_tasks(made, "one", there, tmp_path / "one", weights="a", code="c")
+    second = with_tasks(made, "two", here, tmp_path / "two", **facts)
     with Store(second, create=False) as store:
         table = extended(store, store.boards()[0], of(first / "tables"))
-        shown = {entry for entry, _ in results_of(table, store)}
         write_tables(tmp_path / "out", [table], store)
-    column, _ = table.tasks
-    expected = {"gff": (3 / 16,)} | ({} if left_out else {"maximum": (7 / 16,)})
+    left_out, column = "left out" in note, table.tasks[0]
+    expected = {"gff": (0.375,)} | ({} if left_out else {entry: (score,) for entry, score in here.items()})
     assert column.values == expected
-    assert shown == expected.keys()
+    assert table.results is not None
+    assert {entry for entry, _ in table.results} == expected.keys()
     assert contradictions(read_claims(of(tmp_path / "out/tables"))) == []
-    said = [note for note in table.notes if "another test or network" in note]
-    assert bool(said) is left_out
-    assert all(note.startswith("detection yolox-nano frozen: results of two") for note in said)
+    said = [line for line in table.notes if "left out" in line or "scored by other code" in line]
+    assert [line[: len(note)] for line in said] == ([note] if note else [])
 
 
 @pytest.mark.parametrize("name", ["m3fd-fusion@v1.partial-10-of-1050", "msrs-fusion@v1"])
