@@ -10,7 +10,7 @@ from contextlib import contextmanager
 def flushing() -> Iterator[None]:
     """Inside, this thread's processor takes numbers below 1e-38 for zero, in what it reads and in what it makes.
 
-    Networks fade out through them: TarDAL+ took 14 times as long on an Intel processor, for the same pictures.
+    Networks fade out through them: TarDAL+ took 24 times as long on an Intel processor, for the same pictures.
     """
     import torch
 
