@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+from fusionbench.report.gaps import gap
 from fusionbench.report.recorded import Recorded
 from fusionbench.report.task_claims import Results, recorded_results
 from fusionbench.report.task_tables import OTHER_CODE, Group, group_of
 from fusionbench.results.records import TaskResult
 
 SHOWN = 2  # rows of both that must be the same where code is not
+CLOSE = 1e-4  # of scores: on another processor a detector's last bits are others, and with them the order of its boxes
 
 
 def joined_results(here: Results, there: Recorded, kept: set[str]) -> tuple[Results, list[str]]:
@@ -38,7 +40,9 @@ def joined_results(here: Results, there: Recorded, kept: set[str]) -> tuple[Resu
             continue
         fitting += own
         if same:
-            notes.append(f"{name}{OTHER_CODE} in {there.stem}, with the same scores for {', '.join(same)}.")
+            notes.append(
+                f"{name}{OTHER_CODE} in {there.stem}, with the same scores to {CLOSE:g} for {', '.join(same)}."
+            )
     return (*fitting, *((entry, result) for entry, result in published if entry in kept)), notes
 
 
@@ -58,17 +62,19 @@ def _differs(own: Results, published: Results) -> tuple[str, list[str]]:
         return "are of another network", []
     if first.code in {result.code for _, result in published}:
         return "", []
-    scores = {(entry, result.seed): _scores(result) for entry, result in published}
-    both = {key: _scores(result) for entry, result in own if (key := (entry, result.seed)) in scores}
-    if off := [entry for (entry, seed), found in both.items() if found != scores[entry, seed]]:
+    there = {(entry, result.seed): result for entry, result in published}
+    both = [(entry, result, there[entry, result.seed]) for entry, result in own if (entry, result.seed) in there]
+    if off := [entry for entry, result, other in both if not _close(result, other)]:
         return f"were scored by other code, and differ for {off[0]}", []
-    same = list(dict.fromkeys(entry for entry, _ in both))
+    same = list(dict.fromkeys(entry for entry, _, _ in both))
     few = f"were scored by other code; score {SHOWN} of its entries here as well, to show that it gives the same"
     return (few, []) if len(same) < SHOWN else ("", same)
 
 
-def _scores(result: TaskResult) -> dict[str, dict[str, float | None]]:
-    """By condition, None where they are undefined."""
-    return {
-        c: {k: None if v is None or math.isnan(v) else v for k, v in own.items()} for c, own in result.scores.items()
-    }
+def _close(one: TaskResult, other: TaskResult) -> bool:
+    """Whether two results have the same scores under the same conditions."""
+    first, second = (
+        {(c, name): v for c, own in r.scores.items() for name, v in own.items() if v is not None and not math.isnan(v)}
+        for r in (one, other)
+    )
+    return first.keys() == second.keys() and all(gap(v, second[key]) <= CLOSE for key, v in first.items())
