@@ -101,8 +101,12 @@ def extend(results: Path, path: Path) -> None:
     """Write a committed table anew, with the rows of a store besides."""
     there = read_claims(path).facts.board
     with Store(results, create=False) as store, tempfile.TemporaryDirectory() as scratch:
-        board = next(b for b in store.boards() if (b.dataset, b.split) == (there.dataset, there.split))
-        written = write_tables(Path(scratch), [extended(store, board, path)], store)
+        same = [
+            b for b in store.boards() if (b.dataset, b.split, b.output) == (there.dataset, there.split, there.output)
+        ]
+        if not same:
+            raise SystemExit(f"{results}: nothing of {there.dataset} {there.split}, output rule {there.output}")
+        written = write_tables(Path(scratch), [extended(store, same[0], path)], store)
         if path.name not in {made.name for made in written}:
             raise SystemExit(f"{path}: with these rows it would be {written[0].name}")
         copy(Path(scratch, "tables"), path.parent)
@@ -111,6 +115,8 @@ def extend(results: Path, path: Path) -> None:
 def main() -> None:
     words = sys.argv[1:]
     if words[:1] == ["--extend"]:
+        if len(words) < 3:
+            raise SystemExit(__doc__)
         for path in words[2:]:
             extend(Path(words[1]), Path(path))
     else:

@@ -47,6 +47,8 @@ def leaderboard_command(
 
     With --check: run published tables again and list what agrees. Exit code 1 if one differs, or is not here.
     """
+    if form.extend is not None and (checking.check is not None or form.layout is not None):
+        raise FusionbenchError(f"--extend with {'--layout' if form.layout else '--check'}: take one of them")
     if checking.check is not None:
         typed = ctx.get_parameter_source("out") is ParameterSource.COMMANDLINE
         folder = Path(checking.check) if checking.check else None

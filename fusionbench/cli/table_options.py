@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionbench.report.beside import Beside
     from fusionbench.report.printed import PrintedValue
     from fusionbench.report.tables import Table
+    from fusionbench.results.records import Board
     from fusionbench.results.store import Store
 
 
@@ -93,6 +94,11 @@ class Selection:
         return [joined(table) for table in tables] if any(map(is_joint, self.methods)) else tables
 
 
+def _place(board: Board) -> str:
+    """Where rows are of, as a user tells boards apart."""
+    return f"{board.dataset} {board.split}, output rule {board.output}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """How a table is written, and where to."""
@@ -161,29 +167,39 @@ class Form:
         from fusionbench.report.recorded import recorded
         from fusionbench.report.seeds import is_joint
 
-        unfit = {"--ties": self.ties, "--join-seeds": self.join_seeds or any(map(is_joint, selection.methods))}
+        unfit = {
+            "--ties": self.ties,
+            "--ci": self.ci,
+            "--join-seeds": self.join_seeds or any(map(is_joint, selection.methods)),
+        }
         for option, given in unfit.items():
             if given:
                 raise FusionbenchError(f"--extend with {option}: published rows have no values of single images")
         own = selection.tables(store)
-        named = ", ".join(table.stem for table in own)
         if self.extend:
-            there = recorded(Path(self.extend)).table.board
-            places = (there.dataset, there.split, there.output)
-            pairs = [(t, Path(self.extend)) for t in own if (t.board.dataset, t.board.split, t.board.output) == places]
+            wanted = recorded(Path(self.extend)).table.board
+            pairs = [(table, Path(self.extend)) for table in own if _place(table.board) == _place(wanted)]
             if not pairs:
-                raise FusionbenchError(f"--extend {self.extend}: it is of {' '.join(places[:2])}; here: {named}")
+                here = "; ".join(_place(table.board) for table in own)
+                raise FusionbenchError(f"--extend {self.extend}: it is of {_place(wanted)}; here: {here}")
         else:
             pairs = [(table, path) for table in own if (path := largest(table.board))]
             if not pairs:
+                named = ", ".join(table.stem for table in own)
                 raise FusionbenchError(f"--extend: no table that came with the package is of {named}; name a file")
             for table in [table for table in own if all(table is not found for found, _ in pairs)]:
                 note(f"left out: no table that came with the package is of {table.stem}")
-        tables = []
+        tables, refused = [], []
         for table, path in pairs:
-            columns = selection.columns or ([] if self.extend else [m.id for m in table.metrics])
             only = [row.id for row in table.rows] if selection.methods else []
-            tables.append(extended(store, table.board, path, columns, only))
+            try:
+                tables.append(extended(store, table.board, path, selection.columns, only))
+            except FusionbenchError as error:
+                refused.append(error)
+        if refused and not tables:
+            raise refused[0]
+        for unfit_one in refused:
+            note(f"left out: {unfit_one}")
         return tables
 
     def beside(self, tables: Sequence[Table]) -> list[Beside | None]:

@@ -56,6 +56,8 @@ def read_claims(result: Path) -> Claims:
     Raises:
         FusionbenchError: not there, no result, or beyond the bounds.
     """
+    if result.is_dir():
+        raise FusionbenchError(f"{result}: a folder; name a table's .json in it")
     stem = next((result.name.removesuffix(s) for s in SUFFIXES if result.name.endswith(s)), result.name)
     if not stem:
         raise FusionbenchError(f"{result}: not a file; a result is a table's .json")
@@ -109,6 +111,8 @@ def _row(row: PublishedRow, claims: Claims, heads: list[str]) -> list[str]:
     for name, cell in row.scores.items():
         if cell.mean is not None and not math.isfinite(cell.mean):
             lines.append(f"{row.id}, {name}: {cell.mean} is no mean")
+        if (cell.mean is None) is not (cell.n == 0) or not 0 <= cell.n <= len(claims.facts.pairs):
+            lines.append(f"{row.id}, {name}: {cell.mean} is no mean over {cell.n} images")
     if entry := claims.methods.get(row.id):
         if (row.source_only, row.unverified) != (entry.source_only, entry.unverified):
             lines.append(f"{row.id}: ranked or not is another in the provenance")

@@ -27,7 +27,8 @@ from fusionbench.report.task_tables import NO_RESULT, columns_of, shown_results
 from fusionbench.results.records import Board
 from fusionbench.results.store import Store
 
-SAME = ("dataset", "split", "colour", "output", "origin", "corruption", "shards")  # of both boards
+SAME = ("dataset", "split", "colour", "output", "corruption", "shards")  # of both boards
+NEW = "Computed for this table: "
 
 
 def extended(
@@ -52,56 +53,95 @@ def extended(
     there, claims = recorded(result), read_claims(result)
     if odd := contradictions(claims):
         raise FusionbenchError(f"{result}: its files contradict each other: {odd[0]}")
-    own = build(store, board, tuple(metrics) or tuple(m.id for m in there.table.metrics), entry_ids=entry_ids)
-    odd = [*_other_board(own.board, there), *_other_metrics(own, there), *_other_pairs(own, store, there)]
+    scored = set(store.metrics())
+    columns = tuple(metrics) or tuple(m.id for m in there.table.metrics if m.id in scored)
+    if not columns:
+        raise FusionbenchError(f"{result}: none of its columns is scored in {store.path}")
+    whole = build(store, board, columns)
+    own = build(store, board, columns, entry_ids=only) if (only := tuple(entry_ids)) else whole
     unfit = f"{result}: its rows cannot stand beside those of {store.path}"
-    if odd:
+    if odd := [*_other_board(own.board, there), *_other_metrics(own, there), *_other_pairs(own, store, there)]:
         raise FusionbenchError(f"{unfit}: {odd[0]}")
     try:
-        same = _other_code(own, there)
+        same = _other_code(whole, there)
     except FusionbenchError as error:
         raise FusionbenchError(f"{unfit}: {error}") from None
-    kept = tuple(row for row in there.table.rows if row.id not in {r.id for r in own.rows})
+    replaced = {row.id for row in own.rows}
+    kept = tuple(row for row in there.table.rows if row.id not in replaced)
     _check_counts((*own.rows, *kept), own, result)
     names = {row.id for row in kept}
-    here = shown_results(store, own.board, {row.id for row in own.rows})
-    results, odd_tasks = joined_results(here, there, names)
+    results, odd_tasks = joined_results(shown_results(store, own.board, replaced), there, names)
     tasks = columns_of(results)
     tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and not any(t.id.startswith(c.id[:-7]) for t in tasks)]
     heads = {column.note for column in (*there.table.tasks, *own.tasks, *tasks)}
-    rows = {row.id for row in (*own.rows, *kept)}
-    notes = [n for n in (*there.file.notes, *own.notes) if n not in heads and not _has_row(n, rows)]
-    notes += [*(column.note for column in tasks), *odd_tasks, *_differing(own, there), *same]
-    if kept:
-        digest = hashlib.sha256(result.with_name(f"{there.stem}.json").read_bytes()).hexdigest()[:12]
-        others = f"the other {counted(len(kept), 'row', 'stand')}" if len(kept) > 1 else "the other row stands"
-        notes.append(
-            f"Computed for this table: {', '.join(row.id for row in own.rows)}; {others} as published in {there.stem} "
-            f"(SHA-256 of its .json {digest})."
-        )
+    notes = [n for note in there.table.notes if note not in heads and (n := _of_others(note, replaced))]
+    notes += [n for n in own.notes if n not in heads and not any(n.startswith(f"No row for {row}:") for row in names)]
+    notes += [
+        *(column.note for column in tasks),
+        *odd_tasks,
+        *_left_out(there, columns),
+        *_differing(own, there),
+        *same,
+    ]
+    notes += [_made_of(own, kept, result, there)] if kept else []
+    made = replace(own, rows=(*own.rows, *kept), notes=tuple(dict.fromkeys(notes)), tasks=tuple(tasks), results=results)
     selected = {m.id for m in own.metrics} < set(own.board.own_metrics)
-    made = replace(own, rows=(*own.rows, *kept), notes=tuple(dict.fromkeys(notes)), selected=selected)
-    return in_order(replace(made, tasks=tuple(tasks), results=results, earlier=claims.only(names).facts))
+    return in_order(replace(made, selected=selected, earlier=claims.only(names).facts if kept else None))
+
+
+def _made_of(own: Table, kept: tuple[Row, ...], result: Path, there: Recorded) -> str:
+    """Which rows are new, and what the others stand in."""
+    digest = hashlib.sha256(result.with_name(f"{there.stem}.json").read_bytes()).hexdigest()[:12]
+    others = f"the other {counted(len(kept), 'row', 'stand')}" if len(kept) > 1 else "the other row stands"
+    where = f"as published in {there.stem} (SHA-256 of its .json {digest})"
+    return f"{NEW}{', '.join(row.id for row in own.rows)}; {others} {where}."
+
+
+def _of_others(note: str, replaced: set[str]) -> str:
+    """A published note without the rows that the store's have replaced; "" where it is of these alone, or of a table
+    that was extended before."""
+    for row in replaced:
+        if note.startswith((f"{row}: ", f"No row for {row}:", NEW)) or f" of {row} is " in note:
+            return ""
+        note = note.removeprefix(f"{row}, ").replace(f", {row}:", ":")
+        if " is " in note:  # a metric of these rows is undefined
+            note = note.replace(f" {row}, ", " ").replace(f", {row} is ", " is ")
+    return note
+
+
+def _left_out(there: Recorded, columns: tuple[str, ...]) -> list[str]:
+    """A line on published columns that are not shown."""
+    titles = [m.title for m in there.table.metrics if m.id not in columns]
+    return [f"Columns of {there.stem} that are not here: {', '.join(titles)}."] if titles else []
 
 
 def largest(board: Board) -> Path | None:
-    """Of the tables that came with the package, that of a board with the most rows."""
+    """Of the tables that came with the package, that of a board with the most rows; its columns may be others."""
     found = []
     for name, path in published():
         table = read(path.with_name(path.name.replace(PROVENANCE, ".json")), PublishedTable)
-        if (table.protocol, table.dataset, table.split) == (board.protocol, board.dataset, board.split):
-            found.append((-len(table.rows), name, path))
+        if (plain(table.protocol), table.dataset, table.split) == (plain(board.protocol), board.dataset, board.split):
+            found.append((table.protocol != board.protocol, -len(table.rows), name, path))
     return min(found)[-1] if found else None
+
+
+def plain(protocol: str) -> str:
+    """A protocol's token without what it says of the columns."""
+    return "+".join(part for part in protocol.split("+") if not part.startswith(("metrics=", "profile=")))
 
 
 def _other_board(board: Board, there: Recorded) -> list[str]:
     """Facts of the board that are others there, a line each."""
     other = there.provenance.board
     lines = [
-        f"its {name} is {getattr(other, name)!r}, here it is {getattr(board, name)!r}"
+        f"its {name} is {getattr(other, name) or 'none'}, here it is {getattr(board, name) or 'none'}"
         for name in SAME
         if getattr(other, name) != getattr(board, name)
     ]
+    if plain(other.protocol) != plain(board.protocol):
+        lines.append(f"its protocol is {other.protocol}, here it is {board.protocol}")
+    if other.origin != board.origin:
+        lines.append("its pairs were generated otherwise; score those that it is of")
     if other.split_sha256 != board.split_sha256:
         lines.append(f"the list of the split is {other.split_sha256[:12]} there, {board.split_sha256[:12]} here")
     return lines
@@ -128,7 +168,8 @@ def _other_code(own: Table, there: Recorded) -> list[str]:
     both = [(row, theirs[row.id]) for row in own.rows if row.id in theirs]
     for m in changed:
         if sum(row.count(m.id) > 0 for row, _ in both) < SHOWN:
-            such = ", ".join([row.id for row in there.table.ranked if not row.info.weights][:SHOWN])
+            here = {row.id for row, _ in both}
+            such = ", ".join([r.id for r in there.table.ranked if not r.info.weights and r.id not in here][:SHOWN])
             why = f"score {SHOWN} of its entries here as well, to show that it gives the same"
             raise FusionbenchError(f"{m.title} was computed by other code there; {why}{such and f': {such}'}")
         for row, other in both:
@@ -176,8 +217,3 @@ def _alike(row: Row, other: Row, m: Metric) -> bool:
     """Whether two means are the same in print."""
     here, then = (None if math.isnan(r.mean(m.id)) else r.mean(m.id) for r in (row, other))
     return alike(here, then, m.digits)
-
-
-def _has_row(note: str, rows: set[str]) -> bool:
-    """Whether a note says that there is no row for an entry, of which there is one now."""
-    return any(note.startswith(f"No row for {row}:") for row in rows)

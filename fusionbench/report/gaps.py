@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fusionbench.report.numbers import fixed
+
 
 def gap(a: float | None, b: float | None) -> float:
     """Difference of two means; infinite where only one of them is a number."""
@@ -17,4 +19,4 @@ def alike(a: float | None, b: float | None, digits: int) -> bool:
     """Whether two numbers are the same in print, with so many decimals."""
     if a is None or b is None:
         return a is b
-    return f"{a:.{digits}f}" == f"{b:.{digits}f}"
+    return fixed(a, digits) == fixed(b, digits)

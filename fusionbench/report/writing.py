@@ -61,9 +61,14 @@ def provenance_of(table: Table, store: Store) -> str:
         "notes": table.notes,
         **({"tasks": trained} if trained else {}),
         **({"signed": signed} if signed else {}),
-        "runs": [*(earlier.runs if earlier else ()), *_runs(store, board.dataset)],
+        "runs": _once([*(earlier.runs if earlier else ()), *_runs(store, board.dataset)]),
     }
     return json.dumps(msgspec.to_builtins(everything), indent=1, sort_keys=True) + "\n"
+
+
+def _once(runs: Iterable[object]) -> list[object]:
+    """Runs, each once."""
+    return list({json.dumps(run, sort_keys=True, default=msgspec.to_builtins): run for run in runs}.values())
 
 
 def _results(table: Table, store: Store) -> tuple[tuple[str, TaskResult], ...]:

@@ -114,7 +114,7 @@ def test_metrics_of_other_code_need_rows_of_both(made: Path, published: Path) ->
         table["rows"] = [row for row in table["rows"] if row["id"] not in ("average", "visible")]
         facts["entries"] = [e for e in facts["entries"] if e["id"] in {row["id"] for row in table["rows"]}]
 
-    with pytest.raises(FusionbenchError, match=r"score 2 of its entries here as well.*: gff, laplacian"):
+    with pytest.raises(FusionbenchError, match=r"score 2 of its entries here as well.*: gff$"):
         together(made, changed(published, alone))
 
 
@@ -146,6 +146,9 @@ def pairs(_: dict[str, Any], facts: dict[str, Any]) -> None:
 def fewer(table: dict[str, Any], facts: dict[str, Any]) -> None:
     del facts["pairs"][min(facts["pairs"])]
     table["images"] = facts["images"] = 2
+    for row in table["rows"]:
+        for cell in row["scores"].values():
+            cell["n"] = 2
 
 
 def more(table: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -169,6 +172,14 @@ def undefined(table: dict[str, Any], _: dict[str, Any]) -> None:
     next(row for row in table["rows"] if row["id"] == "gff")["scores"]["mi@bits"]["n"] = 2
 
 
+def version(table: dict[str, Any], facts: dict[str, Any]) -> None:
+    table["protocol"] = facts["board"]["protocol"] = "msrs-fusion@v2"
+
+
+def strange(table: dict[str, Any], _: dict[str, Any]) -> None:
+    next(row for row in table["rows"] if row["id"] == "gff")["scores"]["mi@bits"]["n"] = 0
+
+
 def contradicting(table: dict[str, Any], _: dict[str, Any]) -> None:
     table["images"] = 7
 
@@ -184,8 +195,10 @@ def missing(table: dict[str, Any], facts: dict[str, Any]) -> None:
         (fewer, "1 pair is scored here alone"),
         (more, "1 pair is not scored here, e.g. zz, of 4 that it is of"),
         (split, "the list of the split is 000000000000 there"),
-        (rule, "its output is 'clip-round', here it is 'released'"),
-        (drawn, "its origin is "),
+        (rule, "its output is clip-round, here it is released"),
+        (drawn, "its pairs were generated otherwise"),
+        (version, "its protocol is msrs-fusion@v2, here it is msrs-fusion@v1"),
+        (strange, "contradict each other: gff, mi@bits: .* is no mean over 0 images"),
         (undefined, "MI@bits of gff has a value on 2 of 3 images.*leave the column out"),
         (contradicting, "contradict each other: the table's images: 7"),
         (missing, "contradict each other: gff: no value under mi@bits"),
@@ -205,6 +218,42 @@ def test_a_note_on_a_missing_row_goes_where_the_row_comes(made: Path, published:
     assert [n for n in together(made, changed(published, missing)).notes if n.startswith("No row")] == [
         "No row for fpde: 3 images failed"
     ]
+
+
+def test_notes_of_rows_that_were_replaced_go(made: Path, published: Path) -> None:
+    """What is said of a published row is not said of the store's; of the others it is."""
+    notes = ["average, gff: pictures made on cuda in float32.", "laplacian: by Ada.", "gff: by Bob."]
+    notes += ["EN@bits of average, visible is undefined on every image: why.", "EN@bits of average is undefined: why."]
+
+    def noted(table: dict[str, Any], _: dict[str, Any]) -> None:
+        table["notes"] = notes
+
+    assert together(made, changed(published, noted)).notes[:3] == (
+        "gff: pictures made on cuda in float32.",
+        "gff: by Bob.",
+        "EN@bits of visible is undefined on every image: why.",
+    )
+
+
+def test_extending_a_table_by_itself_says_it_once(made: Path, published: Path, tmp_path: Path) -> None:
+    with Store(made / "two", create=False) as store:
+        for _ in range(3):
+            write_tables(tmp_path / "out", [together(made, published)], store)
+            published = of(tmp_path / "out/tables")
+    table = json.loads(published.read_text())
+    assert sum(note.startswith("Computed for this table: ") for note in table["notes"]) == 1
+    runs = json.loads(published.with_suffix(".provenance.json").read_text())["runs"]
+    assert len(runs) == 2
+
+
+def test_rows_that_are_not_shown_are_witnesses_too(made: Path, published: Path) -> None:
+    def code(_: dict[str, Any], facts: dict[str, Any]) -> None:
+        facts["metrics"]["en@bits"]["code"] = "0" * 64
+
+    with Store(made / "two", create=False) as store:
+        table = extended(store, store.boards()[0], changed(published, code), entry_ids=["maximum"])
+    assert {row.id for row in table.rows} == {"visible", "average", "laplacian", "gff", "maximum"}
+    assert any("with the same digits for laplacian, average" in note for note in table.notes)
 
 
 def test_a_column_that_is_not_there(made: Path, published: Path) -> None:
@@ -300,7 +349,11 @@ def test_the_commands(made: Path, published: Path, tmp_path: Path) -> None:
     assert contradictions(read_claims(tmp_path / "all.json")) == []
     rows = fusionbench(*here, published, "--methods=maximum", "--format=csv").stdout.splitlines()
     assert {row.partition(",")[0] for row in rows[1:]} == {"visible", "average", "gff", "laplacian", "maximum"}
-    for option in ("--ties", "--join-seeds"):
+    for option in ("--layout=tdfusion-main", "--check"):
+        done = fusionbench(*here, "none.json", option)
+        assert done.returncode == 2
+        assert f"--extend with {option.partition('=')[0]}: take one of them" in done.stderr
+    for option in ("--ties", "--join-seeds", "--ci"):
         done = fusionbench(*here, published, option)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"--extend with {option}: published rows have no values of single images" in done.stderr
