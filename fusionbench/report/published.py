@@ -121,6 +121,12 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     signed: dict[str, tuple[object, ...]] = {}
     runs: tuple[object, ...] = ()
 
+    @property
+    def processors(self) -> set[str]:
+        """Names of the processors of its runs, as far as they say it."""
+        machines = [run.get("hardware") for run in self.runs if isinstance(run, dict)]
+        return {str(m["cpu"]) for m in machines if isinstance(m, dict) and m.get("cpu")}
+
 
 def read(path: Path, kind: type[T]) -> T:
     """A file as its record.

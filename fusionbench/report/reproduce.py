@@ -182,7 +182,7 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
     """
     claims = read_claims(result)
     again = Reproduction(differences=contradictions(claims), of=len(claims.table.rows))
-    sound = not again.differences
+    sound, other_pictures = not again.differences, list[str]()
     if asked.methods:
         claims = claims.only(entry_ids(asked.methods, claims.facts.entries, str(result), "--methods"))
     facts, again.rows = claims.facts, len(claims.table.rows)
@@ -201,25 +201,26 @@ def reproduce(result: Path, out: Path, asked: Rerun, progress: Progress = lambda
         rerun = build(store, source.board(), [c for c in columns if c not in outcome.broken], keys, ids=source.ids)
         pairs = store.pairs(source.label, source.split)
         if claims.table.tasks and sound:  # nothing of a file that contradicts itself is trained
-            _tasks(claims, plan, store, asked, again, progress)
+            other_pictures = _tasks(claims, plan, store, asked, again, progress)
     again.differences += _changed_pairs(facts.pairs, {i: h for i, h in pairs.items() if i in facts.pairs})
     intervals = any(cell.ci95 for row in claims.table.rows for cell in row.scores.values())
     again.compare(claims.table, rerun.published(intervals), absent)
-    moved = [*_changed_code(facts, {entry.id for entry in plan.entries}), *_other_devices(facts, plan)]
+    moved = [*_changed_code(facts, {e.id for e in plan.entries}), *_other_devices(facts, plan), *other_pictures]
     # Code or a device that is another, and gives every digit again, is worth a note, not a doubt.
     (again.notes if again.agrees else again.differences).extend(moved)
     return again
 
 
-def _tasks(claims: Claims, plan: Plan, store: Store, asked: Rerun, again: Reproduction, progress: Progress) -> None:
-    """What the table says of task networks."""
+def _tasks(claims: Claims, plan: Plan, store: Store, asked: Rerun, again: Reproduction, bar: Progress) -> list[str]:
+    """What the table says of task networks; where pictures of another processor have other bytes, a line each."""
     empty = [head.id.removesuffix(NO_RESULT) for head in claims.table.tasks if head.id.endswith(NO_RESULT)]
-    check = check_tasks(recorded_results(claims.facts), empty, plan, store, asked.networks, progress)
+    results = recorded_results(claims.facts)
+    check = check_tasks(results, empty, plan, store, asked.networks, bar, claims.facts.processors)
     again.differences += check.differences
-    again.recorded += check.recorded
+    again.recorded, again.task_results = [*again.recorded, *check.recorded], check.compared
     again.worst |= check.worst
     again.misprinted |= check.misprinted
-    again.task_results = check.compared
+    return check.notes
 
 
 def _plan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusionbench.counting import counted
@@ -25,6 +25,7 @@ from fusionbench.evaluation.task_plan import TaskRequest
 from fusionbench.evaluation.task_run import run_tasks, work
 from fusionbench.plugins.weights import sha256
 from fusionbench.report.gaps import alike, gap
+from fusionbench.report.task_check import PICTURES, TaskCheck
 from fusionbench.report.task_claims import Results
 from fusionbench.report.task_tables import group_of, is_folded, is_given
 from fusionbench.results.records import TaskResult, TaskTest
@@ -70,29 +71,14 @@ class Networks:
         return found
 
 
-@dataclass
-class TaskCheck:
-    """What came of it.
-
-    Attributes:
-        differences: claims that are not so or could not be checked.
-        recorded: columns whose scores nothing verified, a line each.
-        notes: what has changed without a consequence.
-        worst: column without its score to the largest difference of any score.
-        misprinted: columns without their score where a printed digit is another.
-        compared: number of results that were scored again.
-    """
-
-    differences: list[str] = field(default_factory=list)
-    recorded: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    worst: dict[str, float] = field(default_factory=dict)
-    misprinted: set[str] = field(default_factory=set)
-    compared: int = 0
-
-
 def check_tasks(
-    results: Results, empty: Iterable[str], plan: Plan, store: Store, networks: Networks, progress: Progress
+    results: Results,
+    empty: Iterable[str],
+    plan: Plan,
+    store: Store,
+    networks: Networks,
+    progress: Progress,
+    processors: Collection[str] = (),
 ) -> TaskCheck:
     """Verify the task columns of a table.
 
@@ -103,11 +89,12 @@ def check_tasks(
         store: of the rerun.
         networks: what the user says of them.
         progress: called as work proceeds.
+        processors: that made the table, for results that do not say it.
 
     Raises:
         FusionbenchError: a folder of networks is none.
     """
-    check = TaskCheck()
+    check = TaskCheck(processors=processors)
     files = networks.at_hand()
     for name in empty:
         if _has_labels(task(name), plan):
@@ -167,7 +154,7 @@ class _Check:
                 self.check.differences.append(f"{what}: not checked: not every picture of {entry} or {learner} is here")
                 continue
             own = None if elsewhere(result) else train[learner]
-            self.check.differences += [f"{what}: {line}" for line in self.changed(learner, result, own, test[entry])]
+            self.check.take(what, self.changed(learner, result, own, test[entry]), result, self.plan.device)
             path = files.get(result.weights)
             if is_given(result) and not result.weights:  # the hash of the network is in that of the pictures
                 path = next((p for h, p in files.items() if _digest(h, test[entry]) == result.pictures), None)
@@ -209,7 +196,7 @@ class _Check:
             "images": (result.images, len(test.files)),
         }
         if first:
-            facts["hash of pictures and labels"] = (result.pictures, _digest(first, test))
+            facts[PICTURES] = (result.pictures, _digest(first, test))
         if train:
             where = f"{learner} pictures of {self.source.label} {self.train_split}"
             facts["training"] = (result.trained_on, where)

@@ -8,8 +8,12 @@ import msgspec
 import pytest
 
 from fusionbench.report.claims import contradictions, read_claims
+from fusionbench.report.task_check import TaskCheck
 from fusionbench.report.task_claims import task_contradictions
+from fusionbench.results.provenance import cpu
+from fusionbench.results.records import Made
 from tests.conftest import REPO
+from tests.harness.test_store import task_result
 
 BOARDS = sorted(
     p for p in (REPO / "leaderboards").rglob("*.json") if '"tasks":' in p.read_text() and "prov" not in p.name
@@ -35,3 +39,23 @@ def test_one_was_written_in_the_plural_by_earlier_versions(before: str, after: s
     assert any(after in head.note for head in heads)
     lines = task_contradictions(claims.facts, msgspec.structs.replace(claims.table, tasks=heads))
     assert (lines == []) is agrees
+
+
+@pytest.mark.parametrize(
+    ("made", "processors", "lines", "noted"),
+    [
+        ("Other", (), ["its hash of pictures and labels a, here b"], True),
+        ("", ("Other",), ["its hash of pictures and labels a, here b"], True),
+        ("Other", (), ["its hash of pictures and labels a, here b", "its images 3, here 4"], False),
+        ("Other", (), ["its images 3, here 4"], False),
+        (cpu(), ("Other",), ["its hash of pictures and labels a, here b"], False),
+        ("", (), ["its hash of pictures and labels a, here b"], False),
+    ],
+)
+def test_pictures_of_another_processor(made: str, processors: tuple[str, ...], lines: list[str], noted: bool) -> None:
+    """Its last bits are others, and a pixel here and there; nothing else of a result may be."""
+    check = TaskCheck(processors=processors)
+    check.take("gff", lines, task_result(made=Made(processor=made)), "cpu")
+    told, empty = (check.notes, check.differences) if noted else (check.differences, check.notes)
+    assert told == [f"gff: {line}" for line in lines]
+    assert empty == []
