@@ -25,7 +25,7 @@ from fusionbench.pixels.corruption import KINDS
 from fusionbench.plugins.cards import cards
 
 METHODS = "visible,infrared,average,maximum,laplacian,gff,refusion[ivif]"
-ON_MSRS = (  # on all 361 pairs: about four hours of one core
+ON_MSRS = (  # on all 361 pairs: hours of one core
     "visible,infrared,average,maximum,contrast_pyramid,ratio_pyramid,dwt,dtcwt,msvd,laplacian,gff,adf,tif,fpde,vsmwls,hybrid_msd,"
     "lutfuse,reconet,mmdrfuse,refusion[ivif],seafusion,tardal,sfdfusion,datfuse,densefuse,sage,ifcnn,mufusion,didfuse,ydtr"
 )

@@ -163,8 +163,8 @@ class Form:
         Raises:
             FusionbenchError: there is none, or what was published cannot stand beside it.
         """
+        from fusionbench.report.claims import read_claims
         from fusionbench.report.extending import extended, largest
-        from fusionbench.report.recorded import recorded
         from fusionbench.report.seeds import is_joint
 
         unfit = {
@@ -177,7 +177,7 @@ class Form:
                 raise FusionbenchError(f"--extend with {option}: published rows have no values of single images")
         own = selection.tables(store)
         if self.extend:
-            wanted = recorded(Path(self.extend)).table.board
+            wanted = read_claims(Path(self.extend)).facts.board
             pairs = [(table, Path(self.extend)) for table in own if _place(table.board) == _place(wanted)]
             if not pairs:
                 here = "; ".join(_place(table.board) for table in own)

@@ -208,6 +208,11 @@ def metric_change(shown: set[str], own: set[str]) -> str:
     return f"+metrics={names}" if len(names) <= 40 else f"+metrics={hashlib.sha256(names.encode()).hexdigest()[:8]}"
 
 
+def without_columns(protocol: str) -> str:
+    """A protocol's token without what :func:`metric_change` says of the columns."""
+    return "+".join(part for part in protocol.split("+") if not part.startswith(("metrics=", "profile=")))
+
+
 def profile_name(name: str) -> str:
     """The profile that is meant.
 

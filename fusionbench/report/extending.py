@@ -14,9 +14,9 @@ from pathlib import Path
 
 from fusionbench.counting import counted
 from fusionbench.errors import FusionbenchError
-from fusionbench.evaluation.protocol import Metric
+from fusionbench.evaluation.protocol import Metric, metric, without_columns
 from fusionbench.report.checking import PROVENANCE, published
-from fusionbench.report.claims import contradictions, read_claims
+from fusionbench.report.claims import contradictions
 from fusionbench.report.extending_tasks import SHOWN, joined_results
 from fusionbench.report.gaps import alike
 from fusionbench.report.published import PublishedTable, read
@@ -50,8 +50,8 @@ def extended(
     Raises:
         FusionbenchError: no table of ours, one that contradicts itself, or one of other pairs, columns or code.
     """
-    there, claims = recorded(result), read_claims(result)
-    if odd := contradictions(claims):
+    there = recorded(result)
+    if odd := contradictions(there.claims):
         raise FusionbenchError(f"{result}: its files contradict each other: {odd[0]}")
     scored = set(store.metrics())
     columns = tuple(metrics) or tuple(m.id for m in there.table.metrics if m.id in scored)
@@ -59,34 +59,44 @@ def extended(
         raise FusionbenchError(f"{result}: none of its columns is scored in {store.path}")
     whole = build(store, board, columns)
     own = build(store, board, columns, entry_ids=only) if (only := tuple(entry_ids)) else whole
-    unfit = f"{result}: its rows cannot stand beside those of {store.path}"
-    if odd := [*_other_board(own.board, there), *_other_metrics(own, there), *_other_pairs(own, store, there)]:
-        raise FusionbenchError(f"{unfit}: {odd[0]}")
-    try:
-        same = _other_code(whole, there)
-    except FusionbenchError as error:
-        raise FusionbenchError(f"{unfit}: {error}") from None
     replaced = {row.id for row in own.rows}
     kept = tuple(row for row in there.table.rows if row.id not in replaced)
-    _check_counts((*own.rows, *kept), own, result)
+    try:
+        same = _fitting(own, whole, store, there)
+        _check_counts((*own.rows, *kept), own)
+    except FusionbenchError as error:
+        raise FusionbenchError(f"{result}: its rows cannot stand beside those of {store.path}: {error}") from None
     names = {row.id for row in kept}
     results, odd_tasks = joined_results(shown_results(store, own.board, replaced), there, names)
     tasks = columns_of(results)
-    tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and not any(t.id.startswith(c.id[:-7]) for t in tasks)]
+    scored_tasks = {column.id.partition("/")[0] for column in tasks}
+    tasks += [c for c in own.tasks if c.id.endswith(NO_RESULT) and c.id.removesuffix(NO_RESULT) not in scored_tasks]
     heads = {column.note for column in (*there.table.tasks, *own.tasks, *tasks)}
     notes = [n for note in there.table.notes if note not in heads and (n := _of_others(note, replaced))]
     notes += [n for n in own.notes if n not in heads and not any(n.startswith(f"No row for {row}:") for row in names)]
-    notes += [
-        *(column.note for column in tasks),
-        *odd_tasks,
-        *_left_out(there, columns),
-        *_differing(own, there),
-        *same,
-    ]
+    notes += [*(column.note for column in tasks), *odd_tasks, *_differing(own, there), *same]
+    notes += _left_out(there, columns, [name for name in board.own_metrics if name in scored])
     notes += [_made_of(own, kept, result, there)] if kept else []
     made = replace(own, rows=(*own.rows, *kept), notes=tuple(dict.fromkeys(notes)), tasks=tuple(tasks), results=results)
     selected = {m.id for m in own.metrics} < set(own.board.own_metrics)
-    return in_order(replace(made, selected=selected, earlier=claims.only(names).facts if kept else None))
+    return in_order(replace(made, selected=selected, earlier=there.claims.only(names).facts if kept else None))
+
+
+def _fitting(own: Table, whole: Table, store: Store, there: Recorded) -> list[str]:
+    """What to note of published rows that can stand beside a store's.
+
+    Args:
+        own: the rows that are meant.
+        whole: all rows of the store.
+        store: that holds them.
+        there: the published table.
+
+    Raises:
+        FusionbenchError: they cannot.
+    """
+    if odd := [*_other_board(own.board, there), *_other_columns(own, there), *_other_pairs(own, store, there)]:
+        raise FusionbenchError(odd[0])
+    return _other_code(whole, there)
 
 
 def _made_of(own: Table, kept: tuple[Row, ...], result: Path, there: Recorded) -> str:
@@ -109,10 +119,14 @@ def _of_others(note: str, replaced: set[str]) -> str:
     return note
 
 
-def _left_out(there: Recorded, columns: tuple[str, ...]) -> list[str]:
-    """A line on published columns that are not shown."""
-    titles = [m.title for m in there.table.metrics if m.id not in columns]
-    return [f"Columns of {there.stem} that are not here: {', '.join(titles)}."] if titles else []
+def _left_out(there: Recorded, columns: tuple[str, ...], own: Iterable[str]) -> list[str]:
+    """A line on columns that only one of both has, of the store's those of the protocol."""
+    known = {m.id for m in there.table.metrics}
+    sides = {
+        f"of {there.stem} that are not here": [m.title for m in there.table.metrics if m.id not in columns],
+        f"that {there.stem} has not": [metric(name).title for name in own if name not in known],
+    }
+    return [f"Columns {what}: {', '.join(titles)}." for what, titles in sides.items() if titles]
 
 
 def largest(board: Board) -> Path | None:
@@ -120,14 +134,13 @@ def largest(board: Board) -> Path | None:
     found = []
     for name, path in published():
         table = read(path.with_name(path.name.replace(PROVENANCE, ".json")), PublishedTable)
-        if (plain(table.protocol), table.dataset, table.split) == (plain(board.protocol), board.dataset, board.split):
+        if (without_columns(table.protocol), table.dataset, table.split) == (
+            without_columns(board.protocol),
+            board.dataset,
+            board.split,
+        ):
             found.append((table.protocol != board.protocol, -len(table.rows), name, path))
     return min(found)[-1] if found else None
-
-
-def plain(protocol: str) -> str:
-    """A protocol's token without what it says of the columns."""
-    return "+".join(part for part in protocol.split("+") if not part.startswith(("metrics=", "profile=")))
 
 
 def _other_board(board: Board, there: Recorded) -> list[str]:
@@ -138,7 +151,7 @@ def _other_board(board: Board, there: Recorded) -> list[str]:
         for name in SAME
         if getattr(other, name) != getattr(board, name)
     ]
-    if plain(other.protocol) != plain(board.protocol):
+    if without_columns(other.protocol) != without_columns(board.protocol):
         lines.append(f"its protocol is {other.protocol}, here it is {board.protocol}")
     if other.origin != board.origin:
         lines.append("its pairs were generated otherwise; score those that it is of")
@@ -147,14 +160,11 @@ def _other_board(board: Board, there: Recorded) -> list[str]:
     return lines
 
 
-def _other_metrics(own: Table, there: Recorded) -> list[str]:
-    """Columns that are not there, or of other code, a line each."""
-    lines = []
-    for m in own.metrics:
-        then = there.facts.metrics.get(m.id)
-        if then is None or m.id not in {known.id for known in there.table.metrics}:
-            lines.append(f"it has no column {m.id}; choose among {', '.join(k.id for k in there.table.metrics)}")
-    return lines
+def _other_columns(own: Table, there: Recorded) -> list[str]:
+    """Columns that are not there, a line each."""
+    known = [m.id for m in there.table.metrics]
+    choose = f"choose among {', '.join(known)}"
+    return [f"it has no column {m.id}; {choose}" for m in own.metrics if m.id not in known]
 
 
 def _other_code(own: Table, there: Recorded) -> list[str]:
@@ -193,14 +203,14 @@ def _other_pairs(own: Table, store: Store, there: Recorded) -> list[str]:
     return lines + ([f"{counted(len(more), 'pair', 'are')} scored here alone, e.g. {more[0]}"] if more else [])
 
 
-def _check_counts(rows: tuple[Row, ...], own: Table, result: Path) -> None:
+def _check_counts(rows: tuple[Row, ...], own: Table) -> None:
     """Every mean is over all images, or there is none: which images another row lacks is not known."""
     for m in own.metrics:
         for row in rows:
             if row.ranked and row.count(m.id) not in (0, len(own.ids)):
+                count = f"{row.count(m.id)} of {len(own.ids)} images"
                 raise FusionbenchError(
-                    f"{result}: {m.title} of {row.id} has a value on {row.count(m.id)} of {len(own.ids)} images, so "
-                    "that means of published rows cannot stand beside it; leave the column out with --metrics"
+                    f"{m.title} of {row.id} has a value on {count}; leave the column out with --metrics"
                 )
 
 

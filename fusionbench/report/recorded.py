@@ -11,7 +11,7 @@ import msgspec
 
 from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric
-from fusionbench.report.claims import SUFFIXES, read_claims
+from fusionbench.report.claims import SUFFIXES, Claims, read_claims
 from fusionbench.report.published import Cell, Provenance, PublishedRow, PublishedTable, read
 from fusionbench.report.rows import Row
 from fusionbench.report.tables import Table
@@ -111,6 +111,11 @@ class Recorded:
     file: PublishedTable
     facts: RecordedFacts
     provenance: Provenance
+
+    @property
+    def claims(self) -> Claims:
+        """What the two files claim."""
+        return Claims(self.provenance, self.file)
 
 
 def recorded(path: Path) -> Recorded:

@@ -220,6 +220,23 @@ def test_a_note_on_a_missing_row_goes_where_the_row_comes(made: Path, published:
     ]
 
 
+def test_columns_that_only_one_has_are_named(made: Path, published: Path) -> None:
+    def without(table: dict[str, Any], facts: dict[str, Any]) -> None:
+        table["metrics"] = [m for m in table["metrics"] if m["id"] != "mi@bits"]
+        facts["board"]["metrics"].remove("mi@bits")
+        del facts["metrics"]["mi@bits"]
+        for row in table["rows"]:
+            del row["scores"]["mi@bits"]
+
+    notes = together(made, published, metrics=("en@bits",)).notes
+    told = (
+        "Columns of msrs-fusion@v1.partial-3-of-361.selected that are not here: MI@bits, Qabf@released, SSIM@tdfusion."
+    )
+    assert any(note.startswith("Columns of ") and note.endswith(told) for note in notes)
+    notes = together(made, changed(published, without)).notes
+    assert "Columns that msrs-fusion@v1.partial-3-of-361.selected has not: MI@bits." in notes
+
+
 def test_notes_of_rows_that_were_replaced_go(made: Path, published: Path) -> None:
     """What is said of a published row is not said of the store's; of the others it is."""
     notes = ["average, gff: pictures made on cuda in float32.", "laplacian: by Ada.", "gff: by Bob."]

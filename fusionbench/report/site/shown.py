@@ -17,7 +17,7 @@ from fusionbench.errors import FusionbenchError, PluginError
 from fusionbench.evaluation.protocol import Metric, metric, metrics_of
 from fusionbench.plugins.cards import profiles
 from fusionbench.report.checking import published
-from fusionbench.report.claims import contradictions, read_claims
+from fusionbench.report.claims import contradictions
 from fusionbench.report.recorded import recorded
 from fusionbench.report.tables import Table, build
 from fusionbench.report.writing import provenance_of
@@ -111,7 +111,7 @@ def of_tables(files: Sequence[Path], base: Path | None = None) -> list[Shown]:
         }
         folder = path.parent.name
         label = found.stem if path.parent == base or folder == "leaderboards" else f"{folder}/{found.stem}"
-        odd = contradictions(read_claims(path))
+        odd = contradictions(found.claims)
         plain: dict[str, object] = msgspec.to_builtins(facts)
         first, more = _split(found.table)
         shown.append(
